@@ -1,0 +1,42 @@
+"""XML namespaces, each under the name its specification uses."""
+
+CLIENT = "jabber:client"
+SERVER = "jabber:server"
+COMPONENT = "jabber:component:accept"
+STREAMS = "http://etherx.jabber.org/streams"
+XML = "http://www.w3.org/XML/1998/namespace"
+XMLNS = "http://www.w3.org/2000/xmlns/"
+
+#: The namespaces a stanza itself may be in (RFC 6120 §4.8.3, XEP-0114): the default namespace of its stream.
+CONTENT = frozenset((CLIENT, SERVER, COMPONENT))
+
+# RFC 6120
+BIND = "urn:ietf:params:xml:ns:xmpp-bind"
+SASL = "urn:ietf:params:xml:ns:xmpp-sasl"
+SESSION = "urn:ietf:params:xml:ns:xmpp-session"
+STANZA_ERROR = "urn:ietf:params:xml:ns:xmpp-stanzas"
+STREAM_ERROR = "urn:ietf:params:xml:ns:xmpp-streams"
+TLS = "urn:ietf:params:xml:ns:xmpp-tls"
+
+# RFC 6121
+ROSTER = "jabber:iq:roster"
+ROSTER_VERSIONING = "urn:xmpp:features:rosterver"
+PRE_APPROVAL = "urn:xmpp:features:pre-approval"
+
+# XEPs
+CAPS = "http://jabber.org/protocol/caps"  # 0115
+CHANNEL_BINDING = "urn:xmpp:sasl-cb:0"  # 0440
+DELAY = "urn:xmpp:delay"  # 0203
+DIALBACK = "jabber:server:dialback"  # 0220
+DISCO_INFO = "http://jabber.org/protocol/disco#info"  # 0030
+DISCO_ITEMS = "http://jabber.org/protocol/disco#items"  # 0030
+FORM = "jabber:x:data"  # 0004
+FORWARD = "urn:xmpp:forward:0"  # 0297
+LAST = "jabber:iq:last"  # 0012
+LIMITS = "urn:xmpp:stream-limits:0"  # 0478
+PING = "urn:xmpp:ping"  # 0199
+PRIVATE = "jabber:iq:private"  # 0049
+REGISTER = "jabber:iq:register"  # 0077
+REGISTER_FEATURE = "http://jabber.org/features/iq-register"  # 0077
+TIME = "urn:xmpp:time"  # 0202
+VERSION = "jabber:iq:version"  # 0092

@@ -1,0 +1,496 @@
+"""Bytes in, stanzas out: a stream parser over expat that keeps each stanza's own bytes.
+
+Feed it what arrives, cut anywhere; it answers with events in order. A stanza is an event at the moment its last byte
+is fed, whatever the cut.
+
+Expat alone does not promise that: since 2.6 (and in patched 2.5) it may hold back a tag that came in two pieces until
+more data follows. So expat is handed whole tags only, and what is not whole yet waits here, bounded.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+from xml.parsers import expat
+
+from . import ns
+from .element import Element
+from .errors import StreamCondition, StreamError
+from .stanza import KINDS, Stanza, reusable_bytes
+
+#: Without possessive quantifiers: before Python 3.11.5 they match what they must not.
+_WHOLE_TAG: Final = re.compile(rb"""<[^'">]*(?:(?:"[^"]*"|'[^']*')[^'">]*)*>""")
+_MARKUP: Final = re.compile(rb"<[!?]")
+_DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n]")
+_CDATA: Final = b"<![CDATA["
+_WHITESPACE: Final = b" \t\r\n"
+_LESS: Final = ord("<")
+
+#: How long one tag may be, whatever the stanza limit.
+MAX_TAG_BYTES: Final = 64 * 1024
+#: How long a name may be with its namespace, in characters: four bytes of markup repeat the whole of it in the tree.
+MAX_NAME: Final = 512
+#: How much one expat is fed: it remembers each name it ever met, at some twelve bytes a byte.
+MAX_EXPAT_BYTES: Final = 256 * 1024
+#: How long a reference is waited for; those that mean something are shorter.
+_MAX_REFERENCE: Final = 64
+#: Pieces of text are joined up to here: byte by byte costs neither a string each nor the square of their number.
+_JOINED_TEXT: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a peer may send (XEP-0478 announces *stanza_bytes*)."""
+
+    stanza_bytes: int = 256 * 1024
+    elements: int = 10_000
+    depth: int = 64
+    attributes: int = 64
+
+
+BEFORE_AUTHENTICATION: Final = Limits(stanza_bytes=8192, elements=32, depth=8, attributes=16)
+AFTER_AUTHENTICATION: Final = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The stream header (RFC 6120 §4.7): the root element's attributes and what it declared."""
+
+    name: str
+    ns: str
+    attrs: dict[str, str]
+    content: str
+    prefixes: dict[str, str]
+
+    def get(self, name: str) -> str | None:
+        return self.attrs.get(name)
+
+
+class Footer:
+    """The peer closed its stream: ``</stream:stream>``."""
+
+    __slots__ = ()
+
+
+#: What `StreamParser.feed` answers with. After a footer or an error there is nothing more.
+Event = Header | Stanza | Element | Footer | StreamError
+
+_new_element: Final = Element.__new__
+
+
+class StreamParser:
+    """The parser of one stream, from its header to its end; a restarted stream gets a new one.
+
+    Its limits may be exchanged while the stream goes on. It and its expat hold each other: what neither ended nor
+    failed must be closed (`close`), or it waits for the cyclic collector.
+    """
+
+    __slots__ = (
+        "_base",
+        "_cdata",
+        "_content",
+        "_elements",
+        "_ended",
+        "_events",
+        "_expat",
+        "_fed",
+        "_header",
+        "_held",
+        "_namespaces",
+        "_own",
+        "_prefixes",
+        "_stack",
+        "_start",
+        "_tail",
+        "_window",
+        "limits",
+    )
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._events: list[Event] = []
+        self._stack: list[Element] = []
+        self._own = 0  # how many elements from the stanza down stand in its content namespace
+        self._elements = 0
+        self._content = ""
+        self._namespaces: dict[str, str] = {}  # what the header declares
+        self._prefixes: frozenset[bytes] = frozenset()
+        self._header = b""  # its start tag; empty until it is whole
+        self._cdata = False
+        self._ended = False
+        self._tail = bytearray()  # begins with an unfinished tag or reference, or is empty
+        self._fed = 0  # how many bytes expat has been given
+        self._base = 0  # the position of the first byte of _window
+        self._window = b""  # what expat is working on
+        self._held = bytearray()  # what expat has seen of the stanza under way
+        self._start = 0  # the position of the stanza under way
+        parser = _expat()
+        parser.StartNamespaceDeclHandler = self._namespace_declared
+        parser.StartElementHandler = self._root_started
+        parser.XmlDeclHandler = self._declared
+        self._expat: expat.XMLParserType | None = parser
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait here for the rest of their stanza."""
+        return len(self._tail) + len(self._held)
+
+    @property
+    def between(self) -> bool:
+        """Whether nothing is under way: the next byte begins a stanza."""
+        return not self._tail and not self._stack
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The events that *data* completes. After an error or the end of the stream there are none."""
+        if self._ended:
+            return []
+        try:
+            if len(data) > MAX_TAG_BYTES:
+                for at in range(0, len(data), MAX_TAG_BYTES):
+                    self._take(data[at : at + MAX_TAG_BYTES])
+            else:
+                self._take(data)
+        except StreamError as error:
+            # Its traceback would hold this frame, and this frame it.
+            self._end(error.with_traceback(None))
+        except expat.ExpatError as error:
+            self._end(self._named(error))
+        events, self._events = self._events, []
+        return events
+
+    def close(self) -> None:
+        """Let go of everything: the connection is gone. What is fed from here on is ignored."""
+        self._ended = True
+        self._expat = None  # its handlers are our methods: leave no cycle behind
+        self._stack.clear()
+        self._tail.clear()
+        self._held.clear()
+        self._window = b""
+
+    def _end(self, event: Event) -> None:
+        if not self._ended:  # what comes after the footer is not looked at
+            self._events.append(event)
+            self.close()
+
+    # -- cutting: what expat may see ------------------------------------------------------------------------------
+
+    def _take(self, data: bytes) -> None:
+        """Take at most `MAX_TAG_BYTES`."""
+        tail = self._tail
+        if tail:
+            if _is_tag(tail) and not self._cdata and b">" not in data and b"<" not in data:
+                tail += data  # a long tag that comes in many pieces is not looked at each time
+                data = b""
+            else:
+                data = bytes(tail) + data
+                tail.clear()
+        elif not self._fed:
+            data = data.lstrip(_WHITESPACE)
+        # The earlier pieces being no larger, a tag that is too long begins in the tail.
+        if len(data) + len(tail) > MAX_TAG_BYTES:
+            self._check_tag(data or bytes(tail))
+        if (b"<!" in data or b"<?" in data) and (found := self._restricted_at(data)) is not None:
+            self._cut(data[:found])
+            raise StreamError(StreamCondition.RESTRICTED_XML)
+        if data:
+            self._cut(data)
+        if (self._stack or tail or not self._header) and self._unfinished() > self.limits.stanza_bytes:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
+
+    def _cut(self, data: bytes) -> None:
+        """Give expat the whole tags and the text of *data*, and keep the rest."""
+        while data and not self._ended:
+            if self._cdata:
+                whole = data.find(b"]]>") + 3
+                if whole < 3:
+                    whole = max(len(data) - 2, 0)
+                if not whole:
+                    break
+            else:
+                last = data.rfind(b"<")
+                if last >= 0:
+                    match = _WHOLE_TAG.match(data, last)
+                    whole = match.end() if match else last
+                else:
+                    whole = _whole_text(data)
+                if not whole:
+                    if not data.startswith(_CDATA):
+                        break
+                    whole = len(_CDATA)
+            self._give(data[:whole] if whole < len(data) else data)
+            data = data[whole:]
+        if not self._ended:
+            self._tail += data
+
+    def _check_tag(self, data: bytes) -> None:
+        if self._cdata or data[:1] != b"<" or data.startswith(_CDATA):
+            return
+        match = _WHOLE_TAG.match(data)
+        if (match.end() if match else len(data)) > MAX_TAG_BYTES:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "the tag is too long")
+
+    def _restricted_at(self, data: bytes) -> int | None:
+        """Where a comment, instruction or DTD begins (RFC 6120 §11.1). Not expat finds it: it may never be whole."""
+        at = 0
+        cdata = self._cdata
+        while True:
+            if cdata:
+                end = data.find(b"]]>", at)
+                if end < 0:
+                    return None
+                at = end + 3
+                cdata = False
+            match = _MARKUP.search(data, at)
+            if match is None:
+                return None
+            start = match.start()
+            if data.startswith(_CDATA, start):
+                at = start + len(_CDATA)
+                cdata = True
+            elif not self._fed and not start and (_DECLARATION.match(data) or b"<?xml".startswith(data)):
+                at = match.end()
+            elif len(data) - start < len(_CDATA) and _CDATA.startswith(data[start:]):
+                return None  # it may still become one
+            else:
+                return start
+
+    def _unfinished(self) -> int:
+        """How long what is under way is so far: the header, a stanza or the tag that begins one."""
+        if not self._header:
+            return self._fed + len(self._tail)
+        return (self._fed - self._start if self._stack else 0) + len(self._tail)
+
+    def _give(self, data: bytes) -> None:
+        parser = self._expat or self._renewed()
+        if not self._fed:
+            _check_first(data)
+        self._base = self._fed
+        self._window = data
+        self._fed += len(data)
+        parser.Parse(data, False)
+        if self._ended:
+            return
+        if self._stack:
+            if not self._held and self._start > self._base:
+                data = data[self._start - self._base :]
+            self._held += data
+        elif self._fed > MAX_EXPAT_BYTES and data[-1:] == b">" and not self._cdata and self._header:
+            self._expat = None
+        self._window = b""
+
+    def _renewed(self) -> expat.XMLParserType:
+        """A new expat that knows the header, to go on between two stanzas."""
+        parser = _expat()
+        parser.Parse(self._header, False)
+        self._fed = len(self._header)
+        self._hear(parser)
+        self._expat = parser
+        return parser
+
+    # -- expat's handlers -----------------------------------------------------------------------------------------
+
+    def _declared(self, version: str, encoding: str | None, _standalone: int) -> None:
+        """RFC 6120 §11.6: the encoding is UTF-8."""
+        if encoding is not None and encoding.lower() != "utf-8":
+            raise StreamError(StreamCondition.UNSUPPORTED_ENCODING)
+
+    def _namespace_declared(self, prefix: str | None, uri: str | None) -> None:
+        if len(self._namespaces) >= self.limits.attributes:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "too many namespaces")
+        self._namespaces[prefix or ""] = uri or ""
+
+    def _root_started(self, name: str, attrs: dict[str, str]) -> None:
+        parser = self._expat
+        assert parser is not None
+        at = parser.CurrentByteIndex - self._base
+        match = _WHOLE_TAG.match(self._window, at)
+        assert match is not None
+        if self._base + match.end() > self.limits.stanza_bytes:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "the header is too large")
+        if len(attrs) > self.limits.attributes:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
+        self._header = match[0]
+        namespace, local = _split(name)
+        declared = self._namespaces
+        self._content = declared.get("", "")
+        self._prefixes = frozenset(f"{prefix}:".encode() for prefix in declared if prefix not in ("", "xml"))
+        self._events.append(Header(local, namespace, _attributes(attrs), self._content, dict(declared)))
+        parser.StartNamespaceDeclHandler = None
+        self._hear(parser)
+
+    def _hear(self, parser: expat.XMLParserType) -> None:
+        parser.StartElementHandler = self._started
+        parser.EndElementHandler = self._closed
+        parser.CharacterDataHandler = self._text
+        parser.StartCdataSectionHandler = self._cdata_started
+        parser.EndCdataSectionHandler = self._cdata_closed
+
+    def _started(self, name: str, attrs: dict[str, str]) -> None:
+        namespace, local = _split(name)
+        stack = self._stack
+        depth = len(stack)
+        element = _new_element(Element)  # __init__ would cost as much as all the rest
+        element.name = local
+        element.ns = namespace
+        element.children = []
+        if attrs:
+            if len(attrs) > self.limits.attributes:
+                raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
+            attrs = _attributes(attrs)
+        element.attrs = attrs
+        if depth:
+            self._elements += 1
+            if self._elements > self.limits.elements:
+                raise StreamError(StreamCondition.POLICY_VIOLATION, "too many elements")
+            if depth >= self.limits.depth:
+                raise StreamError(StreamCondition.POLICY_VIOLATION, "nested too deep")
+            stack[-1].children.append(element)
+            # RFC 6120 §4.8.3: the content namespaces are one, down to the first element of another. Whoever writes
+            # <body xmlns='jabber:server'/> to a server of clients means a body, or means to hide one.
+            if self._own == depth and namespace in ns.CONTENT:
+                self._own += 1
+                element.ns = ns.CLIENT
+        else:
+            if namespace == ns.STREAMS and local == "stream":
+                raise StreamError(StreamCondition.BAD_FORMAT, "a second stream header")
+            assert self._expat is not None
+            self._start = self._expat.CurrentByteIndex
+            self._elements = 1
+            self._own = 0
+            if namespace == self._content and namespace in ns.CONTENT:
+                self._own = 1
+                element.ns = ns.CLIENT
+        stack.append(element)
+
+    def _text(self, text: str) -> None:
+        if self._stack:
+            children = self._stack[-1].children
+            if children and isinstance(last := children[-1], str) and len(last) < _JOINED_TEXT:
+                children[-1] = last + text
+            else:
+                children.append(text)
+        elif text.strip(" \t\r\n"):
+            # RFC 6120 §11.7: only whitespace may stand between stanzas.
+            raise StreamError(StreamCondition.BAD_FORMAT, "text between stanzas")
+
+    def _cdata_started(self) -> None:
+        self._cdata = True
+
+    def _cdata_closed(self) -> None:
+        self._cdata = False
+
+    def _closed(self, name: str) -> None:
+        stack = self._stack
+        if not stack:
+            self._end(Footer())
+            return
+        element = stack.pop()
+        depth = len(stack)
+        if self._own > depth:
+            self._own = depth
+        if depth:
+            return
+        raw = self._slice(element)
+        if len(raw) > self.limits.stanza_bytes:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
+        kind = KINDS.get(element.name) if element.ns == ns.CLIENT and self._content in ns.CONTENT else None
+        if kind is None:
+            self._events.append(element)
+            return
+        self._events.append(kind(element, reusable_bytes(raw, element.name, self._prefixes)))
+
+    def _slice(self, element: Element) -> bytes:
+        """The bytes of the stanza that ends here."""
+        assert self._expat is not None
+        at = self._expat.CurrentByteIndex - self._base
+        window = self._window
+        # Of <presence/> expat tells where it ends, of <presence></presence> where its end tag begins.
+        empty_tag = not element.children and at >= 2 and window[at - 2 : at] == b"/>"
+        end = at if empty_tag else window.index(b">", at) + 1
+        if not self._held:
+            return window[self._start - self._base : end]
+        raw = bytes(self._held) + window[:end]
+        self._held.clear()
+        return raw
+
+    def _named(self, error: expat.ExpatError) -> StreamError:
+        """What expat's refusal is called (RFC 6120 §4.9.3.13, §4.9.3.18, §4.9.3.22)."""
+        code = expat.errors.messages.get(error.code, "")
+        if code in (expat.errors.XML_ERROR_UNDEFINED_ENTITY, expat.errors.XML_ERROR_RECURSIVE_ENTITY_REF):
+            return StreamError(StreamCondition.RESTRICTED_XML)
+        if code in (expat.errors.XML_ERROR_UNKNOWN_ENCODING, expat.errors.XML_ERROR_INCORRECT_ENCODING):
+            return StreamError(StreamCondition.UNSUPPORTED_ENCODING)
+        if code == expat.errors.XML_ERROR_INVALID_TOKEN and not _is_utf_8(bytes(self._held) + self._window):
+            return StreamError(StreamCondition.UNSUPPORTED_ENCODING)
+        return StreamError(StreamCondition.NOT_WELL_FORMED)
+
+
+def _expat() -> expat.XMLParserType:
+    parser = expat.ParserCreate("utf-8", " ")
+    parser.buffer_text = True
+    if hasattr(parser, "SetReparseDeferralEnabled"):
+        parser.SetReparseDeferralEnabled(False)
+    # RFC 6120 §11.1: no comments, processing instructions, DTDs, entities but the five.
+    parser.StartDoctypeDeclHandler = _restricted
+    parser.CommentHandler = _restricted
+    parser.ProcessingInstructionHandler = _restricted
+    parser.EntityDeclHandler = _restricted
+    return parser
+
+
+def _restricted(*_: object) -> None:
+    raise StreamError(StreamCondition.RESTRICTED_XML)
+
+
+def _check_first(data: bytes) -> None:
+    """RFC 6120 §11.6: UTF-8 without a byte order mark; expat would follow one into UTF-16 whatever it is told."""
+    if data[0] in b"\xfe\xff\x00" or data[1:2] == b"\x00":
+        raise StreamError(StreamCondition.UNSUPPORTED_ENCODING)
+    if data[0] != _LESS:
+        raise StreamError(StreamCondition.NOT_WELL_FORMED, "a stream begins with its header")
+
+
+def _is_tag(tail: bytearray) -> bool:
+    return len(tail) > 1 and tail[0] == _LESS and tail[1] not in b"!?"
+
+
+def _is_utf_8(data: bytes) -> bool:
+    try:
+        codecs.utf_8_decode(data, "strict", False)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _whole_text(data: bytes) -> int:
+    """How much of *data*, which has no tag, can be handed on: all but a reference that is not whole."""
+    reference = data.rfind(b"&")
+    if reference < 0 or data.find(b";", reference) >= 0 or len(data) - reference > _MAX_REFERENCE:
+        return len(data)
+    return reference
+
+
+@lru_cache(maxsize=4096)
+def _split(name: str) -> tuple[str, str]:
+    """Expat's name as namespace and local name."""
+    if len(name) > MAX_NAME:
+        raise StreamError(StreamCondition.POLICY_VIOLATION, "the name is too long")
+    namespace, _, local = name.rpartition(" ")
+    return namespace, local
+
+
+@lru_cache(maxsize=4096)
+def _attribute(name: str) -> str:
+    """Expat's attribute name in `Element`'s spelling."""
+    uri, local = _split(name)
+    return f"xml:{local}" if uri == ns.XML else f"{{{uri}}}{local}"
+
+
+def _attributes(attrs: dict[str, str]) -> dict[str, str]:
+    for name in attrs:
+        if " " in name:
+            return {_attribute(name) if " " in name else name: value for name, value in attrs.items()}
+    return attrs

@@ -1,0 +1,307 @@
+"""A stanza: its tree, and the very bytes it came in.
+
+The tree is what modules read. The bytes are what leaves again: forwarding, archiving and clustering reuse them, and
+small changes (an address, an appended child) are splices. Inside the server every stanza stands in ``jabber:client``;
+the bytes of a stanza that is `reusable` mean the same under any content namespace, so they may leave on any stream.
+A stanza is never changed: what changes one returns another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final, Self
+
+from . import ns
+from .element import Element, escape_value
+from .errors import Condition, ErrorType, StanzaError
+from .jid import JID, InvalidJID
+
+#: One attribute of a start tag that expat has accepted.
+_ATTRIBUTE: Final = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
+_UNREAD: Final = JID("", "unread.invalid")
+
+
+class Stanza:
+    """A message, presence or iq. See `Message`, `Presence`, `IQ`."""
+
+    __slots__ = ("_from", "_to", "element", "raw")
+
+    kind: ClassVar[str] = ""
+
+    def __init__(self, element: Element, raw: bytes | None = None) -> None:
+        """*element* stands in ``jabber:client``; *raw* are bytes that mean the same under any content namespace."""
+        self.element = element
+        self.raw = raw
+        self._to: JID | None = _UNREAD
+        self._from: JID | None = _UNREAD
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.element.to_xml(ns.CLIENT)}>"
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the bytes it came in can leave as they are."""
+        return self.raw is not None
+
+    @property
+    def to(self) -> JID | None:
+        """Where it goes; raises `StanzaError` (jid-malformed)."""
+        if self._to is _UNREAD:
+            self._to = self._address("to")
+        return self._to
+
+    @property
+    def sender(self) -> JID | None:
+        """Its `from`; raises `StanzaError` (jid-malformed)."""
+        if self._from is _UNREAD:
+            self._from = self._address("from")
+        return self._from
+
+    def _address(self, name: str) -> JID | None:
+        text = self.element.attrs.get(name)
+        if text is None:
+            return None
+        try:
+            return JID.parse(text)
+        except InvalidJID as error:
+            raise StanzaError(Condition.JID_MALFORMED, f"invalid '{name}': {error}") from None
+
+    @property
+    def type(self) -> str | None:
+        return self.element.attrs.get("type")
+
+    @property
+    def id(self) -> str | None:
+        return self.element.attrs.get("id")
+
+    def child(self, namespace: str, name: str) -> Element | None:
+        return self.element.child(namespace, name)
+
+    # -- changing -------------------------------------------------------------------------------------------------
+
+    def with_attrs(self, attrs: Mapping[str, str | None]) -> Self:
+        """The same with these attributes set, or taken away where the value is ``None``."""
+        old = self.element
+        changed = {name: value for name, value in attrs.items() if old.attrs.get(name) != value}
+        if not changed:
+            return self
+        element = Element(old.name, old.ns)
+        element.children = old.children
+        element.attrs = dict(old.attrs)
+        for name, value in changed.items():
+            if value is None:
+                del element.attrs[name]
+            else:
+                element.attrs[name] = value
+        raw = self.raw
+        if any(name[0] == "{" for name in changed):
+            raw = None  # its prefix in the bytes is not known here
+        if raw is not None:
+            replaced = [name for name in changed if name in old.attrs]
+            if replaced:
+                raw = _without_attrs(raw, replaced)
+            added = "".join(f" {n}='{escape_value(v)}'" for n, v in changed.items() if v is not None).encode()
+            at = 1 + len(old.name)
+            raw = raw[:at] + added + raw[at:]
+        return type(self)(element, raw)
+
+    def stamped(self, sender: JID, lang: str | None = None) -> Self:
+        """The same from its true sender (RFC 6120 §8.1.2.1), with its stream's language if it has none (§4.7.4)."""
+        attrs: dict[str, str | None] = {"from": str(sender)}
+        if lang is not None and "xml:lang" not in self.element.attrs:
+            attrs["xml:lang"] = lang
+        stanza = self.with_attrs(attrs)
+        stanza._from = sender
+        return stanza
+
+    def addressed(self, to: JID) -> Self:
+        """The same to someone else."""
+        stanza = self.with_attrs({"to": str(to)})
+        stanza._to = to
+        return stanza
+
+    def appending(self, *children: Element) -> Self:
+        """The same with *children* at its end."""
+        old = self.element
+        element = Element(old.name, old.ns)
+        element.attrs = old.attrs
+        element.children = [*old.children, *children]
+        raw = self.raw
+        if any(child.ns == ns.STREAMS for child in children):
+            raw = None  # alone it would be written with the stream's prefix
+        if raw is not None:
+            added = b"".join(child.to_bytes(ns.CLIENT) for child in children)
+            if raw.endswith(b"/>"):
+                raw = raw[:-2].rstrip() + b">" + added + f"</{old.name}>".encode()
+            else:
+                at = raw.rindex(b"</")
+                raw = raw[:at] + added + raw[at:]
+        return type(self)(element, raw)
+
+    def dropping(self, unwanted: Callable[[Element], bool]) -> Self:
+        """The same without the children that are *unwanted*; rendered anew when one was there."""
+        old = self.element
+        kept = [child for child in old.children if isinstance(child, str) or not unwanted(child)]
+        if len(kept) == len(old.children):
+            return self
+        element = Element(old.name, old.ns)
+        element.attrs = old.attrs
+        element.children = kept
+        return type(self)(element)
+
+    # -- leaving --------------------------------------------------------------------------------------------------
+
+    def to_bytes(self, content: str = ns.CLIENT) -> bytes:
+        """The stanza for a stream whose default namespace is *content*."""
+        if self.raw is not None:
+            return self.raw
+        if content == ns.CLIENT:
+            return self.element.to_bytes(ns.CLIENT)
+        return self.element.in_namespace(ns.CLIENT, content).to_bytes(content)
+
+    def standalone(self) -> bytes:
+        """The stanza with its own ``xmlns='jabber:client'``: for WebSocket (RFC 7395 §3.3.3) and ``<forwarded/>``."""
+        raw = self.raw
+        if raw is None:
+            return self.element.to_bytes()
+        at = 1 + len(self.element.name)
+        return raw[:at] + b" xmlns='jabber:client'" + raw[at:]
+
+    # -- answering ------------------------------------------------------------------------------------------------
+
+    def bounced(self, condition: Condition, text: str = "", kind: ErrorType | None = None) -> Self | None:
+        """Itself as an error to its sender (RFC 6120 §8.3); ``None`` for what must not be answered (§8.3.1).
+
+        Neither an error nor an iq result is ever answered with an error.
+        """
+        if self.type == "error" or (self.kind == "iq" and self.type == "result"):
+            return None
+        attrs = self.element.attrs
+        element = Element(
+            self.element.name,
+            ns.CLIENT,
+            error_element(condition, text, kind),
+            attrs={"from": attrs.get("to"), "to": attrs.get("from"), "id": attrs.get("id"), "type": "error"},
+        )
+        return type(self)(element)
+
+
+class Message(Stanza):
+    """RFC 6121 §5."""
+
+    __slots__ = ()
+    kind = "message"
+
+    #: RFC 6121 §5.2.2: what is not one of these is a normal message.
+    TYPES: ClassVar[frozenset[str]] = frozenset(("chat", "error", "groupchat", "headline", "normal"))
+
+    @property
+    def type(self) -> str:
+        kind = self.element.attrs.get("type", "normal")
+        return kind if kind in self.TYPES else "normal"
+
+    @property
+    def body(self) -> str | None:
+        return self.element.text_of(ns.CLIENT, "body")
+
+
+class Presence(Stanza):
+    """RFC 6121 §4; no type means available."""
+
+    __slots__ = ()
+    kind = "presence"
+
+    @property
+    def priority(self) -> int:
+        """RFC 6121 §4.7.2.3; raises `StanzaError` (bad-request) when it is no integer from -128 to 127."""
+        text = self.element.text_of(ns.CLIENT, "priority")
+        if text is None or not text.strip():
+            return 0
+        if re.fullmatch(r"\s*[+-]?[0-9]{1,3}\s*", text, re.ASCII) and -128 <= (priority := int(text)) <= 127:
+            return priority
+        raise StanzaError(Condition.BAD_REQUEST, "the priority must be an integer from -128 to 127")
+
+
+class IQ(Stanza):
+    """RFC 6120 §8.2.3."""
+
+    __slots__ = ()
+    kind = "iq"
+
+    @property
+    def payload(self) -> Element | None:
+        """The one child of a request, or the first of an answer."""
+        return self.element.first()
+
+    def result(self, payload: Element | None = None) -> IQ:
+        """The answer to this request."""
+        attrs = self.element.attrs
+        answer = {"from": attrs.get("to"), "to": attrs.get("from"), "id": attrs.get("id"), "type": "result"}
+        return IQ(Element("iq", ns.CLIENT, payload, attrs=answer))
+
+
+KINDS: Final[Mapping[str, type[Stanza]]] = {"message": Message, "presence": Presence, "iq": IQ}
+
+
+def iq(kind: str, payload: Element | None, *, id: str, to: JID | None = None, sender: JID | None = None) -> IQ:
+    """A new iq of that type."""
+    attrs = {"from": str(sender) if sender else None, "to": str(to) if to else None, "id": id, "type": kind}
+    return IQ(Element("iq", ns.CLIENT, payload, attrs=attrs))
+
+
+def presence(
+    kind: str | None, *children: Element, to: JID | None = None, sender: JID | None = None, id: str | None = None
+) -> Presence:
+    """A new presence of that type (``None``: available)."""
+    attrs = {"from": str(sender) if sender else None, "to": str(to) if to else None, "id": id, "type": kind}
+    return Presence(Element("presence", ns.CLIENT, *children, attrs=attrs))
+
+
+def error_element(condition: Condition, text: str = "", kind: ErrorType | None = None) -> Element:
+    """``<error/>`` (RFC 6120 §8.3.2)."""
+    return Element(
+        "error",
+        ns.CLIENT,
+        Element(condition.tag, ns.STANZA_ERROR),
+        Element("text", ns.STANZA_ERROR, text=text, attrs={"xml:lang": "en"}) if text else None,
+        attrs={"type": str(kind or condition.kind)},
+    )
+
+
+def reusable_bytes(raw: bytes, name: str, prefixes: frozenset[bytes]) -> bytes | None:
+    """The slice of a stanza in a form that means the same under any content namespace; ``None`` where there is none.
+
+    *prefixes* are those the stream header declared, each with its colon. The checks err on the side of ``None``:
+    they look at bytes, and a text that only resembles a prefix or a namespace costs a rendering, nothing else.
+    """
+    if raw[1 : 1 + len(name)] != name.encode() or raw[1 + len(name)] not in b" \t\r\n/>":
+        return None  # a prefixed stanza name
+    for prefix in prefixes:
+        if prefix in raw:
+            return None
+    if b"&#" in raw and b"xmlns" in raw:
+        return None  # a namespace may be spelt with character references
+    if b"xmlns" in raw[: raw.index(b">")]:
+        raw = _without_attrs(raw, ("xmlns",))
+    # An explicit content namespace below would stay behind when the stanza changes its own.
+    if b"jabber:client" in raw or b"jabber:server" in raw or b"jabber:component:accept" in raw:
+        return None
+    return raw
+
+
+def _without_attrs(raw: bytes, names: tuple[str, ...] | list[str]) -> bytes:
+    """*raw* without these attributes of its start tag."""
+    unwanted = {name.encode() for name in names}
+    at = 1
+    while raw[at] not in b" \t\r\n/>":
+        at += 1
+    parts = [raw[:at]]
+    while match := _ATTRIBUTE.match(raw, at):
+        if match[1] not in unwanted:
+            parts.append(match[0])
+        at = match.end()
+    parts.append(raw[at:])
+    return b"".join(parts)
