@@ -1,0 +1,64 @@
+"""Where blocking work runs: in threads of our own, or, in virtual time, at once.
+
+Whoever has work that blocks (a database, a password hash) is given an :class:`Executor` and does not know which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from threading import Thread
+from typing import ParamSpec, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Executor(Protocol):
+    """Runs blocking functions; the answer comes back in the reactor's thread."""
+
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        """Call *function* where it may block; its exception becomes the Deferred's failure."""
+        ...
+
+
+class InlineExecutor:
+    """Runs everything at once, in the caller's thread: for virtual time, where no thread may be waited for."""
+
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        try:
+            return succeed(function(*args, **kwargs))
+        except Exception:
+            return fail()
+
+
+class ThreadExecutor:
+    """A named pool of at most *threads* threads of its own, which no other part of the process can fill up.
+
+    Threads are made when first needed, so the pool may be built before the process forks into the background. They
+    are daemons: work that hangs cannot keep the process from ending.
+    """
+
+    def __init__(self, reactor: IReactorFromThreads, *, threads: int, name: str) -> None:
+        self._reactor = reactor
+        self._pool = ThreadPool(minthreads=0, maxthreads=threads, name=name)
+        # The pool asks its own attribute for new threads, and those of its default class would not be daemons.
+        self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+
+    def start(self) -> None:
+        self._pool.start()
+
+    def stop(self) -> None:
+        """Finish what was begun, then end the threads. Blocks until they have, so first let the work come to rest."""
+        self._pool.stop()
+
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+        if not self._pool.started or self._pool.joined:
+            # The pool itself would keep the work, or drop it, and never answer.
+            return fail(RuntimeError("the executor is not running"))
+        return deferToThreadPool(self._reactor, self._pool, function, *args, **kwargs)

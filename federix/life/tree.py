@@ -1,0 +1,239 @@
+"""The service tree: named nodes that start in order, drain, and stop in reverse.
+
+Twisted's `MultiService` starts its children without waiting for any, leaves the earlier ones running when a later one
+fails, and stops all at once. A `Branch` waits for each, rolls back, and stops the last started first. Every node is a
+Twisted `IService`, so a tree can hang under any Twisted application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from enum import StrEnum
+
+from twisted.application.service import IService
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from .scope import Scope
+
+log = Logger()
+
+
+class State(StrEnum):
+    """Where a node stands."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    DRAINING = "draining"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+@implementer(IService)
+class Node:
+    """A service with a name, a state and a scope. Subclasses say what `on_start` and `on_stop` do."""
+
+    def __init__(self, name: str, clock: IReactorTime) -> None:
+        self.name = name
+        self.clock = clock
+        self.parent: Branch | None = None
+        self.state = State.STOPPED
+        self.since = clock.seconds()
+        self.scope = Scope(clock, name)
+
+    # -- to be overridden -----------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Begin; raise to fail the start of the whole branch."""
+
+    async def on_drain(self, deadline: float) -> None:
+        """Let go of what can end well until *deadline* (on the clock)."""
+
+    async def on_stop(self) -> None:
+        """End. The scope is closed afterwards."""
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        return self.state in (State.RUNNING, State.DRAINING)
+
+    @property
+    def uptime(self) -> float:
+        """Seconds in the present state."""
+        return self.clock.seconds() - self.since
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self.since = self.clock.seconds()
+
+    async def start(self) -> None:
+        """Start; what `on_start` raises is raised, with nothing left running."""
+        if self.state in (State.RUNNING, State.STARTING):
+            return
+        if self.scope.closed:
+            self.scope = Scope(self.clock, self.name)
+        self._enter(State.STARTING)
+        try:
+            await self.on_start()
+        except BaseException:
+            self._enter(State.FAILED)
+            self.scope.close()
+            raise
+        self._enter(State.RUNNING)
+
+    async def drain(self, deadline: float) -> None:
+        if self.state is State.RUNNING:
+            self._enter(State.DRAINING)
+            try:
+                await self.on_drain(deadline)
+            except Exception:
+                log.failure("could not drain", node=self.name)
+
+    async def stop(self) -> None:
+        """Stop; a failure is logged, since the others must stop as well."""
+        if self.state is State.STOPPED:
+            return
+        self._enter(State.STOPPING)
+        try:
+            await self.on_stop()
+        except Exception:
+            log.failure("could not stop cleanly", node=self.name)
+        finally:
+            self.scope.close()
+            self._enter(State.STOPPED)
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Node]]:
+        """This node and all below it, each with its depth."""
+        yield depth, self
+
+    # -- IService -------------------------------------------------------------------------------------------------
+
+    def setName(self, name: str) -> None:
+        self.name = name
+
+    def setServiceParent(self, parent: object) -> None:
+        from twisted.application.service import IServiceCollection
+
+        IServiceCollection(parent).addService(self)  # type: ignore[no-untyped-call]
+
+    def disownServiceParent(self) -> Deferred[object] | None:
+        return None
+
+    def privilegedStartService(self) -> None:
+        """What needs rights is done here: see the listeners."""
+
+    def startService(self) -> Deferred[None]:
+        return ensureDeferred(self.start())
+
+    def stopService(self) -> Deferred[None]:
+        return ensureDeferred(self.stop())
+
+
+class Branch(Node):
+    """A node with children, started in order, stopped in reverse."""
+
+    def __init__(self, name: str, clock: IReactorTime) -> None:
+        super().__init__(name, clock)
+        self.children: dict[str, Node] = {}
+
+    def attach(self, node: Node) -> Node:
+        """Put *node* last among the children; names are unique. It starts with the branch."""
+        if node.name in self.children:
+            raise ValueError(f"{self.name} already has a child {node.name}")
+        node.parent = self
+        self.children[node.name] = node
+        return node
+
+    async def add(self, node: Node) -> None:
+        """Attach *node* and start it, if the branch runs; nothing stays behind when it fails."""
+        self.attach(node)
+        if self.state in (State.RUNNING, State.STARTING):
+            try:
+                await node.start()
+            except BaseException:
+                del self.children[node.name]
+                raise
+
+    async def remove(self, name: str) -> None:
+        """Stop a child and forget it."""
+        node = self.children.get(name)
+        if node is None:
+            return
+        await node.stop()
+        self.children.pop(name, None)
+
+    async def on_start(self) -> None:
+        started: list[Node] = []
+        for node in list(self.children.values()):
+            started.append(node)
+            try:
+                await node.start()
+            except BaseException:
+                for earlier in reversed(started[:-1]):
+                    await earlier.stop()
+                raise
+
+    async def on_drain(self, deadline: float) -> None:
+        for node in reversed(list(self.children.values())):
+            await node.drain(deadline)
+
+    async def on_stop(self) -> None:
+        for node in reversed(list(self.children.values())):
+            await node.stop()
+
+    def privilegedStartService(self) -> None:
+        for node in list(self.children.values()):
+            node.privilegedStartService()
+
+    def walk(self, depth: int = 0) -> Iterator[tuple[int, Node]]:
+        yield depth, self
+        for node in list(self.children.values()):
+            yield from node.walk(depth + 1)
+
+
+#: A loop that crashes more often than this in `CRASH_WINDOW` seconds is given up.
+MAX_CRASHES = 10
+CRASH_WINDOW = 60.0
+
+
+class Loop(Node):
+    """A long-running task, begun again when it crashes: later and later, and given up loudly in the end."""
+
+    def __init__(
+        self,
+        name: str,
+        clock: IReactorTime,
+        task: Callable[[], Awaitable[None]],
+        *,
+        on_giving_up: Callable[[], object] = lambda: None,
+    ) -> None:
+        super().__init__(name, clock)
+        self._task = task
+        self._on_giving_up = on_giving_up
+
+    async def on_start(self) -> None:
+        self.scope.spawn(self._run())
+
+    async def _run(self) -> None:
+        crashes: list[float] = []
+        while True:
+            try:
+                await self._task()
+                return
+            except CancelledError:
+                raise
+            except Exception:
+                now = self.clock.seconds()
+                crashes = [when for when in crashes if now - when < CRASH_WINDOW] + [now]
+                log.failure("task crashed", node=self.name, crashes=len(crashes))
+                if len(crashes) > MAX_CRASHES:
+                    log.error("given up: crashed too often", node=self.name)
+                    self._enter(State.FAILED)
+                    self._on_giving_up()
+                    return
+            await deferLater(self.clock, min(0.1 * 2 ** (len(crashes) - 1), 5.0), lambda: None)

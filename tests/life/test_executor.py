@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from federix.life.executor import Executor, InlineExecutor, ThreadExecutor
+
+
+def divided(number: int, *, by: int) -> float:
+    return number / by
+
+
+class InlineExecutorTest(SynchronousTestCase):
+    def test_the_answer_is_there_at_once(self) -> None:
+        executor: Executor = InlineExecutor()
+        self.assertEqual(self.successResultOf(executor.run(divided, 6, by=3)), 2)
+
+    def test_an_exception_becomes_a_failure(self) -> None:
+        self.failureResultOf(InlineExecutor().run(divided, 6, by=0), ZeroDivisionError)
+
+
+class ThreadExecutorTest(TestCase):
+    def setUp(self) -> None:
+        any_reactor: Any = reactor
+        self.executor = ThreadExecutor(any_reactor, threads=2, name="work")
+
+    def start(self) -> None:
+        self.executor.start()
+        self.addCleanup(self.executor.stop)
+
+    async def test_work_runs_in_a_named_daemon_thread_and_answers_in_the_reactors(self) -> None:
+        self.start()
+        thread = await self.executor.run(threading.current_thread)
+        self.assertIn("work", thread.name)
+        self.assertIs(thread.daemon, True)
+        self.assertIs(threading.current_thread(), threading.main_thread())
+
+    async def test_an_exception_becomes_a_failure(self) -> None:
+        self.start()
+        with self.assertRaises(ZeroDivisionError):
+            await self.executor.run(divided, 6, by=0)
+
+    async def test_two_run_at_the_same_time(self) -> None:
+        self.start()
+        meeting = threading.Barrier(2, timeout=10)
+        first, second = self.executor.run(meeting.wait), self.executor.run(meeting.wait)
+        self.assertEqual({await first, await second}, {0, 1})
+
+    async def test_no_thread_is_made_before_there_is_work(self) -> None:
+        before = threading.active_count()
+        self.start()
+        self.assertEqual(threading.active_count(), before)
+
+    async def test_an_executor_that_is_not_running_refuses_work(self) -> None:
+        with self.assertRaises(RuntimeError):
+            await self.executor.run(divided, 6, by=3)
+        self.executor.start()
+        self.executor.stop()
+        with self.assertRaises(RuntimeError):
+            await self.executor.run(divided, 6, by=3)
+
+    async def test_an_executor_may_be_stopped_without_a_start(self) -> None:
+        self.executor.stop()
