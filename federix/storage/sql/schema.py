@@ -1,0 +1,92 @@
+"""The tables of all SQL back ends, as they are at :data:`VERSION`.
+
+A change of them comes with a migration step (`migrations/versions/`) and a new version; a test compares the two.
+Columns are Text, BigInteger, Double and LargeBinary alone, because statements are run without SQLAlchemy's own
+conversion of values. Owners stand first in the keys: what one owner has lies together, and is forgotten in one sweep.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+
+VERSION = "0001"
+"""The name of the last migration step. Names are numbers and grow."""
+
+metadata = MetaData()
+
+account = Table(
+    "account",
+    metadata,
+    Column("host", Text, primary_key=True),
+    Column("local", Text, primary_key=True),
+    Column("credentials", Text, nullable=False),
+    Column("created", Double, nullable=False),
+)
+
+document = Table(
+    "document",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("store", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+cell = Table(
+    "cell",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("store", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+"""The rows of the ``Table`` shape."""
+
+entry = Table(
+    "entry",
+    metadata,
+    # SQLite knows its row id by the exact type INTEGER. AUTOINCREMENT keeps it from giving an id again which belonged
+    # to the last entry before that was dropped.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("owner", Text, nullable=False),
+    Column("store", Text, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""The entries of the ``Log`` shape."""
+
+Index("entry_by_owner", entry.c.owner, entry.c.store, entry.c.id)
+
+roster_item = Table(
+    "roster_item",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("contact", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("subscription", Text, nullable=False),
+    Column("ask", Integer, nullable=False),
+    Column("approved", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    # A JSON array of strings.
+    Column("groups", Text, nullable=False),
+)
+"""The items of all rosters; the subscription "remove" marks a tombstone."""
+
+Index("roster_item_by_version", roster_item.c.owner, roster_item.c.version)
+
+roster_request = Table(
+    "roster_request",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("contact", Text, primary_key=True),
+    Column("stanza", LargeBinary, nullable=False),
+)
+
+roster_version = Table(
+    "roster_version",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    # The oldest version of which all later changes are still known.
+    Column("oldest", BigInteger, nullable=False),
+)
+"""A counter for each roster. The row of the owner "" is the floor: past the versions of all rosters forgotten."""

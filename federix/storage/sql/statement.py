@@ -1,0 +1,85 @@
+"""SQL written once for all dialects, compiled once for each.
+
+Compiling costs some 70 µs and SQLAlchemy's own cache as much again for every look-up, so compiled statements are found
+by name, in 0.2 µs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ClauseElement, Dialect, Table, bindparam
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+Value = str | int | float | bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Insert a row, or overwrite all that is not its primary key; each dialect says it in its own words."""
+
+    table: Table
+
+    def written_for(self, dialect: str) -> ClauseElement:
+        values: dict[str, Any] = {column.name: bindparam(column.name) for column in self.table.columns}
+        others = [column.name for column in self.table.columns if not column.primary_key]
+        if dialect == "mysql":
+            replacing = mysql.insert(self.table).values(values)
+            return replacing.on_duplicate_key_update({name: replacing.inserted[name] for name in others})
+        insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
+        upsert: Any = insert(self.table).values(values)
+        clause: ClauseElement = upsert.on_conflict_do_update(
+            index_elements=list(self.table.primary_key), set_={name: upsert.excluded[name] for name in others}
+        )
+        return clause
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statement:
+    """A statement with a name of its own. Its parameters are given by name when it is run."""
+
+    name: str
+    clause: ClauseElement | Upsert
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    statement: Statement
+    sql: str
+    names: Sequence[str]
+    """The parameters in the order of the question marks."""
+    defaults: Mapping[str, Value]
+    """Parameters that stand in the statement itself, such as constants."""
+
+    def parameters(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
+        """*values* in order; raises ``KeyError`` for a missing one."""
+        if self.defaults:
+            values = {**self.defaults, **values}
+        return tuple([values[name] for name in self.names])
+
+
+class Compiler:
+    """The compiled statements of one dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._known: dict[str, Compiled] = {}
+
+    def __call__(self, statement: Statement) -> Compiled:
+        """May be called from any thread; at worst two compile the same statement."""
+        known = self._known.get(statement.name)
+        if known is None:
+            known = self._known[statement.name] = self._compile(statement)
+        if known.statement is not statement:
+            raise ValueError(f"two statements are called {statement.name}")
+        return known
+
+    def _compile(self, statement: Statement) -> Compiled:
+        clause = statement.clause
+        if isinstance(clause, Upsert):
+            clause = clause.written_for(self._dialect.name)
+        compiled: Any = clause.compile(dialect=self._dialect)
+        defaults = {name: value for name, value in compiled.params.items() if value is not None}
+        return Compiled(statement, compiled.string, tuple(compiled.positiontup or ()), defaults)

@@ -1,0 +1,164 @@
+"""The embedded back end: one SQLite file, nothing to install, nothing to run beside it.
+
+One connection writes, with group commit (`lane.py`); others read meanwhile, each from a snapshot of its own (WAL). A
+read whose owner has writes under way goes behind them through the writer's queue, so everybody sees what they wrote.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+
+from ..life.executor import Executor
+from .lane import Lane
+from .sql.accounts import SqlAccounts
+from .sql.database import Database, Transaction, Work
+from .sql.roster import SqlRosters, forget_roster
+from .sql.shapes import FORGET_SHAPES, SqlDocuments, SqlLogs, SqlTables
+from .sql.statement import Compiler
+from .sql.versions import bring_up_to_date
+from .storage import Storage, StoreError
+
+T = TypeVar("T")
+
+IN_MEMORY = ":memory:"
+
+READERS = 4
+"""How many connections read; an executor for them and the writer has one thread more."""
+
+MOST_WAITING = 20_000
+"""How many jobs may wait for the writer, and how many for the readers; past it the database is too slow for its load,
+and a quick "try later" is better than a queue that only grows."""
+
+MOST_WRITES_TOGETHER = 1_000
+MOST_READS_TOGETHER = 8
+"""How many jobs share a transaction. Reads share little but the hop to the thread, and better spread over readers."""
+
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait for another process that has the file locked, an operator's tool say."""
+
+
+class SqliteStorage(Storage):
+    """Keeps everything in the file *path*, made if it is not there, or in memory if that is ``:memory:``.
+
+    Concerns that bring SQL of their own build their repositories on *database*.
+    """
+
+    def __init__(self, path: str, executor: Executor, *, readers: int = READERS) -> None:
+        self.database = SqliteDatabase(path, executor, readers=readers)
+        self.documents = SqlDocuments(self.database)
+        self.tables = SqlTables(self.database)
+        self.logs = SqlLogs(self.database)
+        self.accounts = SqlAccounts(self.database)
+        self.rosters = SqlRosters(self.database)
+
+    async def start(self) -> None:
+        await self.database.start()
+
+    async def stop(self) -> None:
+        await self.database.stop()
+
+    async def forget(self, owner: str) -> None:
+        async def work(tx: Transaction) -> None:
+            for statement in FORGET_SHAPES:
+                await tx.change(statement, owner=owner)
+            await forget_roster(tx, owner)
+
+        await self.database.write(owner, work)
+
+
+class SqliteDatabase(Database):
+    """Transactions over the connections to one file."""
+
+    def __init__(self, path: str, executor: Executor, *, readers: int) -> None:
+        self._path = path
+        self._executor = executor
+        # A database in memory belongs to its connection, so that one does everything.
+        self._readers = 0 if path == IN_MEMORY else readers
+        self._compiler = Compiler(SQLiteDialect_pysqlite())
+        self._connections: list[sqlite3.Connection] = []
+        self._writer: Lane | None = None
+        self._reader: Lane | None = None
+
+    async def start(self) -> None:
+        self._connections = await self._executor.run(_open, self._path, self._readers)
+        writer, *readers = self._connections
+        self._writer = self._lane([writer], writes=True, most_together=MOST_WRITES_TOGETHER)
+        if readers:
+            self._reader = self._lane(readers, writes=False, most_together=MOST_READS_TOGETHER)
+
+    async def stop(self) -> None:
+        for lane in (self._reader, self._writer):
+            if lane is not None:
+                await lane.close()
+        connections, self._connections = self._connections, []
+        await self._executor.run(_close, connections)
+
+    def read(self, owner: str | None, work: Work[T]) -> Awaitable[T]:
+        writer = self._started()
+        if self._reader is None or writer.is_busy(owner):
+            return writer.submit(owner or "", work)
+        return self._reader.submit(owner or "", work)
+
+    def write(self, owner: str, work: Work[T]) -> Awaitable[T]:
+        return self._started().submit(owner, work)
+
+    def _started(self) -> Lane:
+        if self._writer is None:
+            raise StoreError("the storage is not open")
+        return self._writer
+
+    def _lane(self, connections: list[sqlite3.Connection], *, writes: bool, most_together: int) -> Lane:
+        return Lane(
+            self._executor,
+            connections,
+            self._compiler,
+            writes=writes,
+            most_waiting=MOST_WAITING,
+            most_together=most_together,
+        )
+
+
+# What follows runs in the executor.
+
+
+def _open(path: str, readers: int) -> list[sqlite3.Connection]:
+    """Connect, writer first, and bring the schema up to date."""
+    connections: list[sqlite3.Connection] = []
+    try:
+        if path != IN_MEMORY:
+            # Stored secrets are nobody else's to read; SQLite gives its other files the same permissions.
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        writer = _connect(path)
+        connections.append(writer)
+        writer.execute("PRAGMA journal_mode=WAL")
+        # In WAL mode anything less than FULL loses the last commits when the power goes.
+        writer.execute("PRAGMA synchronous=FULL")
+        bring_up_to_date(writer, path)
+        for _ in range(readers):
+            reader = _connect(path)
+            connections.append(reader)
+            reader.execute("PRAGMA query_only=ON")
+    except (OSError, sqlite3.Error) as error:
+        _close(connections)
+        raise StoreError(f"the database {path} cannot be opened: {error}") from error
+    except BaseException:
+        _close(connections)
+        raise
+    return connections
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # One job at a time uses a connection, but from any thread of the executor. isolation_level=None: transactions
+    # begin where we say so, and not where the driver thinks they should.
+    return sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+
+
+def _close(connections: list[sqlite3.Connection]) -> None:
+    # The writer last: the last connection to go folds the write-ahead log into the file.
+    for connection in reversed(connections):
+        connection.close()

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from federix.storage.lane import Lane
+from federix.storage.sql.database import Rows, Transaction
+from federix.storage.sql.statement import Compiler, Statement
+from federix.storage.storage import StoreError
+from tests.storage.held import HeldExecutor
+
+ADD = Statement("add", text("INSERT INTO numbers VALUES (:number)").bindparams(bindparam("number")))
+ALL = Statement("all", text("SELECT number FROM numbers ORDER BY number"))
+ROLLBACK = Statement("rollback", text("ROLLBACK"))
+NONSENSE = Statement("nonsense", text("SELECT nothing FROM nowhere"))
+ADD_ORPHAN = Statement("orphan", text("INSERT INTO children VALUES (77)"))
+
+
+class Refused(Exception):
+    pass
+
+
+def add(number: int, then: Callable[[Transaction], Any] | None = None) -> Callable[[Transaction], Any]:
+    async def work(tx: Transaction) -> int:
+        await tx.change(ADD, number=number)
+        if then is not None:
+            await then(tx)
+        return number
+
+    return work
+
+
+async def refuse(_: Transaction) -> None:
+    raise Refused
+
+
+def numbers(tx: Transaction) -> Any:
+    return tx.run(ALL)
+
+
+class LaneTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+        self.addCleanup(self.connection.close)
+        self.connection.execute("PRAGMA foreign_keys=ON")
+        self.connection.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
+        self.connection.execute(
+            "CREATE TABLE children (parent INTEGER REFERENCES numbers DEFERRABLE INITIALLY DEFERRED)"
+        )
+        self.executor = HeldExecutor()
+        self.executor.holds = True
+        self.lane = self.make_lane()
+
+    def make_lane(self, *, most_waiting: int = 100, most_together: int = 100) -> Lane:
+        return Lane(
+            self.executor,
+            [self.connection],
+            Compiler(SQLiteDialect_pysqlite()),
+            writes=True,
+            most_waiting=most_waiting,
+            most_together=most_together,
+        )
+
+    def kept(self) -> list[int]:
+        return [number for (number,) in self.connection.execute("SELECT number FROM numbers ORDER BY number")]
+
+    def test_what_comes_while_a_batch_is_under_way_goes_together_next(self) -> None:
+        results = [self.lane.submit("", add(number)) for number in range(5)]
+        self.assertEqual(len(self.executor.held), 1)
+        self.executor.step()
+        self.assertEqual(self.successResultOf(results[0]), 0)
+        self.assertNoResult(results[1])
+        self.executor.step()
+        self.assertEqual([self.successResultOf(result) for result in results[1:]], [1, 2, 3, 4])
+        self.assertEqual(len(self.executor.held), 0)
+
+    def test_the_next_batch_is_under_way_before_the_answers_are_handed_out(self) -> None:
+        seen: list[int] = []
+        first = self.lane.submit("", add(1))
+        first.addCallback(lambda _: seen.append(len(self.executor.held)))
+        self.lane.submit("", add(2))
+        self.executor.step()
+        self.assertEqual(seen, [1])
+        self.executor.go_on()
+
+    def test_a_batch_is_bounded(self) -> None:
+        lane = self.make_lane(most_together=2)
+        results = [lane.submit("", add(number)) for number in range(4)]
+        for done in (1, 3, 4):
+            self.executor.step()
+            self.assertEqual(sum(result.called for result in results), done)
+
+    def test_the_queue_is_bounded_and_has_room_again(self) -> None:
+        lane = self.make_lane(most_waiting=2)
+        for number in range(3):
+            lane.submit("", add(number))
+        self.assertRaises(StoreError, lane.submit, "", add(3))
+        self.executor.step()
+        lane.submit("", add(4))
+        self.executor.go_on()
+        self.assertEqual(self.kept(), [0, 1, 2, 4])
+
+    def test_a_job_that_fails_takes_nothing_else_with_it(self) -> None:
+        self.lane.submit("", add(0))
+        results = [self.lane.submit("", work) for work in (add(1), add(2, refuse), add(1), add(3))]
+        self.executor.go_on()
+        self.assertEqual(self.successResultOf(results[0]), 1)
+        self.failureResultOf(results[1], Refused)
+        self.failureResultOf(results[2], StoreError)
+        self.assertEqual(self.successResultOf(results[3]), 3)
+        self.assertEqual(self.kept(), [0, 1, 3])
+
+    def test_an_error_of_the_database_is_a_store_error(self) -> None:
+        result = self.lane.submit("", lambda tx: tx.run(NONSENSE))
+        self.executor.go_on()
+        self.assertIsInstance(self.failureResultOf(result, StoreError).value.__cause__, sqlite3.OperationalError)
+
+    def test_if_the_database_gives_up_the_transaction_nobody_is_told_yes(self) -> None:
+        async def lose_all(tx: Transaction) -> None:
+            await tx.run(ROLLBACK)
+            raise Refused
+
+        self.lane.submit("", add(0))
+        results = [self.lane.submit("", work) for work in (add(1), add(2, lose_all), add(3))]
+        self.executor.go_on()
+        for result in results:
+            self.failureResultOf(result, StoreError)
+        self.assertEqual(self.kept(), [0])
+        self.assertEqual(self.successResultOf(self.lane.submit("", add(4))), 4)
+
+    def test_if_the_commit_fails_nobody_is_told_yes(self) -> None:
+        self.lane.submit("", add(0))
+        results = [self.lane.submit("", work) for work in (add(1), lambda tx: tx.change(ADD_ORPHAN))]
+        self.executor.go_on()
+        for result in results:
+            self.failureResultOf(result, StoreError)
+        self.assertEqual(self.kept(), [0])
+        self.assertEqual(self.successResultOf(self.lane.submit("", add(4))), 4)
+
+    def test_who_is_cancelled_hears_no_more_but_the_work_is_done(self) -> None:
+        results = [self.lane.submit("", add(number)) for number in range(3)]
+        results[1].cancel()
+        self.failureResultOf(results[1], CancelledError)
+        self.executor.go_on()
+        self.assertEqual(self.successResultOf(results[2]), 2)
+        self.assertEqual(self.kept(), [0, 1, 2])
+
+    def test_a_transaction_that_waits_for_something_else_is_refused(self) -> None:
+        never: Deferred[None] = Deferred()
+
+        async def wait(_: Transaction) -> None:
+            await never
+
+        result = self.lane.submit("", add(1, wait))
+        self.executor.go_on()
+        self.failureResultOf(result, RuntimeError)
+        self.assertEqual(self.kept(), [])
+
+    def test_an_owner_is_busy_until_the_last_job_is_done(self) -> None:
+        self.assertFalse(self.lane.is_busy(None))
+        self.lane.submit("romeo", add(1))
+        self.lane.submit("romeo", add(2))
+        self.executor.step()
+        self.assertTrue(self.lane.is_busy("romeo"))
+        self.assertTrue(self.lane.is_busy(None))
+        self.assertFalse(self.lane.is_busy("juliet"))
+        self.executor.step()
+        self.assertFalse(self.lane.is_busy("romeo"))
+        self.assertFalse(self.lane.is_busy(None))
+
+    def test_jobs_see_those_before_them(self) -> None:
+        self.lane.submit("", add(1))
+        self.lane.submit("", add(2))
+        result: Deferred[Rows] = self.lane.submit("", numbers)
+        self.executor.go_on()
+        self.assertEqual(self.successResultOf(result), [(1,), (2,)])
+
+    def test_closing_waits_for_what_was_begun_and_takes_nothing_more(self) -> None:
+        results = [self.lane.submit("", add(number)) for number in range(2)]
+        closed = Deferred.fromCoroutine(self.lane.close())
+        self.assertRaises(StoreError, self.lane.submit, "", add(3))
+        self.executor.step()
+        self.assertNoResult(closed)
+        self.executor.step()
+        self.successResultOf(closed)
+        self.assertEqual(self.successResultOf(results[1]), 1)
+
+    def test_an_executor_that_breaks_fails_the_batch(self) -> None:
+        class BrokenExecutor(HeldExecutor):
+            def run(self, *_: Any, **__: Any) -> Any:
+                return succeed(None).addCallback(lambda _: 1 / 0)
+
+        self.executor = BrokenExecutor()
+        self.failureResultOf(self.make_lane().submit("", add(1)), StoreError)
+
+    def test_two_statements_of_one_name_are_an_error(self) -> None:
+        twin = Statement("add", text("DELETE FROM numbers"))
+        result = self.lane.submit("", add(1, lambda tx: tx.run(twin)))
+        self.executor.go_on()
+        self.failureResultOf(result, ValueError)
+
+
+class LockedTest(SynchronousTestCase):
+    def test_a_database_locked_by_another_is_a_store_error_until_it_is_free(self) -> None:
+        path = self.make_path()
+        mine = sqlite3.connect(path, isolation_level=None, timeout=0)
+        self.addCleanup(mine.close)
+        mine.execute("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
+        other = sqlite3.connect(path, isolation_level=None, timeout=0)
+        self.addCleanup(other.close)
+        lane = Lane(
+            HeldExecutor(),
+            [mine],
+            Compiler(SQLiteDialect_pysqlite()),
+            writes=True,
+            most_waiting=10,
+            most_together=10,
+        )
+        other.execute("BEGIN IMMEDIATE")
+        self.failureResultOf(lane.submit("", add(1)), StoreError)
+        other.execute("ROLLBACK")
+        self.assertEqual(self.successResultOf(lane.submit("", add(1))), 1)
+
+    def make_path(self) -> str:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return f"{folder.name}/numbers.db"

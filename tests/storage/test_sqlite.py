@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+import federix
+from federix.life.executor import InlineExecutor
+from federix.storage.accounts import Account
+from federix.storage.codec import TEXT
+from federix.storage.shapes import Table
+from federix.storage.sql.schema import VERSION
+from federix.storage.sql.versions import MIGRATIONS, creation
+from federix.storage.sqlite import SqliteStorage
+from federix.storage.storage import StoreError
+from tests.storage.held import HeldExecutor
+
+T = TypeVar("T")
+
+ROOT = Path(federix.__file__).parent.parent
+ROMEO = "romeo@example.org"
+JULIET = "juliet@example.org"
+NOTES = Table("notes", TEXT)
+
+START = """
+import sys
+from twisted.internet.defer import Deferred
+from federix.life.executor import InlineExecutor
+from federix.storage.sqlite import SqliteStorage
+for _ in range(2):
+    storage = SqliteStorage(sys.argv[1], InlineExecutor())
+    Deferred.fromCoroutine(storage.start()).addErrback(lambda failure: failure.printTraceback())
+    Deferred.fromCoroutine(storage.stop())
+    print("alembic" in sys.modules)
+"""
+
+
+class SqliteTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = str(Path(folder.name, "fédérix %s?.db"))
+
+    def result(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        result: T = self.successResultOf(Deferred.fromCoroutine(coroutine))
+        return result
+
+    def refusal(self, coroutine: Coroutine[Any, Any, object]) -> str:
+        return str(self.failureResultOf(Deferred.fromCoroutine(coroutine), StoreError).value)
+
+    def opened(self) -> SqliteStorage:
+        storage = SqliteStorage(self.path, InlineExecutor())
+        self.result(storage.start())
+        self.addCleanup(lambda: self.result(storage.stop()))
+        return storage
+
+    def execute(self, *statements: str) -> list[Any]:
+        """Run statements behind the storage's back; returns the rows of the last."""
+        connection = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            rows: list[Any] = []
+            for statement in statements:
+                rows = connection.execute(statement).fetchall()
+            return rows
+        finally:
+            connection.close()
+
+
+class SqliteStorageTest(SqliteTestCase):
+    def test_what_was_kept_is_there_after_a_restart(self) -> None:
+        account = Account("romeo", "example.org", {"PLAIN": "x"}, 1.5)
+        storage = self.opened()
+        self.result(storage.accounts.create(account))
+        self.result(NOTES.bind(storage).put(ROMEO, "a", "one"))
+        self.result(storage.stop())
+        again = self.opened()
+        self.assertEqual(self.result(again.accounts.get("romeo", "example.org")), account)
+        self.assertEqual(self.result(NOTES.bind(again).all(ROMEO)), {"a": "one"})
+
+    def test_the_files_are_for_their_owner_alone(self) -> None:
+        mask = os.umask(0)
+        self.addCleanup(os.umask, mask)
+        storage = self.opened()
+        self.result(NOTES.bind(storage).put(ROMEO, "a", "one"))
+        files = list(Path(self.path).parent.iterdir())
+        self.assertEqual(len(files), 3)
+        for file in files:
+            self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o600, file)
+
+    def test_an_answered_write_is_in_the_file_for_every_reader(self) -> None:
+        self.result(NOTES.bind(self.opened()).put(ROMEO, "a", "one"))
+        self.assertEqual(self.execute("SELECT value FROM cell"), [(b"one",)])
+        self.assertEqual(self.execute("PRAGMA journal_mode"), [("wal",)])
+
+    def test_a_read_waits_for_writes_of_its_owner_and_no_others(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor)
+        self.result(storage.start())
+        notes = NOTES.bind(storage)
+        executor.holds = True
+        put = Deferred.fromCoroutine(notes.put(ROMEO, "a", "one"))
+        of_romeo = Deferred.fromCoroutine(notes.get(ROMEO, "a"))
+        of_juliet = Deferred.fromCoroutine(notes.get(JULIET, "a"))
+        of_all = Deferred.fromCoroutine(notes.owners(limit=5))
+        write, read = executor.held
+        read()
+        self.assertIsNone(self.successResultOf(of_juliet))
+        self.assertNoResult(of_romeo)
+        self.assertNoResult(of_all)
+        executor.held.clear()
+        executor.held.append(write)
+        executor.go_on()
+        self.successResultOf(put)
+        self.assertEqual(self.successResultOf(of_romeo), "one")
+        self.assertEqual(self.successResultOf(of_all), [ROMEO])
+        self.result(storage.stop())
+
+    def test_readers_work_while_the_writer_does(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor, readers=3)
+        self.result(storage.start())
+        executor.holds = True
+        for number in range(3):
+            Deferred.fromCoroutine(NOTES.bind(storage).get(str(number), "a"))
+        Deferred.fromCoroutine(NOTES.bind(storage).put(ROMEO, "a", "one"))
+        self.assertEqual(len(executor.held), 4)
+        executor.go_on()
+        self.result(storage.stop())
+
+    def test_nothing_can_be_asked_before_the_start_and_after_the_stop(self) -> None:
+        storage = SqliteStorage(self.path, InlineExecutor())
+        self.refusal(NOTES.bind(storage).get(ROMEO, "a"))
+        self.refusal(NOTES.bind(storage).put(ROMEO, "a", "one"))
+        self.result(storage.start())
+        self.result(storage.stop())
+        self.result(storage.stop())
+        self.refusal(NOTES.bind(storage).get(ROMEO, "a"))
+        self.refusal(NOTES.bind(storage).put(ROMEO, "a", "one"))
+
+    def test_stopping_finishes_the_writes_that_were_begun(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor)
+        self.result(storage.start())
+        executor.holds = True
+        puts = [Deferred.fromCoroutine(NOTES.bind(storage).put(ROMEO, key, "one")) for key in "abc"]
+        stopped = Deferred.fromCoroutine(storage.stop())
+        self.assertNoResult(stopped)
+        executor.go_on()
+        self.successResultOf(stopped)
+        for put in puts:
+            self.successResultOf(put)
+        self.assertEqual(self.execute("SELECT count(*) FROM cell"), [(3,)])
+
+    def test_a_folder_that_is_not_there_is_told(self) -> None:
+        storage = SqliteStorage("/nowhere/federix.db", InlineExecutor())
+        self.assertIn("/nowhere/federix.db cannot be opened", self.refusal(storage.start()))
+
+
+class VersionTest(SqliteTestCase):
+    def refused(self) -> str:
+        return self.refusal(SqliteStorage(self.path, InlineExecutor()).start())
+
+    def schema(self) -> dict[str, str]:
+        """What the database says of its own tables and indexes."""
+        rows = self.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {name: " ".join(sql.split()) for name, sql in rows}
+
+    def columns(self) -> dict[str, list[Any]]:
+        return {
+            name: [column[1:] for column in self.execute(f"PRAGMA table_info({name})")]
+            for name, sql in self.schema().items()
+            if sql.startswith("CREATE TABLE")
+        }
+
+    def test_a_new_database_has_todays_version(self) -> None:
+        self.opened()
+        self.assertEqual(self.execute("SELECT version_num FROM alembic_version"), [(VERSION,)])
+
+    def test_the_steps_lead_to_todays_version(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        self.assertEqual(ScriptDirectory.from_config(config).get_current_head(), VERSION)
+
+    def test_the_steps_lead_to_the_schema_that_a_new_database_gets(self) -> None:
+        self.opened()
+        made = self.schema(), self.columns()
+        self.path += ".stepped"
+        self.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        storage = self.opened()
+        stepped = self.schema(), self.columns()
+        self.assertEqual(set(made[0]), set(stepped[0]))
+        self.assertEqual(made[1], stepped[1])
+        for name, sql in made[0].items():
+            if name != "alembic_version":
+                self.assertEqual(sql, stepped[0][name])
+        self.result(NOTES.bind(storage).put(ROMEO, "a", "one"))
+
+    def test_a_step_that_breaks_leaves_the_database_as_it_was(self) -> None:
+        self.execute(
+            "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)",
+            # The last step of the way: a table of that name is there already.
+            "CREATE TABLE roster_version (owner TEXT)",
+        )
+        before = self.schema()
+        self.assertIn("roster_version already exists", self.refused())
+        self.assertEqual(self.schema(), before)
+
+    def test_a_database_of_a_newer_version_is_refused_and_left_alone(self) -> None:
+        self.result(self.opened().stop())
+        self.execute("UPDATE alembic_version SET version_num = '0999'")
+        before = self.schema()
+        refusal = self.refused()
+        self.assertIn("newer", refusal)
+        self.assertIn("0999", refusal)
+        self.assertEqual(self.schema(), before)
+
+    def test_a_database_of_another_program_is_refused_and_left_alone(self) -> None:
+        self.execute("CREATE TABLE spool (username TEXT)")
+        self.assertIn("not one of Federix", self.refused())
+        self.assertEqual(list(self.schema()), ["spool"])
+
+    def test_what_is_no_database_is_refused(self) -> None:
+        Path(self.path).write_text("Wherefore art thou?\n" * 100)
+        self.assertIn("cannot be opened", self.refused())
+
+    def test_starting_imports_alembic_only_if_there_is_something_to_do(self) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", START, self.path], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        )
+        self.assertEqual(done.stdout.split(), ["False", "False"])
+
+    def test_a_database_is_made_from_the_schema_alone(self) -> None:
+        connection = sqlite3.connect(":memory:")
+        self.addCleanup(connection.close)
+        for statement in creation():
+            connection.execute(statement)
