@@ -1,0 +1,203 @@
+"""What one client address may do: how many connections, how fast, and how many wrong passwords."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeVar
+
+Value = TypeVar("Value")
+
+MAX_REMEMBERED: Final = 65536
+"""Addresses kept in each table. Past it the one longest unheard of is forgotten: a full table weighs some 12 MiB."""
+
+LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
+"""Exempt unless said otherwise: a proxy or a component on this machine speaks for many."""
+
+
+class Refusal(Enum):
+    """Why a connection is not accepted; the value is the sentence for the log."""
+
+    BANNED = "too many failed logins from this address"
+    TOO_MANY = "too many connections from this address"
+    TOO_FAST = "connections from this address come too fast"
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    then: float
+
+
+@dataclass(slots=True)
+class _Failures:
+    count: int
+    since: float
+
+
+class Addresses:
+    """The limits for each client address: an IPv4 address, or an IPv6 network of /64, which is one customer.
+
+    *max_connections* at a time; *burst* connections at once and *rate* a second in the long run; *max_failures* failed
+    logins within *window_seconds* and the address is banned for *ban_seconds*. ``None`` means no such limit.
+    *exempt*: networks in CIDR form that have none of them. *seconds* is a monotonic clock.
+    Addresses that are none (a Unix socket's) are exempt.
+    """
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        *,
+        max_connections: int | None,
+        rate: float | None,
+        burst: int,
+        max_failures: int | None,
+        window_seconds: float,
+        ban_seconds: float,
+        exempt: Iterable[str] = LOOPBACK,
+        max_remembered: int = MAX_REMEMBERED,
+    ) -> None:
+        self._seconds = seconds
+        self.configure(
+            max_connections=max_connections,
+            rate=rate,
+            burst=burst,
+            max_failures=max_failures,
+            window_seconds=window_seconds,
+            ban_seconds=ban_seconds,
+        )
+        self._exempt = tuple(ipaddress.ip_network(network) for network in exempt)
+        self._max_remembered = max_remembered
+        # Never longer than the server has connections, and forgetting one would let its address have more.
+        self._connections: dict[int, int] = {}
+        self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
+        self._failures: OrderedDict[int, _Failures] = OrderedDict()
+        self._bans: OrderedDict[int, float] = OrderedDict()
+
+    def configure(
+        self,
+        *,
+        max_connections: int | None,
+        rate: float | None,
+        burst: int,
+        max_failures: int | None,
+        window_seconds: float,
+        ban_seconds: float,
+    ) -> None:
+        """Other limits from now on; what was counted stays counted."""
+        self._max_connections = max_connections
+        self._rate = rate
+        self._burst = burst
+        self._max_failures = max_failures
+        self._window = window_seconds
+        self._ban = ban_seconds
+
+    def admit(self, ip: str) -> Refusal | None:
+        """A connection from *ip* is here: ``None`` to take it (call `left` when it ends), or why it is refused."""
+        key = self._key(ip)
+        if key is None:
+            return None
+        if self._is_banned(key):
+            return Refusal.BANNED
+        count = self._connections.get(key, 0)
+        if self._max_connections is not None and count >= self._max_connections:
+            return Refusal.TOO_MANY
+        if not self._take_token(key):
+            return Refusal.TOO_FAST
+        self._connections[key] = count + 1
+        return None
+
+    def left(self, ip: str) -> None:
+        """A connection from *ip* that was admitted has ended."""
+        key = self._key(ip)
+        if key is None:
+            return
+        count = self._connections.get(key, 0)
+        if count > 1:
+            self._connections[key] = count - 1
+        else:
+            self._connections.pop(key, None)
+
+    def login_failed(self, ip: str) -> bool:
+        """A login from *ip* failed; returns whether the address is banned now, so that its stream can be ended."""
+        key = self._key(ip)
+        if key is None or self._max_failures is None:
+            return False
+        now = self._seconds()
+        failures = self._failures.get(key)
+        if failures is None or now - failures.since >= self._window:
+            failures = self._failures[key] = _Failures(0, now)
+        failures.count += 1
+        self._remember(self._failures, key)
+        if failures.count < self._max_failures:
+            return self._is_banned(key)
+        del self._failures[key]
+        self._bans[key] = now + self._ban
+        self._remember(self._bans, key)
+        return True
+
+    def login_succeeded(self, ip: str) -> None:
+        """A login from *ip* succeeded: its failures are forgiven, as ejabberd does; a ban is not."""
+        key = self._key(ip)
+        if key is not None:
+            self._failures.pop(key, None)
+
+    def banned(self, ip: str) -> bool:
+        """Whether *ip* is refused for failed logins at this moment."""
+        key = self._key(ip)
+        return key is not None and self._is_banned(key)
+
+    def unban(self, ip: str) -> bool:
+        """Let *ip* in again before its time; returns whether it was banned."""
+        key = self._key(ip)
+        if key is None or not self._is_banned(key):
+            return False
+        del self._bans[key]
+        return True
+
+    def _is_banned(self, key: int) -> bool:
+        until = self._bans.get(key)
+        if until is None:
+            return False
+        if self._seconds() < until:
+            return True
+        del self._bans[key]
+        return False
+
+    def _take_token(self, key: int) -> bool:
+        if self._rate is None:
+            return True
+        now = self._seconds()
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = _Bucket(self._burst, now)
+        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.then) * self._rate)
+        bucket.then = now
+        self._remember(self._buckets, key)
+        if bucket.tokens < 1.0:
+            return False
+        bucket.tokens -= 1.0
+        return True
+
+    def _remember(self, table: OrderedDict[int, Value], key: int) -> None:
+        """Mark *key* as the one heard of last, and forget the one longest unheard of when there are too many."""
+        table.move_to_end(key)
+        if len(table) > self._max_remembered:
+            table.popitem(last=False)
+
+    def _key(self, ip: str) -> int | None:
+        """One number for all addresses of one customer; ``None`` for the exempt."""
+        try:
+            address = ipaddress.ip_address(ip)
+        except ValueError:
+            return None
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if any(address in network for network in self._exempt):
+            return None
+        if isinstance(address, ipaddress.IPv4Address):
+            return int(address)
+        return 1 << 64 | int(address) >> 64  # above every IPv4 address

@@ -1,0 +1,68 @@
+"""Stream features as data (RFC 6120 §4.3): when each is offered, and what takes it up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Flag, auto
+from typing import Generic, TypeVar
+
+from ..xmpp import ns
+from ..xmpp.element import Element
+from ..xmpp.stanza import Stanza
+
+L = TypeVar("L")
+
+
+class Facts(Flag):
+    """What is true of a stream."""
+
+    NONE = 0
+    SECURE = auto()
+    AUTHENTICATED = auto()
+    BOUND = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFeature(Generic[L]):
+    """One feature of a kind of link L.
+
+    Offered while all of *needs* and none of *forbids* is true, if *offer* then has something to offer. The elements
+    in *takes*, by namespace and name, are handed to *take* under the same conditions.
+    """
+
+    name: str
+    needs: Facts
+    forbids: Facts
+    offer: Callable[[L], Sequence[Element]]
+    takes: frozenset[tuple[str, str]] = frozenset()
+    take: Callable[[L, Element], Awaitable[None] | None] | None = None
+
+    def possible(self, facts: Facts) -> bool:
+        return self.needs in facts and not self.forbids & facts
+
+
+def offers(features: Sequence[StreamFeature[L]], link: L, facts: Facts) -> Element:
+    """``<stream:features/>`` as things stand."""
+    element = Element("features", ns.STREAMS)
+    for feature in features:
+        if feature.possible(facts):
+            element.children.extend(feature.offer(link))
+    return element
+
+
+def taker(
+    features: Sequence[StreamFeature[L]], facts: Facts, element: Element | Stanza
+) -> Callable[[L, Element], Awaitable[None] | None] | None:
+    """What takes *element*, as things stand; of a stanza its payload decides."""
+    if isinstance(element, Stanza):
+        payload = element.element.first()
+        if payload is None:
+            return None
+        key = (payload.ns, payload.name)
+    else:
+        key = (element.ns, element.name)
+    for feature in features:
+        if key in feature.takes and feature.possible(facts):
+            return feature.take
+    return None

@@ -1,0 +1,86 @@
+"""SASL in a stream (RFC 6120 §6): the framing around an `Exchange`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ..xmpp import ns
+from ..xmpp.element import Element
+from ..xmpp.errors import SaslCondition, SaslFailure, StreamCondition, StreamError
+from ..xmpp.sasl import Challenge, Exchange, Success, decode_base64, encode_base64
+
+#: RFC 6120 §6.4.5: "between 2 and 5" failed attempts, then the stream is closed.
+MAX_ATTEMPTS: Final = 5
+
+#: What a client may send about it.
+ELEMENTS: Final = frozenset(((ns.SASL, "auth"), (ns.SASL, "response"), (ns.SASL, "abort")))
+
+
+class Candidate(Protocol):
+    """What the negotiation asks of the link that is to be authenticated."""
+
+    def begin_exchange(self, mechanism: str) -> Exchange:
+        """Raises `SaslFailure` (invalid-mechanism) for one that is not offered on this stream."""
+
+    async def authenticated(self, success: Success, mechanism: str) -> None:
+        """The password is right. Raises `SaslFailure` where the account may not log in here."""
+
+    def authentication_failed(self, failure: SaslFailure) -> None:
+        """An attempt failed."""
+
+
+class SaslNegotiation:
+    """The attempts of one stream."""
+
+    def __init__(self, candidate: Candidate, send: Callable[[Element], None]) -> None:
+        self._candidate = candidate
+        self._send = send
+        self._exchange: Exchange | None = None
+        self._failures = 0
+
+    async def take(self, element: Element) -> bool:
+        """Go one step on; true when that authenticated the stream.
+
+        Raises `StreamError` (policy-violation) after too many attempts.
+        """
+        exchange, self._exchange = self._exchange, None
+        try:
+            if element.name == "abort":
+                raise SaslFailure(SaslCondition.ABORTED)
+            if element.name == "auth":
+                # A new attempt ends the one before it, if there was one.
+                exchange = self._candidate.begin_exchange(element.get("mechanism") or "")
+            elif exchange is None:
+                raise SaslFailure(SaslCondition.MALFORMED_REQUEST, "no exchange is under way")
+            if any(True for _ in element.elements()):
+                raise SaslFailure(SaslCondition.MALFORMED_REQUEST)
+            data = decode_base64(element.text)
+            if data is None and element.name == "response":
+                data = b""
+            answer = await exchange.step(data)
+            if isinstance(answer, Challenge):
+                self._exchange = exchange
+                # RFC 6120 §6.4.3: an empty challenge is an element without text.
+                self._send(Element("challenge", ns.SASL, text=encode_base64(answer.data or None)))
+                return False
+            await self._candidate.authenticated(answer, exchange.mechanism)
+        except SaslFailure as failure:
+            self._fail(failure)
+            return False
+        self._send(Element("success", ns.SASL, text=encode_base64(answer.data)))
+        return True
+
+    def _fail(self, failure: SaslFailure) -> None:
+        self._send(
+            Element(
+                "failure",
+                ns.SASL,
+                Element(failure.condition.value, ns.SASL),
+                Element("text", ns.SASL, text=failure.text, attrs={"xml:lang": "en"}) if failure.text else None,
+            )
+        )
+        self._failures += 1
+        self._candidate.authentication_failed(failure)
+        if self._failures >= MAX_ATTEMPTS:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "too many failed logins")
