@@ -1,0 +1,86 @@
+"""The one import for those who write modules, and the only promise of stability."""
+
+from .core import hooks
+from .core.chain import HANDLED, Collect, Event, Filter, Handled, Outcome, Slot
+from .core.delivery import SUBSCRIPTION_TYPES
+from .core.host import Host
+from .core.iq import IQ_TIMEOUT, RequestError, iq_get, iq_set
+from .core.keys import Key, Notes
+from .core.module import Module, Rfc, Xep
+from .core.options import HostPattern, Secret, option
+from .core.rules import AccessRule, ShaperRule
+from .core.session import Candidate, Session
+from .life.scope import Scope, Timer
+from .storage.codec import BYTES, JSON, TEXT, Codec
+from .storage.roster import Contact, Roster, RosterItem, Rosters, Transition
+from .storage.shapes import Document, Log, Table
+from .storage.storage import StoreError
+from .xmpp import caps, delay, forms, ns, rsm
+from .xmpp.element import Element
+from .xmpp.errors import Condition, ErrorType, StanzaError, StreamCondition, StreamError
+from .xmpp.jid import JID, InvalidJID
+from .xmpp.stanza import IQ, Message, Presence, Stanza, error_element, iq, presence
+
+__all__ = [
+    "BYTES",
+    "HANDLED",
+    "IQ",
+    "IQ_TIMEOUT",
+    "JID",
+    "JSON",
+    "SUBSCRIPTION_TYPES",
+    "TEXT",
+    "AccessRule",
+    "Candidate",
+    "Codec",
+    "Collect",
+    "Condition",
+    "Contact",
+    "Document",
+    "Element",
+    "ErrorType",
+    "Event",
+    "Filter",
+    "Handled",
+    "Host",
+    "HostPattern",
+    "InvalidJID",
+    "Key",
+    "Log",
+    "Message",
+    "Module",
+    "Notes",
+    "Outcome",
+    "Presence",
+    "RequestError",
+    "Rfc",
+    "Roster",
+    "RosterItem",
+    "Rosters",
+    "Scope",
+    "Secret",
+    "Session",
+    "ShaperRule",
+    "Slot",
+    "Stanza",
+    "StanzaError",
+    "StoreError",
+    "StreamCondition",
+    "StreamError",
+    "Table",
+    "Timer",
+    "Transition",
+    "Xep",
+    "caps",
+    "delay",
+    "error_element",
+    "forms",
+    "hooks",
+    "iq",
+    "iq_get",
+    "iq_set",
+    "ns",
+    "option",
+    "presence",
+    "rsm",
+]

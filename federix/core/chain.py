@@ -1,0 +1,292 @@
+"""Hooks and their chains: the three shapes in which modules meet the core.
+
+A hook is a typed constant (all stand in `hooks`). It is a decorator for the methods of a module, and what fires it
+runs the chain of one host. What a chain holds is known when the modules are loaded, so firing is a loop over a tuple.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+
+from twisted.logger import Logger
+
+from ..life.scope import Scope
+from ..xmpp.errors import Condition, StanzaError
+from ..xmpp.stanza import Stanza
+
+log = Logger()
+
+
+class HandlerCrashed(StanzaError):
+    """A filter's handler has a bug, which is logged already; the stanza is refused."""
+
+    def __init__(self) -> None:
+        super().__init__(Condition.INTERNAL_SERVER_ERROR)
+
+
+P = ParamSpec("P")
+S = TypeVar("S")
+T = TypeVar("T")
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+class Slot(IntEnum):
+    """Where in a chain a handler stands."""
+
+    CHECK = 0
+    CHANGE = 1
+    NORMAL = 2
+    FALLBACK = 3
+
+
+class Handled:
+    """The type of `HANDLED`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "HANDLED"
+
+
+#: What a filter's handler returns when the stanza is its own and goes no further.
+HANDLED: Final = Handled()
+
+Outcome = Handled | Stanza | None
+
+#: The attribute under which a decorated method remembers the chains it belongs in.
+_PLACES: Final = "__federix_places__"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A handler's place: its hook, its slot and the modules it must stand behind."""
+
+    hook: Hook
+    slot: Slot
+    after: tuple[str, ...]
+
+
+class Hook:
+    """What all three shapes share. *doc* says who fires it, what is already true, and what the result means."""
+
+    shape = ""
+
+    def __init__(self, name: str, doc: str) -> None:
+        self.name = name
+        self.doc = doc
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def _mark(self, handler: H, slot: Slot, after: tuple[str, ...]) -> H:
+        places: list[Place] = getattr(handler, _PLACES, [])
+        setattr(handler, _PLACES, [*places, Place(self, slot, after)])
+        return handler
+
+
+class Event(Hook, Generic[P]):
+    """All hear it; results are ignored. A handler that raises is logged, and the others still hear it."""
+
+    shape = "event"
+
+    def __call__(self, handler: Callable[Concatenate[Any, P], object]) -> Callable[Concatenate[Any, P], object]:
+        return self._mark(handler, Slot.NORMAL, ())
+
+    def at(
+        self, slot: Slot, after: tuple[str, ...] = ()
+    ) -> Callable[[Callable[Concatenate[Any, P], object]], Callable[Concatenate[Any, P], object]]:
+        return lambda handler: self._mark(handler, slot, after)
+
+    def run(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Tell all now. A handler that must wait goes on in the background."""
+        for handler in chains.of(self):
+            try:
+                waiting = handler(*args, **kwargs)
+                if waiting is not None and inspect.isawaitable(waiting):
+                    chains.scope.spawn(waiting)
+            except Exception:
+                log.failure("handler failed", hook=self.name)
+
+    async def tell(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Tell one after the other and wait for each."""
+        for handler in chains.of(self):
+            try:
+                waiting = handler(*args, **kwargs)
+                if waiting is not None and inspect.isawaitable(waiting):
+                    await waiting
+            except Exception:
+                log.failure("handler failed", hook=self.name)
+
+
+class Filter(Hook, Generic[S]):
+    """A stanza on its way, with the *subject* it is about.
+
+    A handler returns ``None`` to go on, `HANDLED` to end, or a stanza that takes its place; `async def` may do so
+    later, and the stanza waits. `StanzaError` ends it as well. Whatever else is raised is a bug: it is logged and
+    the stanza is refused, since a check that crashed has not allowed it.
+    """
+
+    shape = "filter"
+
+    def __call__(
+        self, handler: Callable[[Any, S, Any], Outcome | Awaitable[Outcome]]
+    ) -> Callable[[Any, S, Any], Outcome | Awaitable[Outcome]]:
+        return self._mark(handler, Slot.NORMAL, ())
+
+    def at(
+        self, slot: Slot, after: tuple[str, ...] = ()
+    ) -> Callable[
+        [Callable[[Any, S, Any], Outcome | Awaitable[Outcome]]],
+        Callable[[Any, S, Any], Outcome | Awaitable[Outcome]],
+    ]:
+        return lambda handler: self._mark(handler, slot, after)
+
+    def run(self, chains: Chains, subject: S, stanza: Stanza) -> Stanza | Handled | Awaitable[Stanza | Handled]:
+        """The stanza as it goes on, or `HANDLED`; an awaitable of it where a handler waits.
+
+        Raises `StanzaError`, and nothing else.
+        """
+        handlers = chains.of(self)
+        if not handlers:
+            return stanza
+        try:
+            for count, handler in enumerate(handlers):
+                outcome = handler(subject, stanza)
+                if outcome is None:
+                    continue
+                if isinstance(outcome, Stanza):
+                    stanza = outcome
+                elif isinstance(outcome, Handled):
+                    return HANDLED
+                else:
+                    return self._go_on(outcome, handlers[count + 1 :], subject, stanza)
+        except StanzaError:
+            raise
+        except Exception:
+            raise self._crashed() from None
+        return stanza
+
+    async def _go_on(
+        self, waiting: Awaitable[Outcome], rest: tuple[Callable[..., Any], ...], subject: S, stanza: Stanza
+    ) -> Stanza | Handled:
+        try:
+            outcome = await waiting
+            remaining = iter(rest)
+            while True:
+                if isinstance(outcome, Stanza):
+                    stanza = outcome
+                elif isinstance(outcome, Handled):
+                    return HANDLED
+                handler = next(remaining, None)
+                if handler is None:
+                    return stanza
+                answer = handler(subject, stanza)
+                outcome = await answer if inspect.isawaitable(answer) else answer
+        except StanzaError:
+            raise
+        except Exception:
+            raise self._crashed() from None
+
+    def _crashed(self) -> HandlerCrashed:
+        log.failure("handler failed", hook=self.name)
+        return HandlerCrashed()
+
+
+class Collect(Hook, Generic[P, T]):
+    """Each handler returns items; they are joined. What a handler that raises would have added is missing."""
+
+    shape = "collect"
+
+    def __call__(
+        self, handler: Callable[Concatenate[Any, P], Iterable[T] | Awaitable[Iterable[T]]]
+    ) -> Callable[Concatenate[Any, P], Iterable[T] | Awaitable[Iterable[T]]]:
+        return self._mark(handler, Slot.NORMAL, ())
+
+    async def gather(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        items: list[T] = []
+        for handler in chains.of(self):
+            try:
+                found = handler(*args, **kwargs)
+                items.extend(await found if inspect.isawaitable(found) else found)
+            except StanzaError:
+                raise
+            except Exception:
+                log.failure("handler failed", hook=self.name)
+        return items
+
+    def gather_now(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        """As `gather`, where no handler may wait; one that does is a bug, logged, and its items are missing."""
+        items: list[T] = []
+        for handler in chains.of(self):
+            try:
+                found = handler(*args, **kwargs)
+                if isinstance(found, Coroutine):
+                    found.close()
+                    raise TypeError(f"{self.name} is asked for in the middle of things: its handlers cannot wait")
+                items.extend(found)
+            except Exception:
+                log.failure("handler failed", hook=self.name)
+        return items
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A handler as a chain holds it."""
+
+    handler: Callable[..., Any]
+    place: Place
+    owner: str
+
+
+class Chains:
+    """The chains of one host."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self._entries: dict[Hook, list[Entry]] = {}
+        self._handlers: dict[Hook, tuple[Callable[..., Any], ...]] = {}
+
+    def of(self, hook: Hook) -> tuple[Callable[..., Any], ...]:
+        return self._handlers.get(hook, ())
+
+    def entries(self, hook: Hook) -> tuple[Entry, ...]:
+        """The chain of *hook* in its order."""
+        return tuple(self._entries.get(hook, ()))
+
+    def hooks(self) -> list[Hook]:
+        return list(self._entries)
+
+    def add(self, handler: Callable[..., Any], place: Place, owner: str) -> Callable[[], None]:
+        """Put *handler* in its place; the answer takes it out again."""
+        entry = Entry(handler, place, owner)
+        self._order([*self._entries.get(place.hook, ()), entry], place.hook)
+
+        def undo() -> None:
+            self._order([e for e in self._entries.get(place.hook, ()) if e is not entry], place.hook)
+
+        return undo
+
+    def _order(self, entries: list[Entry], hook: Hook) -> None:
+        """By slot, then as loaded; one that must stand behind another moves behind it."""
+        ordered = sorted(entries, key=lambda entry: entry.place.slot)
+        for entry in list(ordered):
+            behind = [e for e in ordered if e.owner in entry.place.after]
+            if behind and ordered.index(entry) < (last := max(ordered.index(e) for e in behind)):
+                ordered.remove(entry)
+                ordered.insert(last, entry)
+        if not ordered:
+            self._entries.pop(hook, None)
+            self._handlers.pop(hook, None)
+            return
+        self._entries[hook] = ordered
+        self._handlers[hook] = tuple(entry.handler for entry in ordered)
+
+
+def places_of(function: object) -> list[Place]:
+    """Where a decorated method belongs."""
+    places: list[Place] = getattr(function, _PLACES, [])
+    return places

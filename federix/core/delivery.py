@@ -1,0 +1,96 @@
+"""RFC 6121 §8.5: to which of an account's resources a stanza goes. Pure: it decides, `Host` acts.
+
+Where the RFC leaves a choice: offline storage is tried, errors are bounced, and "most available" is every resource of
+the highest priority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ..xmpp.stanza import IQ, Message, Presence, Stanza
+from .session import Session
+
+
+class Fate(Enum):
+    """What becomes of a stanza."""
+
+    DELIVER = auto()  # to the sessions named
+    OFFLINE = auto()  # to offline storage; bounced where there is none
+    BOUNCE = auto()  # service-unavailable
+    IGNORE = auto()
+    ANSWER = auto()  # the server answers this iq for the account
+    SUBSCRIPTION = auto()  # the rules of RFC 6121 §3 and §4.3
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    fate: Fate
+    sessions: Sequence[Session] = ()
+
+
+_OFFLINE = Verdict(Fate.OFFLINE)
+_BOUNCE = Verdict(Fate.BOUNCE)
+_IGNORE = Verdict(Fate.IGNORE)
+_ANSWER = Verdict(Fate.ANSWER)
+_SUBSCRIPTION = Verdict(Fate.SUBSCRIPTION)
+
+#: Presence that is about a subscription, not about availability.
+SUBSCRIPTION_TYPES = frozenset(("subscribe", "subscribed", "unsubscribe", "unsubscribed"))
+
+
+def decide(stanza: Stanza, resource: str, sessions: Sequence[Session]) -> Verdict:
+    """What becomes of *stanza* for *resource* ("" for the bare JID) of an account that has these *sessions*."""
+    match = next((s for s in sessions if s.jid.resource == resource), None) if resource else None
+    if isinstance(stanza, Message):
+        return _message(stanza, resource, match, sessions)
+    if isinstance(stanza, Presence):
+        return _presence(stanza, resource, match, sessions)
+    assert isinstance(stanza, IQ)
+    if not resource:
+        return _ANSWER
+    return Verdict(Fate.DELIVER, (match,)) if match else _BOUNCE
+
+
+def nobody(stanza: Stanza, resource: str) -> Verdict:
+    """What becomes of a stanza for an account that does not exist (§8.5.1)."""
+    if isinstance(stanza, Presence):
+        return _IGNORE
+    if isinstance(stanza, Message) and (stanza.type == "error" or (stanza.type == "headline" and not resource)):
+        return _IGNORE
+    return _BOUNCE
+
+
+def _message(stanza: Message, resource: str, match: Session | None, sessions: Sequence[Session]) -> Verdict:
+    kind = stanza.type
+    if match is not None:
+        return Verdict(Fate.DELIVER, (match,))
+    if kind == "error":
+        return _IGNORE
+    if resource and kind != "chat":
+        return _BOUNCE  # §8.5.3.2.1
+    if kind == "groupchat":
+        return _BOUNCE  # §8.5.2.1.1: "MUST NOT deliver … but instead MUST return a stanza error"
+    willing = [s for s in sessions if s.available and s.priority >= 0]
+    if kind == "headline":
+        return Verdict(Fate.DELIVER, willing) if willing else _IGNORE
+    if not willing:
+        return _OFFLINE
+    highest = max(s.priority for s in willing)
+    return Verdict(Fate.DELIVER, [s for s in willing if s.priority == highest])
+
+
+def _presence(stanza: Presence, resource: str, match: Session | None, sessions: Sequence[Session]) -> Verdict:
+    kind = stanza.type
+    if kind in SUBSCRIPTION_TYPES:
+        # §8.5.3.2.2: of these only "subscribe" means something for a resource that is not there. §3.1.3 and its like
+        # treat a full JID as the bare one.
+        return _IGNORE if resource and match is None and kind != "subscribe" else _SUBSCRIPTION
+    if kind == "probe":
+        return _SUBSCRIPTION
+    if resource:
+        return Verdict(Fate.DELIVER, (match,)) if match else _IGNORE
+    available = [s for s in sessions if s.available]
+    return Verdict(Fate.DELIVER, available) if available else _IGNORE

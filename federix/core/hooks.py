@@ -1,0 +1,131 @@
+"""Every hook there is, in the order a stanza meets them.
+
+Names are ejabberd's where it has a hook for the same moment. Take one by decorating a method of a module:
+``@hooks.user_send_packet`` or, to stand elsewhere in the chain, ``@hooks.user_send_packet.at(Slot.CHECK)``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..xmpp.element import Element
+from ..xmpp.jid import JID
+from ..xmpp.stanza import Presence, Stanza
+from .chain import Collect, Event, Filter, Hook
+
+if TYPE_CHECKING:
+    from ..xmpp.caps import Identity
+    from ..xmpp.forms import Form
+    from .session import Candidate, Session
+
+# -- a stream begins --------------------------------------------------------------------------------------------------
+
+c2s_pre_auth_features: Collect[[], Element] = Collect(
+    "c2s_pre_auth_features",
+    "Fired before a client has authenticated, inside TLS where TLS is required. Its items join the stream features.",
+)
+c2s_post_auth_features: Collect[[], Element] = Collect(
+    "c2s_post_auth_features",
+    "Fired when a client has authenticated and not bound a resource. Its items join the stream features.",
+)
+c2s_auth_result: Event[[JID, bool, str]] = Event(
+    "c2s_auth_result",
+    "A login ended: the account, whether it succeeded, and the address it came from. A failed one may name no account.",
+)
+
+c2s_unauthenticated_packet: Filter[Candidate] = Filter(
+    "c2s_unauthenticated_packet",
+    "A client that has not authenticated sent an iq (where TLS is required, inside TLS). HANDLED: a module has taken"
+    " care of it. Not HANDLED: the stream ends with not-authorized.",
+)
+
+# -- a session begins and ends ----------------------------------------------------------------------------------------
+
+sm_register_connection: Event[[Session]] = Event(
+    "sm_register_connection", "A resource was bound. The session can be found; its client does not know its name yet."
+)
+sm_remove_connection: Event[[Session]] = Event(
+    "sm_remove_connection",
+    "A session ended. It cannot be found any more, its notes are still there, and its scope closes next.",
+)
+
+# -- a client sends ---------------------------------------------------------------------------------------------------
+
+user_send_packet: Filter[Session] = Filter(
+    "user_send_packet",
+    "A client sent a stanza. Its `from` is its full JID; `to` may be missing. HANDLED: it goes no further.",
+)
+user_sent_packet: Event[[Session, Stanza]] = Event(
+    "user_sent_packet", "A client sent a stanza, before any check: for those who only watch."
+)
+set_presence: Event[[Session, Presence]] = Event(
+    "set_presence",
+    "A client broadcast available presence. The session has it already, and its contacts have heard.",
+)
+unset_presence: Event[[Session, Presence]] = Event(
+    "unset_presence", "A session that was available is not any more: by its client's word, or because it ended."
+)
+roster_out_subscription: Event[[JID, Presence]] = Event(
+    "roster_out_subscription", "A subscription stanza of this account was accepted and is on its way to its contact."
+)
+
+# -- a stanza arrives at this host ------------------------------------------------------------------------------------
+
+local_receive_packet: Filter[JID] = Filter(
+    "local_receive_packet",
+    "A message or presence is addressed to the host itself. Not HANDLED: a message is bounced, a presence dropped.",
+)
+sm_receive_packet: Filter[JID] = Filter(
+    "sm_receive_packet",
+    "A stanza is addressed to an account; fired once, whatever the number of its resources. The account may not"
+    " exist. HANDLED: it is delivered to nobody. StanzaError: it is bounced.",
+)
+roster_in_subscription: Filter[JID] = Filter(
+    "roster_in_subscription",
+    "A presence of type subscribe, subscribed, unsubscribe, unsubscribed or probe is addressed to an account, or an"
+    " error in answer to one. Not HANDLED: nobody keeps rosters here, and it is dropped.",
+)
+offline_message: Filter[JID] = Filter(
+    "offline_message",
+    "A message for an account that exists has no resource to go to (RFC 6121 §8.5.2.2). HANDLED: it is kept. Not"
+    " HANDLED: it is bounced or dropped as its type demands.",
+)
+user_receive_packet: Filter[Session] = Filter(
+    "user_receive_packet",
+    "A stanza goes to one session. Handlers cannot wait. HANDLED: this session does not get it. Whatever is raised"
+    " costs this session its copy and nobody else anything.",
+)
+
+# -- services ---------------------------------------------------------------------------------------------------------
+
+disco_local_identity: Collect[[JID, str], Identity] = Collect(
+    "disco_local_identity", "The identities of the host (who asks, which node); the first is the server's own."
+)
+disco_local_features: Collect[[JID, str], str] = Collect(
+    "disco_local_features", "Features of the host beyond those its iq handlers and modules declare."
+)
+disco_local_items: Collect[[JID, str], Element] = Collect(
+    "disco_local_items", "The host's disco items: components, services, commands."
+)
+disco_info: Collect[[JID, str], Form] = Collect("disco_info", "Extension forms of the host (XEP-0128).")
+disco_sm_features: Collect[[JID, JID, str], str] = Collect(
+    "disco_sm_features", "Features of an account (the account, who asks, which node)."
+)
+disco_sm_identity: Collect[[JID, JID, str], Identity] = Collect(
+    "disco_sm_identity", "Identities of an account (the account, who asks, which node)."
+)
+disco_sm_items: Collect[[JID, JID, str], Element] = Collect(
+    "disco_sm_items", "An account's disco items (the account, who asks, which node)."
+)
+user_ping_timeout: Event[[Session]] = Event("user_ping_timeout", "A client did not answer a ping in time.")
+
+# -- accounts and hosts -----------------------------------------------------------------------------------------------
+
+register_user: Event[[JID]] = Event("register_user", "An account was made.")
+remove_user: Event[[JID]] = Event(
+    "remove_user",
+    "An account is being removed: its sessions have ended, its stores are forgotten right after. Waited for.",
+)
+
+#: In their order; the reference is generated from this.
+ALL: tuple[Hook, ...] = tuple(value for value in list(vars().values()) if isinstance(value, Hook))

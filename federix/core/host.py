@@ -1,0 +1,250 @@
+"""A virtual host: its sessions, its modules, and the way of a stanza through it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..life.scope import Scope
+from ..life.tree import Branch, Node
+from ..storage.storage import Storage
+from ..xmpp.element import Element
+from ..xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
+from ..xmpp.jid import JID
+from ..xmpp.stanza import IQ, Message, Presence, Stanza
+from . import hooks
+from .accounts import AccountPolicy, Accounts
+from .chain import Chains, Filter, Handled, HandlerCrashed
+from .delivery import Fate, decide, nobody
+from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
+from .module import Module
+from .session import Session
+from .sessions import Sessions
+
+if TYPE_CHECKING:
+    from ..life.executor import Executor
+    from .router import Router
+
+log = Logger()
+
+M = TypeVar("M", bound=Module)
+
+
+class Surroundings(Protocol):
+    """What a host needs from the server it lives in."""
+
+    @property
+    def router(self) -> Router: ...
+    @property
+    def storage(self) -> Storage: ...
+    @property
+    def executor(self) -> Executor: ...
+
+    def now(self) -> float:
+        """Seconds since 1970, UTC."""
+
+    def token(self) -> str:
+        """An unguessable identifier."""
+
+    def random_bytes(self, count: int) -> bytes: ...
+
+
+class Host(Branch):
+    """One domain that has accounts."""
+
+    def __init__(self, name: str, server: Surroundings, clock: IReactorTime, policy: AccountPolicy) -> None:
+        super().__init__(name, clock)
+        self.server = server
+        self.jid = JID("", name)
+        self.now: Callable[[], float] = server.now
+        self.chains = Chains(Scope(self.clock, f"chains of {name}"))
+        self.iqs = IqTable(self)
+        self.requests = Requests(self)
+        self.sessions = Sessions(self)
+        self.accounts = Accounts(self, policy)
+        self.modules = Branch("modules", self.clock)
+        self.attach(SessionsNode(self))
+        self.attach(self.modules)
+
+    @property
+    def storage(self) -> Storage:
+        return self.server.storage
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        if self.chains.scope.closed:
+            self.chains.scope = Scope(self.clock, f"chains of {self.name}")
+        await self.accounts.start()
+        self.server.router.register(self.name, self)
+        try:
+            await super().on_start()
+        except BaseException:
+            self.server.router.unregister(self.name)
+            raise
+
+    async def on_stop(self) -> None:
+        self.server.router.unregister(self.name)
+        await super().on_stop()
+        self.chains.scope.close()
+
+    # -- for modules ----------------------------------------------------------------------------------------------
+
+    def module(self, cls: type[M]) -> M:
+        """The running module of that class; KeyError where there is none. List it in `requires`."""
+        found = self.find(cls)
+        if found is None:
+            raise KeyError(f"{cls.name} does not run on {self.name}")
+        return found
+
+    def find(self, cls: type[M]) -> M | None:
+        """The running module of that class, if there is one."""
+        found = self.modules.children.get(cls.name)
+        return found if isinstance(found, cls) else None
+
+    def running_modules(self) -> list[Module]:
+        return [node for node in self.modules.children.values() if isinstance(node, Module)]
+
+    def route(self, stanza: Stanza) -> None:
+        """Send a stanza of our own; where that includes waiting, it is done beside the caller."""
+        waiting = self.server.router.route(stanza)
+        if waiting is not None:
+            self.scope.spawn(waiting)
+
+    async def request(
+        self, kind: Kind, to: JID, payload: Element, *, sender: JID | None = None, timeout: float = IQ_TIMEOUT
+    ) -> IQ:
+        """Ask somebody; see `Requests.ask`."""
+        return await self.requests.ask(kind, to, payload, sender=sender, timeout=timeout)
+
+    # -- the way of a stanza --------------------------------------------------------------------------------------
+
+    def deliver(self, stanza: Stanza) -> Awaitable[None] | None:
+        """Take a stanza for this domain (RFC 6120 §10.5, RFC 6121 §8)."""
+        to = stanza.to
+        assert to is not None
+        if isinstance(stanza, IQ):
+            check_iq(stanza)
+            if stanza.type in ("result", "error") and self.requests.settle(stanza):
+                return None
+        if not to.local:
+            return self._deliver_to_host(stanza, to)
+        try:
+            outcome = hooks.sm_receive_packet.run(self.chains, to.bare, stanza)
+        except HandlerCrashed:
+            self._hushed(stanza)
+            return None
+        if isinstance(outcome, Stanza):
+            return self._deliver_to_account(outcome, to)
+        if isinstance(outcome, Handled):
+            return None
+        return self._deliver_later(stanza, outcome, to)
+
+    async def _deliver_later(self, stanza: Stanza, waiting: Awaitable[Stanza | Handled], to: JID) -> None:
+        try:
+            outcome = await waiting
+        except HandlerCrashed:
+            self._hushed(stanza)
+            return
+        if isinstance(outcome, Stanza):
+            delivering = self._deliver_to_account(outcome, to)
+            if delivering is not None:
+                await delivering
+
+    def _hushed(self, stanza: Stanza) -> None:
+        """A bug on the receiving side does not leave the account: an error would throw it out of a room."""
+        if isinstance(stanza, IQ):
+            raise StanzaError(Condition.INTERNAL_SERVER_ERROR)
+
+    def _deliver_to_host(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
+        if isinstance(stanza, IQ):
+            if stanza.type in ("result", "error"):
+                return None
+            if to.resource:
+                raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+            return self.iqs.answer("host", stanza)
+        outcome = hooks.local_receive_packet.run(self.chains, to, stanza)
+        if isinstance(outcome, Stanza):
+            self._refuse(outcome)
+        elif inspect.isawaitable(outcome):
+            return self._refuse_later(outcome)
+        return None
+
+    def _refuse(self, stanza: Stanza) -> None:
+        if isinstance(stanza, Message) and stanza.type != "headline":
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+
+    async def _refuse_later(self, waiting: Awaitable[Stanza | Handled]) -> None:
+        outcome = await waiting
+        if isinstance(outcome, Stanza):
+            self._refuse(outcome)
+
+    def _deliver_to_account(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
+        sessions = self.sessions.of(to.local)
+        if not sessions:
+            return self._deliver_to_absent(stanza, to)
+        return self._act(stanza, to, sessions)
+
+    async def _deliver_to_absent(self, stanza: Stanza, to: JID) -> None:
+        if not await self.accounts.exists(to.local):
+            if nobody(stanza, to.resource).fate is Fate.BOUNCE:
+                raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+            return
+        # Someone may have logged in while we asked.
+        acting = self._act(stanza, to, self.sessions.of(to.local))
+        if acting is not None:
+            await acting
+
+    def _act(self, stanza: Stanza, to: JID, sessions: list[Session]) -> Awaitable[None] | None:
+        verdict = decide(stanza, to.resource, sessions)
+        fate = verdict.fate
+        if fate is Fate.DELIVER:
+            for session in verdict.sessions:
+                session.send(stanza)
+            return None
+        if fate is Fate.ANSWER:
+            assert isinstance(stanza, IQ)
+            return None if stanza.type in ("result", "error") else self.iqs.answer("account", stanza)
+        if fate is Fate.SUBSCRIPTION:
+            assert isinstance(stanza, Presence)
+            return self._unless_taken(hooks.roster_in_subscription, to.bare, stanza, bounce=False)
+        if fate is Fate.OFFLINE:
+            return self._unless_taken(hooks.offline_message, to.bare, stanza, bounce=True)
+        if fate is Fate.BOUNCE:
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        return None
+
+    def _unless_taken(self, hook: Filter[JID], account: JID, stanza: Stanza, *, bounce: bool) -> Awaitable[None] | None:
+        outcome = hook.run(self.chains, account, stanza)
+        if inspect.isawaitable(outcome):
+            return self._unless_taken_later(outcome, bounce)
+        if bounce and isinstance(outcome, Stanza):
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        return None
+
+    async def _unless_taken_later(self, waiting: Awaitable[Stanza | Handled], bounce: bool) -> None:
+        outcome = await waiting
+        if bounce and isinstance(outcome, Stanza):
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+
+
+class SessionsNode(Node):
+    """The sessions' place in the service tree: it ends them when the host stops."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__("sessions", host.clock)
+        self._host = host
+
+    async def on_drain(self, deadline: float) -> None:
+        self._end_all()
+
+    async def on_stop(self) -> None:
+        self._end_all()
+
+    def _end_all(self) -> None:
+        for session in self._host.sessions:
+            session.end(StreamError(StreamCondition.SYSTEM_SHUTDOWN))

@@ -1,0 +1,245 @@
+"""IQ: requests to the server find their handler, requests of the server their answer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from ..xmpp.element import Element
+from ..xmpp.errors import Condition, ErrorType, StanzaError
+from ..xmpp.jid import JID
+from ..xmpp.stanza import IQ
+from ..xmpp.stanza import iq as new_iq
+
+if TYPE_CHECKING:
+    from .host import Host
+
+log = Logger()
+
+#: Who answers: the host itself, or the server for one of its accounts (RFC 6121 §8.5.2.1.3).
+Target = Literal["host", "account"]
+Kind = Literal["get", "set"]
+
+#: The answer: a payload, a whole iq, or nothing for an empty result. `StanzaError` is the other answer.
+Answer = Element | IQ | None
+Handler = Callable[[Any, IQ], Answer | Awaitable[Answer]]
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+#: ejabberd's IQ_TIMEOUT, in seconds.
+IQ_TIMEOUT: Final = 32.0
+#: How many of its own requests one host waits for at a time.
+MAX_REQUESTS: Final = 100_000
+
+_REQUESTS: Final = "__federix_requests__"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a decorated method answers. *detached*: its stream goes on reading while the answer is worked out."""
+
+    kind: Kind
+    ns: str
+    name: str
+    targets: tuple[Target, ...]
+    detached: bool
+
+
+def _decorator(kind: Kind, ns: str, name: str, on: tuple[Target, ...], detached: bool) -> Callable[[Handler], Handler]:
+    def mark(handler: Handler) -> Handler:
+        known: list[Request] = getattr(handler, _REQUESTS, [])
+        setattr(handler, _REQUESTS, [*known, Request(kind, ns, name, on, detached)])
+        return handler
+
+    return mark
+
+
+def iq_get(
+    ns: str, name: str, *, on: tuple[Target, ...] = ("host", "account"), detached: bool = False
+) -> Callable[[Handler], Handler]:
+    """Answer ``<iq type='get'>`` with that payload."""
+    return _decorator("get", ns, name, on, detached)
+
+
+def iq_set(
+    ns: str, name: str, *, on: tuple[Target, ...] = ("host", "account"), detached: bool = False
+) -> Callable[[Handler], Handler]:
+    """Answer ``<iq type='set'>`` with that payload."""
+    return _decorator("set", ns, name, on, detached)
+
+
+def requests_of(function: object) -> list[Request]:
+    """What a decorated method answers."""
+    known: list[Request] = getattr(function, _REQUESTS, [])
+    return known
+
+
+def check_iq(iq: IQ) -> None:
+    """RFC 6120 §8.2.3, raising `StanzaError` (bad-request)."""
+    if iq.type not in ("get", "set", "result", "error"):
+        raise StanzaError(Condition.BAD_REQUEST, "the type of an iq is get, set, result or error")
+    if not iq.id:
+        raise StanzaError(Condition.BAD_REQUEST, "an iq needs an id")
+    if iq.type in ("get", "set") and sum(1 for _ in iq.element.elements()) != 1:
+        raise StanzaError(Condition.BAD_REQUEST, "a request holds exactly one child element")
+
+
+class IqTable:
+    """Which handler answers what, for one host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._handlers: dict[tuple[Target, str, str, str], tuple[Handler | Callable[[IQ], Any], bool]] = {}
+        self._namespaces: dict[tuple[Target, str], int] = {}
+
+    def add(self, request: Request, handler: Callable[[IQ], Any]) -> Callable[[], None]:
+        """Have *handler* answer; the call that comes back undoes it. One handler per request."""
+        keys = [(target, request.kind, request.ns, request.name) for target in request.targets]
+        for key in keys:
+            if key in self._handlers:
+                raise ValueError(f"<{request.name} xmlns='{request.ns}'/> ({request.kind}) already has a handler")
+        for key in keys:
+            self._handlers[key] = (handler, request.detached)
+            self._namespaces[key[0], key[2]] = self._namespaces.get((key[0], key[2]), 0) + 1
+
+        def undo() -> None:
+            for key in keys:
+                del self._handlers[key]
+                left = self._namespaces[key[0], key[2]] - 1
+                if left:
+                    self._namespaces[key[0], key[2]] = left
+                else:
+                    del self._namespaces[key[0], key[2]]
+
+        return undo
+
+    def namespaces(self, target: Target) -> set[str]:
+        """Of everything that is answered there: the features disco names."""
+        return {ns for where, ns in self._namespaces if where == target}
+
+    def answer(self, target: Target, iq: IQ) -> Awaitable[None] | None:
+        """Answer a request; the answer is on its way when this, or what it returns, is done."""
+        payload = iq.payload
+        if payload is None:
+            raise StanzaError(Condition.BAD_REQUEST)
+        handler, detached = self._handlers.get((target, iq.type or "", payload.ns, payload.name), (None, False))
+        if handler is None:
+            if (target, payload.ns) in self._namespaces:
+                raise self._misuse(target, iq, payload)
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        try:
+            answer = handler(iq)  # type: ignore[call-arg]
+        except StanzaError:
+            raise
+        except Exception:
+            log.failure("iq handler failed", ns=payload.ns, name=payload.name)
+            raise StanzaError(Condition.INTERNAL_SERVER_ERROR) from None
+        if inspect.isawaitable(answer):
+            waiting = self._later(iq, payload, answer)
+            if not detached:
+                return waiting
+            self._host.scope.spawn(waiting)
+            return None
+        return self._send(iq, answer)
+
+    def _misuse(self, target: Target, iq: IQ, payload: Element) -> StanzaError:
+        """The namespace is served, this request is not."""
+        other = "set" if iq.type == "get" else "get"
+        if (target, other, payload.ns, payload.name) in self._handlers:
+            return StanzaError(Condition.BAD_REQUEST, f"this is asked with type {other}")
+        return StanzaError(Condition.BAD_REQUEST, "the namespace has no such request")
+
+    async def _later(self, iq: IQ, payload: Element, waiting: Awaitable[Answer]) -> None:
+        try:
+            answer = await waiting
+        except StanzaError as error:
+            self._host.server.router.bounce(iq, error)
+            return
+        except Exception:
+            log.failure("iq handler failed", ns=payload.ns, name=payload.name)
+            self._host.server.router.bounce(iq, StanzaError(Condition.INTERNAL_SERVER_ERROR))
+            return
+        sending = self._send(iq, answer)
+        if sending is not None:
+            await sending
+
+    def _send(self, iq: IQ, answer: Answer) -> Awaitable[None] | None:
+        result = answer if isinstance(answer, IQ) else iq.result(answer)
+        return self._host.server.router.route(result)
+
+
+class RequestError(StanzaError):
+    """The other side answered our request with an error."""
+
+
+class Requests:
+    """What one host has asked and not heard of yet."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._waiting: dict[str, tuple[JID, JID, Deferred[IQ]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    async def ask(
+        self, kind: Kind, to: JID, payload: Element, *, sender: JID | None = None, timeout: float = IQ_TIMEOUT
+    ) -> IQ:
+        """Send a request from the host (or *sender*) and wait for its result.
+
+        Raises `RequestError` when the answer is an error, `TimeoutError` when none came in *timeout* seconds, and
+        `StanzaError` (resource-constraint) when too many requests wait.
+        """
+        if len(self._waiting) >= MAX_REQUESTS:
+            raise StanzaError(Condition.RESOURCE_CONSTRAINT)
+        host = self._host
+        sender = sender or host.jid
+        id = host.server.token()
+        answered: Deferred[IQ] = Deferred(lambda _: self._forget(id))
+        self._waiting[id] = (sender, to, answered)
+
+        def expire() -> None:
+            if self._waiting.pop(id, None) is not None:
+                answered.errback(TimeoutError(f"no answer from {to}"))
+
+        timer = host.scope.later(timeout, expire)
+        try:
+            host.route(new_iq(kind, payload, id=id, to=to, sender=sender))
+            answer = await answered
+        finally:
+            timer.cancel()
+        if answer.type == "error":
+            raise _error_in(answer)
+        return answer
+
+    def _forget(self, id: str) -> None:
+        self._waiting.pop(id, None)
+
+    def settle(self, iq: IQ) -> bool:
+        """Take *iq* as the answer to a request of ours, if it is one and comes from the one we asked."""
+        waiting = self._waiting.get(iq.id or "")
+        if waiting is None:
+            return False
+        sender, asked, answered = waiting
+        if iq.to != sender or iq.sender != asked:
+            return False
+        del self._waiting[iq.id or ""]
+        answered.callback(iq)
+        return True
+
+
+def _error_in(iq: IQ) -> RequestError:
+    found = next((child for child in iq.element.elements() if child.name == "error"), None)
+    condition = Condition.UNDEFINED_CONDITION
+    kind: ErrorType | None = None
+    text = ""
+    if found is not None:
+        names = {child.name for child in found.elements()}
+        condition = next((c for c in Condition if c.tag in names), condition)
+        kind = next((k for k in ErrorType if k == found.get("type")), None)
+        text = next((child.text for child in found.elements() if child.name == "text"), "")
+    return RequestError(condition, text, kind)

@@ -1,0 +1,156 @@
+"""From names in the configuration to running modules: found, ordered, started, reloaded, stopped."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from twisted.logger import Logger
+
+from .module import Module
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .options import Options
+
+log = Logger()
+
+#: Installed packages offer modules under this entry-point group.
+GROUP: Final = "federix.modules"
+
+
+class ModuleError(Exception):
+    """A module that cannot be had; the text says which and why, for the operator."""
+
+
+class Catalogue:
+    """Where module classes come from: Federix's own, a `modules_dir`, installed packages, a dotted path."""
+
+    def __init__(self, own: Mapping[str, type[Module]], directories: Iterable[Path] = ()) -> None:
+        self._own = own
+        self._directories = tuple(directories)
+        self._found: dict[str, type[Module]] = {}
+
+    def find(self, name: str) -> type[Module] | None:
+        """The class of the module of that name; ``None`` where nothing has it.
+
+        ``mod_ping`` is looked for among our own, then as ``mod_ping.py`` in the directories, then among the entry
+        points; ``package.file.Class`` is imported. Raises `ModuleError` for what is there and does not work.
+        """
+        if name in self._found:
+            return self._found[name]
+        found = self._own.get(name) or self._from_directories(name) or self._installed(name) or self._dotted(name)
+        if found is not None:
+            self._found[name] = found
+        return found
+
+    def _from_directories(self, name: str) -> type[Module] | None:
+        if not name.isidentifier():
+            return None
+        for directory in self._directories:
+            path = directory / f"{name}.py"
+            if path.is_file():
+                spec = importlib.util.spec_from_file_location(f"federix_modules_dir.{name}", path)
+                assert spec is not None and spec.loader is not None
+                python = importlib.util.module_from_spec(spec)
+                sys.modules[spec.name] = python
+                try:
+                    spec.loader.exec_module(python)
+                except Exception as error:
+                    raise ModuleError(f"{path}: {type(error).__name__}: {error}") from error
+                return self._only_module(python.__dict__, str(path), spec.name)
+        return None
+
+    def _only_module(self, names: Mapping[str, object], where: str, python_name: str) -> type[Module]:
+        classes = [
+            value
+            for value in names.values()
+            if isinstance(value, type) and issubclass(value, Module) and value.__module__ == python_name
+        ]
+        if len(classes) != 1:
+            raise ModuleError(f"{where}: must define exactly one class that is a Module, has {len(classes)}")
+        return classes[0]
+
+    def _installed(self, name: str) -> type[Module] | None:
+        for entry in entry_points(group=GROUP, name=name):
+            try:
+                found = entry.load()
+            except Exception as error:
+                raise ModuleError(f"{name} ({entry.value}): {type(error).__name__}: {error}") from error
+            return self._checked(found, entry.value)
+        return None
+
+    def _dotted(self, name: str) -> type[Module] | None:
+        package, _, attribute = name.rpartition(".")
+        if not package:
+            return None
+        try:
+            found = getattr(importlib.import_module(package), attribute)
+        except ModuleNotFoundError as error:
+            if error.name is not None and (package == error.name or package.startswith(f"{error.name}.")):
+                return None
+            raise ModuleError(f"{name}: {error}") from error
+        except Exception as error:
+            raise ModuleError(f"{name}: {type(error).__name__}: {error}") from error
+        return self._checked(found, name)
+
+    def _checked(self, found: object, where: str) -> type[Module]:
+        if isinstance(found, type) and issubclass(found, Module):
+            return found
+        raise ModuleError(f"{where} is not a Module")
+
+
+def ordered(classes: Iterable[type[Module]]) -> list[type[Module]]:
+    """The classes, each behind those it requires; otherwise as given. Raises `ModuleError`."""
+    wanted = {cls.name: cls for cls in classes}
+    order: list[type[Module]] = []
+    path: list[str] = []
+
+    def place(cls: type[Module]) -> None:
+        if cls in order:
+            return
+        if cls.name in path:
+            raise ModuleError(f"modules require each other: {' → '.join([*path, cls.name])}")
+        path.append(cls.name)
+        for needed in cls.requires:
+            if needed.name not in wanted:
+                raise ModuleError(f"{cls.name} requires {needed.name}, which is not in 'modules'")
+            place(wanted[needed.name])
+        path.pop()
+        order.append(cls)
+
+    for cls in wanted.values():
+        place(cls)
+    return order
+
+
+Wanted = Mapping[str, tuple[type[Module], "Options"]]
+
+
+async def load(host: Host, wanted: Wanted) -> None:
+    """Start the modules of a host that has none running, or have it run just these: only what differs is touched.
+
+    What is not wanted any more is stopped, those that others require last. What is new is started. Whose options
+    changed is told (`Module.reconfigure`); sessions and timers live on.
+    """
+    classes = ordered(cls for cls, _ in wanted.values())
+    modules = host.modules
+    for module in reversed(host.running_modules()):
+        if module.name not in wanted or type(module) is not wanted[module.name][0]:
+            await modules.remove(module.name)
+    for cls in classes:
+        options = wanted[cls.name][1]
+        running = modules.children.get(cls.name)
+        if running is None:
+            await modules.add(cls(host, options))
+        elif isinstance(running, Module) and running.options != options:
+            old, running.options = running.options, options
+            try:
+                running.reconfigure(old, options)
+            except Exception:
+                log.failure("module could not take its new options", module=cls.name, host=host.name)

@@ -1,0 +1,101 @@
+"""What a module is: one XEP, or chapter of an RFC, declared once.
+
+A module is a class. It says in this order: docstring, `name`, `implements`, `Options`, `requires`, features that no
+handler implies, stores, handlers in the order of the specification. Disco features, the settings reference, the
+XEP table, the start order and the undoing are derived from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from ..life.tree import Node
+from ..storage.storage import Storage
+from .chain import places_of
+from .iq import requests_of
+from .options import Options
+
+if TYPE_CHECKING:
+    from .host import Host
+
+M = TypeVar("M", bound="Module")
+
+
+@dataclass(frozen=True, slots=True)
+class Xep:
+    """A XEP that a module implements, and to what degree."""
+
+    number: int
+    version: str
+    status: str = "complete"
+
+
+@dataclass(frozen=True, slots=True)
+class Rfc:
+    """A chapter of an RFC that a module implements."""
+
+    number: int
+    sections: str
+    status: str = "complete"
+
+
+class Module(Node):
+    """A feature of one host. Subclass it, name it, decorate its methods."""
+
+    #: As in the configuration, ``mod_…`` by custom.
+    name: str = ""
+    implements: ClassVar[tuple[Xep | Rfc, ...]] = ()
+    #: Modules that must run before this one.
+    requires: ClassVar[tuple[type[Module], ...]] = ()
+    #: Disco features of the host that no iq handler implies.
+    features: ClassVar[tuple[str, ...]] = ()
+
+    @dataclass(frozen=True)
+    class Options(Options):
+        """No options."""
+
+    def __init__(self, host: Host, options: Any) -> None:
+        super().__init__(type(self).name, host.clock)
+        self.host = host
+        self.options = options
+
+    @property
+    def storage(self) -> Storage:
+        """What the declared shapes are kept in."""
+        return self.host.storage
+
+    # -- to be overridden -----------------------------------------------------------------------------------------
+
+    def reconfigure(self, old: Any, new: Any) -> None:
+        """The options changed on reload; `self.options` is *new* already. What lives, lives on."""
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        await super().start()
+        try:
+            self._register()
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _register(self) -> None:
+        for attribute in declared(type(self)):
+            function = getattr(type(self), attribute)
+            handler: Callable[..., Any] = getattr(self, attribute)
+            for place in places_of(function):
+                self.scope.add(self.host.chains.add(handler, place, self.name))
+            for request in requests_of(function):
+                self.scope.add(self.host.iqs.add(request, handler))
+
+
+def declared(cls: type[Module]) -> list[str]:
+    """The decorated methods of a module, in the order they were written, its base classes' first."""
+    names: dict[str, None] = {}
+    for base in reversed(cls.__mro__):
+        for name, value in vars(base).items():
+            if places_of(value) or requests_of(value):
+                names[name] = None
+    return list(names)

@@ -1,0 +1,87 @@
+"""The router: one look-up by domain."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from ..life.tree import Node
+from ..xmpp.errors import Condition, StanzaError
+from ..xmpp.stanza import Stanza
+
+log = Logger()
+
+
+class Destination(Protocol):
+    """Where stanzas for a domain go."""
+
+    def deliver(self, stanza: Stanza) -> Awaitable[None] | None:
+        """Take *stanza*, now or when the answer is awaited. `StanzaError` bounces it."""
+
+
+class Router(Node):
+    """Knows every local domain, and who takes the rest."""
+
+    #: Takes what is for no local domain: the federation, when there is one.
+    elsewhere: Destination | None = None
+
+    async def on_start(self) -> None:
+        self._domains: dict[str, Destination] = {}
+
+    def domains(self) -> list[str]:
+        return list(self._domains)
+
+    def register(self, domain: str, destination: Destination) -> None:
+        """Have *destination* take what is for *domain*; raises ValueError where it is taken."""
+        if domain in self._domains:
+            raise ValueError(f"{domain} is taken")
+        self._domains[domain] = destination
+
+    def unregister(self, domain: str) -> None:
+        self._domains.pop(domain, None)
+
+    def serves(self, domain: str) -> bool:
+        return domain in self._domains
+
+    def route(self, stanza: Stanza) -> Awaitable[None] | None:
+        """Send *stanza* to where its `to` says. Nothing is raised: what cannot go there is bounced.
+
+        Where the way includes waiting, the answer is to be awaited; the stanza is on its way only then.
+        """
+        try:
+            to = stanza.to
+            if to is None:
+                raise StanzaError(Condition.BAD_REQUEST, "it is addressed to nobody")
+            destination = self._domains.get(to.domain) or self.elsewhere
+            if destination is None:
+                raise StanzaError(Condition.REMOTE_SERVER_NOT_FOUND)
+            waiting = destination.deliver(stanza)
+        except StanzaError as error:
+            return self.bounce(stanza, error)
+        except Exception:
+            log.failure("could not deliver", kind=stanza.kind)
+            return self.bounce(stanza, StanzaError(Condition.INTERNAL_SERVER_ERROR))
+        return None if waiting is None else self._guarded(stanza, waiting)
+
+    async def _guarded(self, stanza: Stanza, waiting: Awaitable[None]) -> None:
+        error: StanzaError
+        try:
+            await waiting
+            return
+        except StanzaError as raised:
+            error = raised
+        except Exception:
+            log.failure("could not deliver", kind=stanza.kind)
+            error = StanzaError(Condition.INTERNAL_SERVER_ERROR)
+        bouncing = self.bounce(stanza, error)
+        if bouncing is not None:
+            await bouncing
+
+    def bounce(self, stanza: Stanza, error: StanzaError) -> Awaitable[None] | None:
+        """Return *stanza* to its sender as an error (RFC 6120 §8.3); errors and results are dropped (§8.3.1)."""
+        bounced = stanza.bounced(error.condition, error.text, error.kind)
+        if bounced is None or bounced.element.get("to") is None:
+            return None
+        return self.route(bounced)

@@ -1,0 +1,120 @@
+"""A session: a bound resource, which may outlive the stream it speaks through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.logger import Logger
+
+from ..life.scope import Scope
+from ..xmpp.errors import StanzaError, StreamError
+from ..xmpp.jid import JID
+from ..xmpp.stanza import Presence, Stanza
+from . import hooks
+from .chain import Handled
+from .keys import Notes
+
+if TYPE_CHECKING:
+    from .host import Host
+
+log = Logger()
+
+
+class Attachment(Protocol):
+    """What a session speaks through: a stream over TCP, TLS, WebSocket, …"""
+
+    def send(self, stanza: Stanza) -> None:
+        """Send it, or raise nothing: what cannot be sent is the attachment's to handle."""
+
+    def close(self, error: StreamError | None = None) -> None:
+        """End the stream with its closing handshake, with *error* first where there is one."""
+
+    def abort(self) -> None:
+        """End the stream at once: its peer is silent."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is not reading at the moment, because a stanza of its own waits."""
+
+    @property
+    def peer(self) -> str:
+        """The address of the other end, for people."""
+
+
+class Candidate(Protocol):
+    """A client's stream that has not authenticated."""
+
+    @property
+    def host(self) -> Host | None:
+        """The host its stream is addressed to."""
+
+    @property
+    def stream(self) -> Attachment: ...
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS."""
+
+
+class Session:
+    """One connected resource of an account."""
+
+    __slots__ = (
+        "attachment",
+        "available",
+        "ended",
+        "host",
+        "jid",
+        "notes",
+        "on_end",
+        "presence",
+        "priority",
+        "scope",
+        "since",
+    )
+
+    def __init__(self, host: Host, jid: JID, attachment: Attachment) -> None:
+        self.host = host
+        self.jid = jid
+        self.attachment = attachment
+        self.scope = Scope(host.clock, str(jid))
+        self.notes = Notes()
+        self.since = host.now()
+        #: The last available presence broadcast; ``None`` until the first and after unavailable (RFC 6121 §4).
+        self.presence: Presence | None = None
+        self.available = False
+        self.priority = 0
+        self.ended = False
+        self.on_end: Callable[[], None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Session {self.jid}>"
+
+    def send(self, stanza: Stanza) -> None:
+        """Hand a stanza to this resource. What a handler does wrong stays here: the copy is dropped and logged."""
+        chains = self.host.chains
+        if chains.of(hooks.user_receive_packet):
+            try:
+                outcome = hooks.user_receive_packet.run(chains, self, stanza)
+            except StanzaError:
+                return
+            if isinstance(outcome, Handled):
+                return
+            if not isinstance(outcome, Stanza):
+                self.scope.spawn(_close_unawaited(outcome))
+                return
+            stanza = outcome
+        self.attachment.send(stanza)
+
+    def end(self, error: StreamError | None = None) -> None:
+        """End the session, and its stream with *error*."""
+        self.host.sessions.close(self)
+        self.attachment.close(error)
+
+
+async def _close_unawaited(outcome: object) -> None:
+    closing = getattr(outcome, "close", None)
+    if closing is not None:
+        closing()
+    raise TypeError("user_receive_packet is fired in the middle of delivery: its handlers cannot wait")

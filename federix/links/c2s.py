@@ -1,0 +1,478 @@
+"""Clients: what a connection must go through until it is a session, and what its stanzas go through then."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ..core import hooks
+from ..core.access import Access
+from ..core.chain import Handled
+from ..core.conditions import Who
+from ..core.host import Host
+from ..core.host_options import HostOptions
+from ..core.iq import check_iq
+from ..core.listener_options import C2SOptions
+from ..core.session import Session
+from ..core.sessions import ResourceConflict
+from ..life.scope import Scope
+from ..streams.addresses import Addresses
+from ..streams.bind import bound, requested_resource
+from ..streams.certificates import VirtualHosts
+from ..streams.feature import Facts, StreamFeature, offers, taker
+from ..streams.sasl import ELEMENTS, SaslNegotiation
+from ..streams.shaper import Shaper
+from ..streams.stream import XmppStream
+from ..streams.tls import channel_bindings, negotiated
+from ..xmpp import ns
+from ..xmpp.element import Element
+from ..xmpp.errors import Condition, SaslCondition, SaslFailure, StanzaError, StreamCondition, StreamError
+from ..xmpp.jid import JID, InvalidJID, prepare_domain
+from ..xmpp.parser import Header, Limits
+from ..xmpp.sasl import MECHANISMS, PLAIN, Exchange, Success, announced, available, hash_of, is_plus
+from ..xmpp.stanza import IQ, Message, Presence, Stanza
+
+log = Logger()
+
+UNLIMITED: Final = 1 << 40
+
+
+class C2SServer(Protocol):
+    """What the links ask of the server around them."""
+
+    @property
+    def scope(self) -> Scope: ...
+
+    def access(self, domain: str) -> Access: ...
+    def host(self, domain: str) -> Host | None: ...
+    def host_options(self, domain: str) -> HostOptions: ...
+    @property
+    def negotiation_timeout(self) -> float: ...
+    def token(self) -> str: ...
+    @property
+    def default_host(self) -> str: ...
+
+
+@dataclass(slots=True)
+class C2SListener:
+    """One listening port for clients: what all of its links share. Options are swapped in place on reload."""
+
+    options: C2SOptions
+    server: C2SServer
+    clock: IReactorTime
+    addresses: Addresses
+    #: Makes TLS connections; ``None`` where there is no certificate at all.
+    tls: VirtualHosts | None
+
+    def limits_before(self) -> Limits:
+        o = self.options
+        return Limits(
+            o.pre_auth_max_stanza_size,
+            o.pre_auth_max_stanza_elements,
+            o.pre_auth_max_stanza_depth,
+            o.pre_auth_max_stanza_attributes,
+        )
+
+    def limits_after(self) -> Limits:
+        o = self.options
+        return Limits(
+            o.max_stanza_size or UNLIMITED,
+            o.max_stanza_elements or UNLIMITED,
+            o.max_stanza_depth,
+            o.max_stanza_attributes,
+        )
+
+
+class ClientLink:
+    """One client's connection: the owner of its stream."""
+
+    def __init__(self, listener: C2SListener, stream: XmppStream) -> None:
+        self.listener = listener
+        self.server = listener.server
+        self.stream = stream
+        self.facts = Facts.NONE
+        self.host: Host | None = None
+        self.lang: str | None = None
+        self.session: Session | None = None
+        self.username = ""
+        self._ip = ""
+        self._bindings: dict[str, bytes] = {}
+        self._sasl = SaslNegotiation(self, stream.send_element)
+        self._over = False
+        self._deadline = self.server.scope.later(self.server.negotiation_timeout, self._too_slow)
+
+    def begin(self) -> None:
+        """The connection is there."""
+        self._ip = self.stream.peer
+        if self.listener.options.tls:
+            self._start_tls()
+
+    @property
+    def secure(self) -> bool:
+        return Facts.SECURE in self.facts
+
+    # -- the stream's owner ---------------------------------------------------------------------------------------
+
+    def opened(self, header: Header) -> None:
+        """Check the header and answer it (RFC 6120 §4.7)."""
+        error = _header_error(header)
+        domain = self.host.name if self.host else self._domain(header.get("to"))
+        host = self.server.host(domain) if domain else None
+        self.stream.send_header(
+            {
+                "id": self.server.token(),
+                "from": host.name if host else self.server.default_host,
+                # §4.7.2: the server includes 'to' if the client sent 'from', once that cannot be overheard.
+                "to": header.get("from") if Facts.SECURE in self.facts else None,
+                # §4.7.5: the lower of both versions; we speak no other.
+                "version": "1.0",
+                "xml:lang": self.server.host_options(host.name if host else self.server.default_host).language,
+            }
+        )
+        if error is not None:
+            raise error
+        if host is None:
+            raise StreamError(StreamCondition.HOST_UNKNOWN)
+        self.host = host
+        self.lang = header.get("xml:lang") or None
+        self.stream.send_element(offers(FEATURES, self, self.facts))
+
+    def _domain(self, to: str | None) -> str:
+        if not to:
+            return ""
+        try:
+            return prepare_domain(to)
+        except InvalidJID:
+            return ""
+
+    def received(self, event: Stanza | Element) -> Awaitable[None] | None:
+        session = self.session
+        if session is not None and isinstance(event, Stanza):
+            return self._process(session, event)
+        if self.host is None:
+            raise StreamError(StreamCondition.NOT_AUTHORIZED)
+        take = taker(FEATURES, self.facts, event)
+        if take is not None:
+            return take(self, event.element if isinstance(event, Stanza) else event)
+        if isinstance(event, Stanza):
+            return self._stranger(event)
+        if event.ns in (ns.TLS, ns.SASL) or event.ns == ns.BIND:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "this is not the time for it")
+        # §4.9.3.24: "a first-level child of the stream … not understood by the server".
+        raise StreamError(StreamCondition.UNSUPPORTED_STANZA_TYPE)
+
+    def _stranger(self, stanza: Stanza) -> Awaitable[None] | None:
+        """A stanza from a stream that is not a session: RFC 6120 §4.9.3.12, §7.1."""
+        host = self.host
+        assert host is not None
+        if isinstance(stanza, IQ) and Facts.AUTHENTICATED not in self.facts:
+            answering = hooks.c2s_unauthenticated_packet.run(host.chains, self, stanza)
+            if isinstance(answering, Handled):
+                return None
+            if not isinstance(answering, Stanza):
+                return self._stranger_later(answering)
+        raise StreamError(StreamCondition.NOT_AUTHORIZED)
+
+    async def _stranger_later(self, answering: Awaitable[Stanza | Handled]) -> None:
+        if not isinstance(await answering, Handled):
+            raise StreamError(StreamCondition.NOT_AUTHORIZED)
+
+    def secured(self) -> None:
+        self.facts |= Facts.SECURE
+        connection = self.stream.tls
+        assert connection is not None
+        self._bindings = channel_bindings(connection)
+
+    def ended(self, error: StreamError | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._deadline.cancel()
+        session = self.session
+        if session is not None:
+            log.info("client session closed", session=str(session.jid), why=error.condition if error else "closed")
+            session.host.sessions.close(session)
+        elif error is not None:
+            log.info("client refused", peer=self._ip, condition=str(error.condition), text=error.text)
+
+    def disconnected(self) -> None:
+        self.listener.addresses.left(self._ip)
+        self.session = None
+
+    def _too_slow(self) -> None:
+        """RFC 6120 §4.6.4 and §4.9.3.4: a stream that gets nowhere is closed."""
+        self.stream.fail(StreamError(StreamCondition.CONNECTION_TIMEOUT, "negotiation took too long"))
+
+    # -- STARTTLS -------------------------------------------------------------------------------------------------
+
+    def offer_starttls(self) -> Sequence[Element]:
+        options = self.listener.options
+        if not options.starttls or options.tls or self.listener.tls is None:
+            return ()
+        required = Element("required", ns.TLS) if options.starttls_required else None
+        return (Element("starttls", ns.TLS, required),)
+
+    def take_starttls(self, _: Element) -> None:
+        """RFC 6120 §5.4.2."""
+        if not self.offer_starttls():
+            self.stream.send_element(Element("failure", ns.TLS))
+            self.stream.close()
+            return
+        self.stream.send_element(Element("proceed", ns.TLS))
+        self._start_tls()
+
+    def _start_tls(self) -> None:
+        creator = self.listener.tls
+        if creator is None:
+            raise StreamError(StreamCondition.INTERNAL_SERVER_ERROR, "no certificate")
+        self.stream.start_tls(creator.for_host(self.host.name) if self.host else creator)
+
+    # -- SASL -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _may_authenticate(self) -> bool:
+        return Facts.SECURE in self.facts or not self.listener.options.starttls_required
+
+    def _mechanisms(self) -> list[str]:
+        if self.host is None or not self._may_authenticate:
+            return []
+        policy = self.host.accounts.policy
+        return available(
+            MECHANISMS,
+            secure=Facts.SECURE in self.facts,
+            bindings=self._bindings,
+            disabled=self.server.host_options(self.host.name).disable_sasl_mechanisms,
+            stored=[h for h in (hash_of(m) for m in MECHANISMS) if h] if policy.plain else policy.hashes,
+        )
+
+    def offer_sasl(self) -> Sequence[Element]:
+        mechanisms = self._mechanisms()
+        if not mechanisms:
+            return ()
+        names = (Element("mechanism", ns.SASL, text=name) for name in mechanisms)
+        offer = [Element("mechanisms", ns.SASL, *names)]
+        if any(map(is_plus, mechanisms)):
+            # XEP-0440 §3: the channel-binding types that go with the -PLUS mechanisms.
+            types = (
+                Element("channel-binding", ns.CHANNEL_BINDING, attrs={"type": name})
+                for name in announced(self._bindings)
+            )
+            offer.append(Element("sasl-channel-binding", ns.CHANNEL_BINDING, *types))
+        return offer
+
+    async def take_sasl(self, element: Element) -> None:
+        if not await self._sasl.take(element):
+            return
+        self.facts |= Facts.AUTHENTICATED
+        self.stream.restart(self.listener.limits_after())
+        self._shape()
+
+    def begin_exchange(self, mechanism: str) -> Exchange:
+        if not self._may_authenticate:
+            raise SaslFailure(SaslCondition.ENCRYPTION_REQUIRED)
+        mechanisms = self._mechanisms()
+        if mechanism == PLAIN and PLAIN not in mechanisms and Facts.SECURE not in self.facts:
+            raise SaslFailure(SaslCondition.ENCRYPTION_REQUIRED)
+        if mechanism not in mechanisms:
+            raise SaslFailure(SaslCondition.INVALID_MECHANISM)
+        assert self.host is not None
+        host = self.host
+        return Exchange(
+            mechanism,
+            host=host.name,
+            lookup=host.accounts.credentials,
+            in_executor=host.server.executor.run,
+            bindings=self._bindings,
+            plus_offered=any(map(is_plus, mechanisms)),
+            decoys=host.accounts.decoys,
+            nonce=self.server.token,
+        )
+
+    async def authenticated(self, success: Success, mechanism: str) -> None:
+        assert self.host is not None
+        jid = JID(success.username, self.host.name)
+        if not self.server.access(self.host.name).allows(
+            self.listener.options.access, Who(jid, self._ip, self.host.name)
+        ):
+            raise SaslFailure(SaslCondition.NOT_AUTHORIZED, "you may not log in here")
+        self.username = success.username
+        self.listener.addresses.login_succeeded(self._ip)
+        connection = self.stream.tls
+        tls = negotiated(connection).version if connection is not None else "none"
+        log.info("client authenticated", account=str(jid), peer=self._ip, mechanism=mechanism, tls=tls)
+        hooks.c2s_auth_result.run(self.host.chains, jid, True, self._ip)
+
+    def authentication_failed(self, failure: SaslFailure) -> None:
+        assert self.host is not None
+        log.info("login failed", host=self.host.name, peer=self._ip, condition=str(failure.condition))
+        hooks.c2s_auth_result.run(self.host.chains, JID("", self.host.name), False, self._ip)
+        if failure.condition is SaslCondition.NOT_AUTHORIZED and self.listener.addresses.login_failed(self._ip):
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "too many failed logins")
+
+    def _shape(self) -> None:
+        assert self.host is not None
+        who = Who(JID(self.username, self.host.name), self._ip, self.host.name)
+        rate = self.server.access(self.host.name).rate(self.listener.options.shaper, who)
+        if rate is not None:
+            self.stream.shaper = Shaper(rate.rate, rate.burst_size, self.listener.clock.seconds)
+
+    # -- binding --------------------------------------------------------------------------------------------------
+
+    def offer_bind(self) -> Sequence[Element]:
+        assert self.host is not None
+        # RFC 3921's session is gone; clients that still ask are told it is optional.
+        session = Element("session", ns.SESSION, Element("optional", ns.SESSION))
+        more = hooks.c2s_post_auth_features.gather_now(self.host.chains)
+        return [Element("bind", ns.BIND), session, *more]
+
+    def take_bind(self, element: Element) -> None:
+        iq = IQ(element)
+        assert self.host is not None
+        host, server = self.host, self.server
+        options = server.host_options(host.name)
+        who = Who(JID(self.username, host.name), self._ip, host.name)
+        limit = server.access(host.name).value("max_user_sessions", who)
+        try:
+            session = host.sessions.open(
+                self.username,
+                requested_resource(iq),
+                self.stream,
+                policy=options.resource_conflict,
+                limit=limit if isinstance(limit, int) else None,
+                new_resource=server.token,
+            )
+        except ResourceConflict:
+            self._refuse(iq, StanzaError(Condition.CONFLICT))
+            return
+        except StanzaError as error:
+            self._refuse(iq, error)
+            return
+        self.session = session
+        self.facts |= Facts.BOUND
+        self._deadline.cancel()
+        self.stream.send(bound(iq, session.jid))
+        log.info("client session opened", session=str(session.jid), peer=self._ip)
+
+    def _refuse(self, iq: IQ, error: StanzaError) -> None:
+        refused = iq.bounced(error.condition, error.text, error.kind)
+        if refused is not None:
+            self.stream.send(refused)
+
+    # -- a session's stanzas --------------------------------------------------------------------------------------
+
+    def _process(self, session: Session, stanza: Stanza) -> Awaitable[None] | None:
+        claimed = stanza.element.attrs.get("from")
+        if claimed is not None:
+            self._check_from(session, stanza)
+        host = session.host
+        stanza = stanza.stamped(session.jid, self.lang)
+        try:
+            if isinstance(stanza, IQ):
+                check_iq(stanza)
+                if stanza.element.attrs.get("to") is None:
+                    # RFC 6120 §8.1.1.1, §10.3.3: without 'to' it is for the account itself.
+                    stanza = stanza.addressed(session.jid.bare)
+            elif isinstance(stanza, Message) and stanza.element.attrs.get("to") is None:
+                stanza = stanza.addressed(session.jid.bare)
+            hooks.user_sent_packet.run(host.chains, session, stanza)
+            outcome = hooks.user_send_packet.run(host.chains, session, stanza)
+        except StanzaError as error:
+            return host.server.router.bounce(stanza, error)
+        if isinstance(outcome, Stanza):
+            return self._route(host, outcome)
+        if isinstance(outcome, Handled):
+            return None
+        return self._process_later(host, stanza, outcome)
+
+    def _check_from(self, session: Session, stanza: Stanza) -> None:
+        """RFC 6120 §8.1.2.1: "the server MUST validate that the value … matches" the full JID or its bare one."""
+        try:
+            sender = stanza.sender
+        except StanzaError:
+            sender = None
+        if sender != session.jid and sender != session.jid.bare:
+            raise StreamError(StreamCondition.INVALID_FROM)
+
+    def _route(self, host: Host, stanza: Stanza) -> Awaitable[None] | None:
+        if isinstance(stanza, Presence) and stanza.element.attrs.get("to") is None:
+            return None  # a broadcast, and no module that knows to whom
+        return host.server.router.route(stanza)
+
+    async def _process_later(self, host: Host, stanza: Stanza, waiting: Awaitable[Stanza | Handled]) -> None:
+        routing: Awaitable[None] | None
+        try:
+            outcome = await waiting
+        except StanzaError as error:
+            routing = host.server.router.bounce(stanza, error)
+        else:
+            routing = self._route(host, outcome) if isinstance(outcome, Stanza) else None
+        if routing is not None:
+            await routing
+
+
+def _header_error(header: Header) -> StreamError | None:
+    """What is wrong with a client's stream header (RFC 6120 §4.7, §4.8)."""
+    if header.ns != ns.STREAMS:
+        return StreamError(StreamCondition.INVALID_NAMESPACE)
+    if header.name != "stream":
+        return StreamError(StreamCondition.BAD_FORMAT)
+    if header.content != ns.CLIENT:
+        return StreamError(StreamCondition.INVALID_NAMESPACE)
+    if header.prefixes.get("stream") != ns.STREAMS:
+        # §4.8.5: "an entity MAY … use any prefix", though nearly all software expects this one.
+        return StreamError(StreamCondition.BAD_NAMESPACE_PREFIX)
+    if not (header.get("version") or "").startswith("1."):
+        return StreamError(StreamCondition.UNSUPPORTED_VERSION)
+    return None
+
+
+def _limits(link: ClientLink) -> Sequence[Element]:
+    """XEP-0478 §3: how large a stanza may be."""
+    listener = link.listener
+    limits = listener.limits_after() if Facts.AUTHENTICATED in link.facts else listener.limits_before()
+    if limits.stanza_bytes >= UNLIMITED:
+        return ()
+    return (Element("limits", ns.LIMITS, Element("max-bytes", ns.LIMITS, text=str(limits.stanza_bytes))),)
+
+
+def _pre_auth(link: ClientLink) -> Sequence[Element]:
+    if not link._may_authenticate or link.host is None:
+        return ()
+    return hooks.c2s_pre_auth_features.gather_now(link.host.chains)
+
+
+#: In the order they are offered (XEP-0170).
+FEATURES: Final[Sequence[StreamFeature[ClientLink]]] = (
+    StreamFeature(
+        "starttls",
+        needs=Facts.NONE,
+        forbids=Facts.SECURE | Facts.AUTHENTICATED,
+        offer=ClientLink.offer_starttls,
+        takes=frozenset(((ns.TLS, "starttls"),)),
+        take=ClientLink.take_starttls,
+    ),
+    StreamFeature(
+        "sasl",
+        needs=Facts.NONE,
+        forbids=Facts.AUTHENTICATED,
+        offer=ClientLink.offer_sasl,
+        takes=ELEMENTS,
+        take=ClientLink.take_sasl,
+    ),
+    StreamFeature("pre-auth", needs=Facts.NONE, forbids=Facts.AUTHENTICATED, offer=_pre_auth),
+    StreamFeature(
+        "bind",
+        needs=Facts.AUTHENTICATED,
+        forbids=Facts.BOUND,
+        offer=ClientLink.offer_bind,
+        takes=frozenset(((ns.BIND, "bind"),)),
+        take=ClientLink.take_bind,
+    ),
+    StreamFeature("limits", needs=Facts.NONE, forbids=Facts.BOUND, offer=_limits),
+)
+
+LinkFactory = Callable[[C2SListener, XmppStream], ClientLink]
