@@ -1,0 +1,141 @@
+"""The configuration of a server: read once, never changed. A reload reads another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from federix.core.access import Access
+from federix.core.host_options import HostOptions
+from federix.core.options import Options, Problem, in_force, joined
+from federix.server.config.loading import Source, Surroundings, expanded, load_pieces
+from federix.server.config.options import ServerOptions
+from federix.server.config.parts import HostConfig, ListenerConfig, ModuleConfig
+from federix.server.config.table import LISTENERS, no_modules
+
+DEFAULT_MODULES = (
+    "mod_announce",
+    "mod_blocking",
+    "mod_caps",
+    "mod_carboncopy",
+    "mod_client_state",
+    "mod_disco",
+    "mod_last",
+    "mod_mam",
+    "mod_offline",
+    "mod_ping",
+    "mod_private",
+    "mod_roster",
+    "mod_stream_mgmt",
+    "mod_time",
+    "mod_vcard",
+    "mod_version",
+)
+"""The modules of a server without a configuration, as far as they are there."""
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything the operator said, and a default for everything else."""
+
+    directory: Path
+    """Where the server keeps its data."""
+    folder: Path
+    """Where relative names of files start: the folder of the configuration file."""
+    server: ServerOptions
+    listeners: tuple[ListenerConfig, ...]
+    warnings: tuple[Problem, ...]
+    host_configs: Mapping[str, HostConfig]
+
+    @classmethod
+    def load(
+        cls,
+        source: Source,
+        *,
+        known_modules: Callable[[str], type | None] = no_modules,
+        listeners: Mapping[str, type[Options]] = LISTENERS,
+        environ: Mapping[str, str] = _NOTHING,
+        directory: Path = Path(),
+        log_directory: Path | None = None,
+    ) -> Config:
+        """Read a file (a Path), a YAML text (a str) or a mapping. Raises ConfigErrors with everything that is wrong.
+
+        *known_modules* answers the class of a module for its name, or None; the class's `Options` reads what stands
+        under the name. *listeners* are the classes of options of the listeners that can be started. *environ* is
+        searched for macros. *directory* and *log_directory* are what @DATABASE_PATH@ and @LOG_PATH@ stand for.
+        """
+        around = Surroundings(listeners, known_modules, environ, directory, log_directory or directory)
+        loaded = load_pieces(source, around)
+        return cls(
+            directory,
+            loaded.folder,
+            loaded.server,
+            loaded.listeners,
+            loaded.warnings,
+            MappingProxyType(dict(loaded.hosts)),
+        )
+
+    @classmethod
+    def default(
+        cls, directory: Path, *, known_modules: Callable[[str], type | None] = no_modules, host: str = "localhost"
+    ) -> Config:
+        """The configuration of who has none: *host* on loopback, 5222 with STARTTLS and 5223 with TLS."""
+        listen = [
+            {"module": "ejabberd_c2s", "ip": ip, "port": port, "tls": port == 5223}
+            for ip in ("127.0.0.1", "::1")
+            for port in (5222, 5223)
+        ]
+        modules: dict[str, object] = {name: {} for name in DEFAULT_MODULES if known_modules(name) is not None}
+        source = {"hosts": [host], "listen": listen, "modules": modules}
+        return cls.load(source, known_modules=known_modules, directory=directory)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The domains, in the order of the file."""
+        return self.server.hosts
+
+    def options(self, host: str) -> HostOptions:
+        """The options of *host*."""
+        return self.host_configs[host].options
+
+    def modules(self, host: str) -> Mapping[str, ModuleConfig]:
+        """The modules of *host* by name, in the order of the file."""
+        return self.host_configs[host].modules
+
+    def access(self, host: str) -> Access:
+        """The rules of *host*."""
+        return self.host_configs[host].access
+
+    def certificate_files(self) -> list[Path]:
+        """The files that `certfiles` names at this moment, each once."""
+        found = [file for pattern in self.server.certfiles for file in expanded(pattern, self.folder)]
+        return list(dict.fromkeys(found))
+
+    def database(self) -> Path:
+        """The file of the SQLite database."""
+        return self.directory / (self.server.sql_database or "federix.sqlite")
+
+    def file(self, name: str) -> Path:
+        """The file that some option calls *name*."""
+        return self.folder / name
+
+    def in_force(self) -> dict[str, str]:
+        """Every option with its value, by path, for people; secrets are hidden."""
+        found = in_force(self.server)
+        for index, listener in enumerate(self.listeners):
+            found[f"listen[{index}]"] = listener.name
+            found |= {joined(f"listen[{index}]", name): text for name, text in in_force(listener.options).items()}
+        for host in self.host_configs.values():
+            found |= {f"{host.name}: {name}": text for name, text in in_force(host.options).items()}
+            for module in host.modules.values():
+                found[f"{host.name}: modules.{module.name}"] = "on"
+                path = f"{host.name}: modules.{module.name}"
+                found |= {joined(path, name): text for name, text in in_force(module.options).items()}
+        return found
+
+
+load = Config.load

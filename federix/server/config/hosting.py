@@ -1,0 +1,152 @@
+"""What belongs to one host: options, modules and rules, of the top, `host_config` and `append_host_config`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from federix.core.access import Access
+from federix.core.host_options import HostOptions
+from federix.core.options import ConfigError, ListNode, MapNode, Node, Reader, Scalar, did_you_mean, joined
+from federix.server.config import ejabberd, table
+from federix.server.config.files import merged
+from federix.server.config.macros import for_host
+from federix.server.config.options import ServerOptions, read_domain
+from federix.server.config.parts import HostConfig, ModuleConfig
+
+RULES = ("acl", "access_rules", "shaper", "shaper_rules")
+"""Sections whose names a host adds to or replaces one by one."""
+
+STRUCTURE = (*RULES, "modules")
+
+
+def known_per_host() -> set[str]:
+    """The options that may stand in `host_config`."""
+    return table.names_of(HostOptions) | set(STRUCTURE)
+
+
+def effective(top: MapNode, own: Node | None, appended: Node | None, name: str, reader: Reader) -> MapNode:
+    """The options of host *name*: those of the top, replaced by its *own*, with what is *appended* added."""
+    per_host = known_per_host()
+    entries = {key.text: (key, value) for key, value in top if key.text in per_host}
+    for key, value in _checked(own, joined("host_config", name), reader):
+        old = entries.get(key.text)
+        if old is not None and key.text in RULES:
+            value = _over(old[1], value, alternatives=key.text == "acl")
+        entries[key.text] = (key, value)
+    for key, value in _checked(appended, joined("append_host_config", name), reader):
+        old = entries.get(key.text)
+        if old is not None:
+            value = merged(_as_list(old[1], value), _as_list(value, old[1]), joined("append_host_config", name), reader)
+        entries[key.text] = (key, value)
+    return MapNode(tuple(entries.values()), top.place)
+
+
+def read_host(node: MapNode, name: str, hosts: tuple[str, ...], modules: Modules, reader: Reader) -> HostConfig:
+    """Read the options of *node* that belong to the host *name*."""
+    node = _filled(node, name)
+    access = Access.read(node, hosts, reader)
+    options = reader.read(HostOptions, node.without(*STRUCTURE), "")
+    return HostConfig(name, options, modules.read(node.get("modules"), reader), access)
+
+
+class Modules:
+    """Reads `modules`, by the classes that a resolver knows."""
+
+    def __init__(self, resolver: table.ModuleResolver) -> None:
+        self._resolver = resolver
+
+    def read(self, node: Node | None, reader: Reader) -> Mapping[str, ModuleConfig]:
+        """Each module with its options; those that are known but not there are left out with a warning."""
+        found: dict[str, ModuleConfig] = {}
+        for key, value in reader.entries(node, "modules"):
+            path = joined("modules", key.text)
+            cls = self._resolved(key, path, reader)
+            if cls is None:
+                continue
+            foreign = table.foreign(table.module_rows(key.text, cls), key.text)
+            options = reader.read(table.options_of(cls), value, path, foreign)
+            found[key.text] = ModuleConfig(key.text, cls, options, value)
+        return found
+
+    def _resolved(self, key: Scalar, path: str, reader: Reader) -> type | None:
+        name = key.text
+        try:
+            cls = self._resolver(name)
+        except Exception as error:
+            # A module of a third party may fail in any way while it is imported.
+            reader.problem(path, f"cannot be loaded: {type(error).__name__}: {error}", key.place)
+            return None
+        if cls is not None:
+            return cls
+        if name in ejabberd.NOT_MODULES:
+            reader.problem(path, ejabberd.NOT_MODULES[name], key.place)
+        elif name in ejabberd.MODULES:
+            warning = table.foreign(table.module_rows(name, None), "modules")[name]
+            reader.warn(path, warning, key.place)
+        elif "." in name or ":" in name:
+            reader.problem(path, f"there is no module at {name!r}", key.place)
+        else:
+            reader.problem(path, f"unknown module{did_you_mean(name, ejabberd.MODULES)}", key.place)
+        return None
+
+
+def by_host(node: Node | None, section: str, hosts: tuple[str, ...], reader: Reader) -> dict[str, Node]:
+    """The entries of `host_config` or `append_host_config` by host."""
+    found: dict[str, Node] = {}
+    for key, value in reader.entries(node, section):
+        path = joined(section, key.text)
+        try:
+            name = read_domain(key, path)
+        except ConfigError as error:
+            reader.errors.append(error.problem)
+            continue
+        if name not in hosts:
+            reader.problem(path, f"is not among hosts{did_you_mean(name, hosts)}", key.place)
+        elif name in found:
+            reader.problem(path, "is given twice", key.place)
+        else:
+            found[name] = value
+    return found
+
+
+def _checked(node: Node | None, path: str, reader: Reader) -> list[tuple[Scalar, Node]]:
+    """The entries of *node* that may be set per host; the others are noted."""
+    if node is None:
+        return []
+    per_host = known_per_host()
+    foreign = table.foreign(table.top_rows(), "top level")
+    kept = []
+    for key, value in reader.entries(node, path):
+        where = joined(path, key.text)
+        if key.text in per_host:
+            kept.append((key, value))
+        elif key.text in foreign:
+            reader.warn(where, foreign[key.text], key.place)
+        elif key.text in table.names_of(ServerOptions) or key.text in table.STRUCTURE:
+            reader.problem(where, "is for the whole server, not for one host", key.place)
+        else:
+            reader.problem(where, f"unknown option{did_you_mean(key.text, per_host)}", key.place)
+    return kept
+
+
+def _over(old: Node, new: Node, *, alternatives: bool) -> Node:
+    """The named rules of *new* in front of those of *old*; with *alternatives* both are joined under one name."""
+    if not isinstance(old, MapNode) or not isinstance(new, MapNode):
+        return new
+    entries = {key.text: (key, value) for key, value in old}
+    for key, value in new:
+        if alternatives and key.text in entries:
+            value = ListNode((entries[key.text][1], value), value.place)
+        entries[key.text] = (key, value)
+    return MapNode(tuple(entries.values()), new.place)
+
+
+def _as_list(node: Node, other: Node) -> Node:
+    """A single word counts as a list of one where it meets a list."""
+    return ListNode((node,), node.place) if isinstance(node, Scalar) and isinstance(other, ListNode) else node
+
+
+def _filled(node: MapNode, host: str) -> MapNode:
+    found = for_host(node, host)
+    assert isinstance(found, MapNode)
+    return found

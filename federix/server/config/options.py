@@ -1,0 +1,94 @@
+"""What can be set for the whole server, whatever the host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from federix.core.options import ConfigError, ListNode, Node, Options, did_you_mean, option
+from federix.core.options.values import word
+from federix.xmpp.jid import prepare_domain
+
+LogLevel = Literal["none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"]
+
+_LEVELS: dict[str, LogLevel] = {
+    "none": "none",
+    "emergency": "emergency",
+    "alert": "alert",
+    "critical": "critical",
+    "error": "error",
+    "warning": "warning",
+    "notice": "notice",
+    "info": "info",
+    "debug": "debug",
+    "0": "none",
+    "1": "critical",
+    "2": "error",
+    "3": "warning",
+    "4": "info",
+    "5": "debug",
+}
+
+
+def read_log_level(node: Node, path: str) -> LogLevel:
+    """A level by name, or by ejabberd's number from 0 (none) to 5 (debug)."""
+    text = word(node, path, "a log level")
+    if text not in _LEVELS:
+        raise ConfigError(path, f"must be a log level, not {node.kind}{did_you_mean(text, _LEVELS)}", node.place)
+    return _LEVELS[text]
+
+
+def read_domains(node: Node, path: str) -> tuple[str, ...]:
+    """Domains, each once."""
+    found: dict[str, None] = {}
+    for item in node.items if isinstance(node, ListNode) else (node,):
+        domain = read_domain(item, path)
+        if domain in found:
+            raise ConfigError(path, f"names {domain!r} twice", item.place)
+        found[domain] = None
+    if not found:
+        raise ConfigError(path, "must name at least one domain", node.place)
+    return tuple(found)
+
+
+def read_domain(node: Node, path: str) -> str:
+    """One domain in canonical form."""
+    text = word(node, path, "a domain")
+    try:
+        return prepare_domain(text)
+    except ValueError as error:
+        raise ConfigError(path, f"{text!r} is not a domain: {error}", node.place) from None
+
+
+@dataclass(frozen=True)
+class ServerOptions(Options):
+    """The options of the whole server."""
+
+    hosts: tuple[str, ...] = option((), "The domains this server serves. Mandatory.", kind=read_domains)
+    loglevel: LogLevel = option("info", "The least important messages that are logged.", kind=read_log_level)
+    hide_sensitive_log_data: bool = option(True, "Whether IP addresses and the like stay out of the log.")
+
+    certfiles: tuple[str, ...] = option(
+        (), "Files of certificates, chains and keys (PEM); patterns with * are expanded."
+    )
+    ca_file: str | None = option(None, "File of the authorities to trust; none: the system's.")
+
+    negotiation_timeout: float = option(
+        120.0, "Seconds a stream may take until it is logged in and bound.", unit="s", minimum=1
+    )
+    registration_timeout: float = option(
+        600.0, "Seconds between two registrations of accounts from one IP address.", unit="s", minimum=1, infinity=True
+    )
+
+    default_db: Literal["sql", "memory"] = option(
+        "sql", "Where things are kept; `memory` forgets them when the server stops."
+    )
+    sql_type: Literal["sqlite"] = option("sqlite", "The kind of database.")
+    sql_database: str | None = option(
+        None, "The file of the SQLite database; none: federix.sqlite in the data directory."
+    )
+
+    def check(self) -> Iterable[tuple[str, str]]:
+        if not self.hosts:
+            yield "hosts", "is missing: name the domains this server serves"

@@ -1,0 +1,203 @@
+"""Listeners: the ports of a server. Last up, first down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any, Final, TypedDict
+
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+from ..core.listener_options import C2SOptions
+from ..life.tree import Branch, Node
+from ..links.c2s import C2SListener, ClientLink
+from ..streams.addresses import Addresses
+from ..streams.certificates import VirtualHosts
+from ..streams.stream import Bounds, XmppStream
+from ..streams.tls import TlsSettings
+from ..xmpp import ns
+from .config import ListenerConfig
+
+if TYPE_CHECKING:
+    from .server import Server
+
+log = Logger()
+
+#: Refused connections are logged together, once in so many seconds.
+REFUSALS_TOLD_EVERY: Final = 60.0
+
+
+class C2SFactory(Factory[XmppStream]):
+    """Builds the stream and the link of each client that connects."""
+
+    noisy = False
+
+    def __init__(self, server: Server, listener: C2SListener) -> None:
+        self._server = server
+        self._listener = listener
+        self._refused = 0
+        self._told = float("-inf")
+
+    def buildProtocol(self, addr: IAddress | None) -> XmppStream | None:
+        listener = self._listener
+        ip = str(getattr(addr, "host", "unix socket"))
+        refusal = listener.addresses.admit(ip)
+        if refusal is not None:
+            self._tell(ip, refusal.value)
+            return None
+        server = self._server
+        stream = ClientStream(
+            server.clock, server.scope, server.turn, server.counters, ns.CLIENT, listener.limits_before()
+        )
+        options = listener.options
+        stream.bounds = Bounds(options.max_queue_size, options.max_fsm_queue, options.send_timeout)
+        stream.link = ClientLink(listener, stream)
+        stream.owner = stream.link
+        return stream
+
+    def _tell(self, ip: str, why: str) -> None:
+        self._refused += 1
+        now = self._server.clock.seconds()
+        if now - self._told >= REFUSALS_TOLD_EVERY:
+            log.info("connections refused", count=self._refused, last=ip, why=why)
+            self._told, self._refused = now, 0
+
+
+class ClientStream(XmppStream):
+    """A client's stream, which begins its link when the connection is there."""
+
+    link: ClientLink | None = None
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        link, self.link = self.link, None
+        if link is not None:
+            link.begin()
+
+
+class Listener(Node):
+    """One port where clients connect."""
+
+    def __init__(self, server: Server, config: ListenerConfig) -> None:
+        super().__init__(config.name, server.clock)
+        self._server = server
+        self.config = config
+        self.port: IListeningPort | None = None
+        options = config.options
+        assert isinstance(options, C2SOptions)
+        addresses = Addresses(server.clock.seconds, **_limits(options))
+        self._listener = C2SListener(options, server, server.clock, addresses, self._tls(options))
+
+    def _tls(self, options: C2SOptions) -> VirtualHosts | None:
+        if not (options.tls or options.starttls):
+            return None
+        server = self._server
+        host = server.config.options(server.default_host)
+        dhfile = options.dhfile or host.c2s_dhfile
+        settings = TlsSettings(
+            options.ciphers or host.c2s_ciphers,
+            host.c2s_protocol_options if options.protocol_options is None else options.protocol_options,
+            None if dhfile is None else str(server.config.file(dhfile)),
+        )
+        return server.certificates.store.creator(b"xmpp-client", server.default_host, settings)
+
+    def reconfigure(self, config: ListenerConfig) -> None:
+        """Take new options; connections live on, those to come are under the new rules."""
+        options = config.options
+        assert isinstance(options, C2SOptions)
+        self.config = config
+        changed = options != self._listener.options
+        self._listener.tls = self._tls(options)
+        if changed:
+            self._listener.options = options
+            self._listener.addresses.configure(**_limits(options))
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Bind the port while we may; nobody is let in before the start."""
+        self._bind()
+        pausing: Any = self.port
+        if hasattr(pausing, "stopReading"):
+            pausing.stopReading()
+
+    def _bind(self) -> None:
+        config, options = self.config, self._listener.options
+        factory = C2SFactory(self._server, self._listener)
+        reactor = self._server.reactor
+        if config.path is None:
+            assert config.port is not None
+            self.port = reactor.listenTCP(config.port, factory, backlog=options.backlog, interface=config.ip)
+            return
+        self.port = reactor.listenUNIX(
+            config.path, factory, backlog=options.backlog, mode=options.unix_socket.mode, wantPID=True
+        )
+        _give_away(config.path, options.unix_socket.owner, options.unix_socket.group)
+
+    async def on_start(self) -> None:
+        if self.port is None:
+            self._bind()
+        reading: Any = self.port
+        if hasattr(reading, "startReading"):
+            reading.startReading()
+
+    async def on_drain(self, deadline: float) -> None:
+        await self._unbind()
+
+    async def on_stop(self) -> None:
+        await self._unbind()
+
+    async def _unbind(self) -> None:
+        port, self.port = self.port, None
+        if port is not None:
+            await _done(port.stopListening())
+
+
+class _Limits(TypedDict):
+    max_connections: int | None
+    rate: float | None
+    burst: int
+    max_failures: int | None
+    window_seconds: float
+    ban_seconds: float
+
+
+def _limits(options: C2SOptions) -> _Limits:
+    per_minute = options.max_connections_per_minute
+    return {
+        "max_connections": options.max_connections_per_address,
+        "rate": None if per_minute is None else per_minute / 60,
+        "burst": per_minute or 1,
+        "max_failures": options.max_failed_logins_per_address,
+        "window_seconds": options.failed_login_memory,
+        "ban_seconds": options.failed_login_memory,
+    }
+
+
+async def _done(result: Any) -> None:
+    if result is not None:
+        await result
+
+
+def _give_away(path: str, owner: str | None, group: str | None) -> None:
+    if owner is None and group is None:
+        return
+    if os.path.exists(path):
+        if owner is not None:
+            shutil.chown(path, user=owner)
+        if group is not None:
+            shutil.chown(path, group=group)
+
+
+class Listeners(Branch):
+    """All ports."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__("listeners", server.clock)
+        self._server = server
+
+    def of(self, config: ListenerConfig) -> Listener | None:
+        found = self.children.get(config.name)
+        return found if isinstance(found, Listener) else None

@@ -1,0 +1,162 @@
+"""A connection in memory, with two ends; it can be delayed, cut, or made to carry one byte at a time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IReactorTime, ITransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: As in a socket of Twisted's: above this its producer is told to wait.
+BUFFER = 64 * 1024
+
+
+class Wire:
+    """Two ends and what is on its way between them."""
+
+    def __init__(self, clock: IReactorTime, client: IPv4Address, server: IPv4Address) -> None:
+        self.clock = clock
+        #: Seconds each piece takes.
+        self.delay = 0.0
+        #: Whether every byte arrives by itself.
+        self.byte_by_byte = False
+        #: While true nothing arrives, and nobody is told: a cable is out.
+        self.broken = False
+        self.near = End(self, client, server)
+        self.far = End(self, server, client)
+        self.near.other, self.far.other = self.far, self.near
+
+    def cut(self) -> None:
+        """Both ends lose the connection at once, without a word."""
+        for end in (self.near, self.far):
+            end.lost(ConnectionLost())
+
+    def deliver(self) -> bool:
+        """Carry what is due; whether anything moved."""
+        near, far = self.near.deliver(), self.far.deliver()
+        return near or far
+
+    def due(self) -> list[float]:
+        """When something will arrive, on the clock."""
+        return [when for end in (self.near, self.far) if (when := end.next_due()) is not None]
+
+
+@implementer(ITransport)
+class End:
+    """One end: the transport of the protocol that sits there."""
+
+    disconnecting = False
+
+    def __init__(self, wire: Wire, host: IPv4Address, peer: IPv4Address) -> None:
+        self.wire = wire
+        self.other: End = self
+        self.protocol: Any = None
+        self.connected = True
+        self.reading = True
+        self._host = host
+        self._peer = peer
+        self._on_the_way: deque[tuple[float, bytes]] = deque()
+        self._size = 0
+        self._last = False
+        self._producer: Any = None
+        self._told_to_wait = False
+
+    def attach(self, protocol: Any) -> None:
+        """Have *protocol* sit here."""
+        self.protocol = protocol
+        protocol.makeConnection(self)
+
+    # -- ITransport and its kin, as Twisted spells them -----------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if not self.connected or self.disconnecting or not data:
+            return
+        due = self.wire.clock.seconds() + self.wire.delay
+        pieces = (data[i : i + 1] for i in range(len(data))) if self.wire.byte_by_byte else (data,)
+        self._on_the_way.extend((due, bytes(piece)) for piece in pieces)
+        self._size += len(data)
+        if self._size > BUFFER and self._producer is not None and not self._told_to_wait:
+            self._told_to_wait = True
+            self._producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def loseConnection(self, reason: object = None) -> None:
+        """What is written still arrives, then both ends are told."""
+        if self._producer is None:
+            self.disconnecting = True
+
+    def abortConnection(self) -> None:
+        self._on_the_way.clear()
+        self._size = 0
+        self.lost(ConnectionLost())
+        self.other.lost(ConnectionLost())
+
+    def getPeer(self) -> IPv4Address:
+        return self._peer
+
+    def getHost(self) -> IPv4Address:
+        return self._host
+
+    def pauseProducing(self) -> None:
+        self.reading = False
+
+    def resumeProducing(self) -> None:
+        self.reading = True
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer = producer
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+
+    # -- carrying -------------------------------------------------------------------------------------------------
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written here that have not arrived."""
+        return self._size
+
+    def next_due(self) -> float | None:
+        return self._on_the_way[0][0] if self._on_the_way else None
+
+    def deliver(self) -> bool:
+        """Hand to the other end what is due; whether anything moved."""
+        moved = False
+        other = self.other
+        while self._on_the_way and other.connected and other.reading and not self.wire.broken:
+            due, data = self._on_the_way[0]
+            if due > self.wire.clock.seconds():
+                break
+            self._on_the_way.popleft()
+            self._size -= len(data)
+            moved = True
+            other.protocol.dataReceived(data)
+            if self._told_to_wait and self._size <= BUFFER and self._producer is not None:
+                self._told_to_wait = False
+                self._producer.resumeProducing()
+        if self.disconnecting and self.connected and not self._on_the_way and not self.wire.broken:
+            self.lost(ConnectionDone())
+            other.lost(ConnectionDone())
+            moved = True
+        return moved
+
+    def lost(self, why: Exception) -> None:
+        """The connection is gone for this end."""
+        if not self.connected:
+            return
+        self.connected = False
+        self._on_the_way.clear()
+        self._size = 0
+        protocol, self.protocol = self.protocol, None
+        if protocol is not None:
+            protocol.connectionLost(Failure(why))  # type: ignore[no-untyped-call]

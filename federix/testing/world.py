@@ -1,0 +1,198 @@
+"""A server in virtual time: no sockets, no threads, no waiting."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.testing import MemoryReactorClock
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ..core.host import Host
+from ..core.loader import Catalogue
+from ..life.executor import InlineExecutor
+from ..modules import MODULES
+from ..server.config import Config
+from ..server.server import Server
+from ..xmpp.jid import JID
+from .client import Client
+from .wire import Wire
+
+#: When a World begins, in seconds since 1970.
+BEGINNING = 1_800_000_000.0
+PASSWORD = "secret"
+
+
+class World:
+    """One server on a clock of its own, with real SQLite in memory.
+
+    *config* is merged over a small configuration for tests: these *hosts*, these *modules*, clients on port 5222 with
+    and without STARTTLS and on 5223 with TLS.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        modules: Mapping[str, Mapping[str, Any]] | None = None,
+        hosts: Sequence[str] = ("example.org",),
+        listener: Mapping[str, Any] | None = None,
+        own_modules: Mapping[str, Any] | None = None,
+        start: bool = True,
+    ) -> None:
+        """*listener*: options for port 5222; *own_modules*: module classes by name, beside Federix's own."""
+        self.clock = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        self.directory = Path(tempfile.mkdtemp(prefix="federix-world-"))
+        self._modules = Catalogue({**MODULES, **(own_modules or {})})
+        c2s = {"module": "ejabberd_c2s", "ip": "127.0.0.1", "starttls_required": False}
+        self.settings: dict[str, Any] = {
+            "hosts": list(hosts),
+            "sql_database": ":memory:",
+            # One hash only: making the keys of an account is what takes longest in a test.
+            "auth_stored_password_types": ["scram_sha1"],
+            "listen": [
+                {**c2s, "port": 5222, **(listener or {})},
+                {**c2s, "port": 5223, "tls": True, "starttls": False},
+            ],
+            "modules": dict(modules or {}),
+            **(config or {}),
+        }
+        self.wires: list[Wire] = []
+        self._ports = 40_000
+        self.server = Server(
+            self.configure(self.settings),
+            self.clock,
+            now=lambda: BEGINNING + self.clock.seconds(),
+            executor=InlineExecutor(),
+            iterations=4096,
+        )
+        if start:
+            self.run(self.server.start())
+
+    def configure(self, settings: Mapping[str, Any]) -> Config:
+        """A configuration of this world's server, as `Server.reload` takes it."""
+        return Config.load(settings, known_modules=self._modules.find, directory=self.directory)
+
+    # -- time -----------------------------------------------------------------------------------------------------
+
+    def pump(self) -> None:
+        """Carry what is on the wires and run what is due, until nothing moves."""
+        moved = True
+        rounds = 0
+        while moved:
+            self.clock.advance(0)
+            moved = sum(wire.deliver() for wire in list(self.wires)) > 0
+            rounds += 1
+            if rounds > 100_000:
+                raise AssertionError("the world does not come to rest")
+        self.wires = [wire for wire in self.wires if wire.near.connected or wire.far.connected]
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, timer by timer."""
+        self.pump()
+        end = self.clock.seconds() + seconds
+        while True:
+            due = [call.getTime() for call in self.clock.getDelayedCalls()]
+            due += [when for wire in self.wires for when in wire.due()]
+            coming = min((when for when in due if when > self.clock.seconds()), default=end)
+            if coming >= end:
+                break
+            self.clock.advance(coming - self.clock.seconds())
+            self.pump()
+        self.clock.advance(max(end - self.clock.seconds(), 0.0))
+        self.pump()
+
+    def run(self, task: Any) -> Any:
+        """Run a coroutine to its end and return its result; it must not need time to pass."""
+        done: Deferred[Any] = ensureDeferred(task)
+        results: list[Any] = []
+        done.addBoth(results.append)
+        self.pump()
+        if not results:
+            raise AssertionError("it waits for something")
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        return results[0]
+
+    def stop(self) -> None:
+        """Stop the server and forget all there was."""
+        done = ensureDeferred(self.server.stop())
+        failures: list[Failure] = []
+        done.addErrback(failures.append)
+        self.advance(30)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        if failures:
+            failures[0].raiseException()
+
+    # -- people ---------------------------------------------------------------------------------------------------
+
+    def host(self, name: str) -> Host:
+        host = self.server.host(name)
+        if host is None:
+            raise KeyError(name)
+        return host
+
+    def register(self, jid: str, password: str = PASSWORD) -> JID:
+        """Make an account."""
+        address = JID.parse(jid)
+        self.run(self.host(address.domain).accounts.register(address.local, password))
+        return address
+
+    def connect(self, port: int = 5222, *, ip: str = "192.0.2.1") -> Client:
+        """A connection to a port, nothing said yet."""
+        self._ports += 1
+        near, far = IPv4Address("TCP", ip, self._ports), IPv4Address("TCP", "127.0.0.1", port)
+        wire = Wire(self.clock, near, far)
+        client = Client(self, wire)
+        protocol = self._factory(port).buildProtocol(near)
+        self.wires.append(wire)
+        wire.near.attach(client)
+        if protocol is None:
+            wire.cut()
+        else:
+            wire.far.attach(protocol)
+        self.pump()
+        return client
+
+    def _factory(self, port: int) -> Any:
+        for number, factory, *_ in self.clock.tcpServers:
+            if number == port:
+                return factory
+        raise KeyError(port)
+
+    def client(self, jid: str, password: str = PASSWORD, *, tls: bool = False, ip: str = "192.0.2.1") -> Client:
+        """A client that is logged in and bound; its account is made where it is not there."""
+        address = JID.parse(jid)
+        if not self.run(self.host(address.domain).accounts.exists(address.local)):
+            self.register(str(address.bare), password)
+        client = self.connect(ip=ip)
+        client.open(address.domain)
+        if tls:
+            client.start_tls(address.domain)
+            client.open(address.domain)
+        client.login(address, password)
+        return client
+
+    def tls_client(self, server_name: str | None = None) -> IOpenSSLClientConnectionCreator:
+        """What makes the client's end of TLS; it verifies nothing."""
+        return _TlsClient(server_name)
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _TlsClient:
+    def __init__(self, server_name: str | None) -> None:
+        self._server_name = server_name
+
+    def clientConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
+        connection = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        if self._server_name is not None:
+            connection.set_tlsext_host_name(self._server_name.encode("idna"))
+        return connection
