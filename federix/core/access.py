@@ -109,13 +109,16 @@ class Access:
         With a *reader*, what is wrong is noted there, and the names that rules use are for its owner to `check`.
         Without one, raises ConfigErrors.
         """
-        own = reader is None
-        reader = reader or Reader()
-        access = _Compiler(reader).compile(_as_map(sections), frozenset(hosts))
-        if own:
-            access.check(reader)
-            if reader.errors:
-                raise ConfigErrors(reader.errors)
+        if reader is not None:
+            return _Compiler(reader).compile(_as_map(sections), frozenset(hosts))
+        reader = Reader()
+        try:
+            access = cls.read(sections, hosts, reader)
+        except ConfigError as error:
+            raise ConfigErrors([error.problem]) from None
+        access.check(reader)
+        if reader.errors:
+            raise ConfigErrors(reader.errors)
         return access
 
     def allows(self, rule: AccessRule | str, who: Who) -> bool:

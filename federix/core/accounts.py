@@ -141,7 +141,7 @@ class Accounts:
             raise StanzaError(Condition.NOT_ACCEPTABLE, str(error)) from None
         policy = self.policy
         secrets: dict[str, str] = {PLAIN: prepared} if policy.plain else {}
-        if policy.hashes and not policy.plain:
+        if policy.hashes:
             server = self._host.server
             made = await server.executor.run(
                 Credentials.make, prepared, policy.hashes, policy.iterations, server.random_bytes

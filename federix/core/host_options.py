@@ -40,8 +40,8 @@ class HostOptions(Options):
     auth_password_format: Literal["plain", "scram"] = option(
         "scram", "Whether passwords are kept as they are or as SCRAM keys, from which they cannot be read."
     )
-    auth_scram_hash: Literal["sha", "sha256", "sha512"] = option(
-        "sha256", "The hash of SCRAM keys, where auth_stored_password_types is empty."
+    auth_scram_hash: Literal["sha", "sha256", "sha512"] | None = option(
+        None, "The only hash of SCRAM keys to keep; none: keys for each, so that every client finds its mechanism."
     )
     auth_stored_password_types: tuple[PasswordType, ...] = option(
         (), "All forms in which a new password is kept; empty: auth_password_format and auth_scram_hash decide."
@@ -59,7 +59,6 @@ class HostOptions(Options):
         (), "OpenSSL's options for clients by name. TLS 1.2 is the least anyway.", kind=read_protocol_options
     )
     c2s_dhfile: str | None = option(None, "File of Diffie-Hellman parameters for clients.")
-    c2s_cafile: str | None = option(None, "File of the authorities for client certificates.")
 
     def stored_password_types(self) -> tuple[PasswordType, ...]:
         """The forms in which a new password is kept, after all three options."""
@@ -68,4 +67,4 @@ class HostOptions(Options):
         if self.auth_password_format == "plain":
             return ("plain",)
         names: dict[str, PasswordType] = {"sha": "scram_sha1", "sha256": "scram_sha256", "sha512": "scram_sha512"}
-        return (names[self.auth_scram_hash],)
+        return (names[self.auth_scram_hash],) if self.auth_scram_hash else tuple(names.values())

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from federix.core.options import ConfigError, ListNode, Node, Options, did_you_mean, option
-from federix.core.options.values import word
+from federix.core.options.values import FileMode, word
 from federix.core.rules import AccessRule, ShaperRule
 
 PROTOCOL_OPTIONS = (
@@ -36,19 +36,11 @@ def read_ciphers(node: Node, path: str) -> str | None:
     return word(node, path, "names of ciphers")
 
 
-def read_mode(node: Node, path: str) -> str:
-    """A file mode in octal: `0660`."""
-    text = word(node, path, "an octal file mode such as '0660'")
-    if not 3 <= len(text) <= 4 or any(digit not in "01234567" for digit in text):
-        raise ConfigError(path, f"must be an octal file mode such as '0660', not {node.kind}", node.place)
-    return text
-
-
 @dataclass(frozen=True)
 class UnixSocketOptions(Options):
     """Who may use the socket file of a listener whose port is `unix:PATH`."""
 
-    mode: str = option("0660", "The file's mode, in octal.", kind=read_mode)
+    mode: FileMode = option(FileMode(0o660), "The file's mode, in octal.")
     owner: str | None = option(None, "User who owns the file; none leaves it to the server's own.")
     group: str | None = option(None, "Group that owns the file; none leaves it to the server's own.")
 
@@ -77,7 +69,6 @@ class C2SOptions(ListenerOptions):
         None, "OpenSSL's options by name, as no_tlsv1_2; none: c2s_protocol_options.", kind=read_protocol_options
     )
     dhfile: str | None = option(None, "File of Diffie-Hellman parameters; none: c2s_dhfile.")
-    cafile: str | None = option(None, "File of the authorities for client certificates; none: c2s_cafile.")
 
     max_stanza_size: int | None = option(
         262144, "Bytes of the largest stanza.", unit="bytes", minimum=10000, infinity=True

@@ -114,7 +114,7 @@ def _choice(key: Scalar, path: str, reader: Reader) -> str | int | None:
     text = word(key, path, "a shaper's name or a number")
     if text.lower() in UNLIMITED:
         return None
-    if text[0].isdigit() or text[0] in "+-":
+    if text[:1].isdigit() or text[:1] in "+-":
         number = read_integer(key, path)
         if number < 1:
             raise ConfigError(path, f"must be at least 1, not {key.kind}", key.place)

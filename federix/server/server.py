@@ -73,14 +73,19 @@ class Server(Branch):
         self.executor: Executor = executor or self._threads  # type: ignore[assignment]
         self.storage = storage or _storage(config, self.executor)
 
-        self.router = Router("router", reactor)
         self.certificates = CertificatesNode(self)
+        self.router = Router("router", reactor)
+        self.federation = Branch("federation", reactor)
+        self.components = Branch("components", reactor)
         self.hosts = Branch("hosts", reactor)
         self.listeners = Listeners(self)
+        # Started in this order, stopped in the reverse.
         for node in (
             StorageNode(self),
             self.certificates,
             self.router,
+            self.federation,
+            self.components,
             self.hosts,
             self.listeners,
         ):

@@ -203,7 +203,7 @@ class Complaining(SynchronousTestCase):
 class Documenting(SynchronousTestCase):
     def test_every_option_is_described(self) -> None:
         found = {entry.name: entry for entry in describe(Example)}
-        self.assertEqual(list(found), [name for name in Example.__dataclass_fields__])
+        self.assertEqual(list(found), list(Example.__dataclass_fields__))
         interval = found["interval"]
         self.assertEqual((interval.type, interval.default, interval.unit), ("duration or infinity", "60", "s"))
         self.assertEqual((interval.doc, interval.minimum, interval.maximum), ("How often.", 1, None))

@@ -78,6 +78,8 @@ def show(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, enum.Enum):
         return show(value.value)
+    if hasattr(value, "written"):
+        return show(value.written())
     if isinstance(value, int | float):
         return "infinity" if value == math.inf else plain_number(value)
     if isinstance(value, str | PurePath):
@@ -88,4 +90,4 @@ def show(value: object) -> str:
         return "{" + ", ".join(f"{show(key)}: {show(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple | set | frozenset):
         return "[" + ", ".join(show(item) for item in value) + "]"
-    return show(value.written()) if hasattr(value, "written") else str(value)
+    return str(value)

@@ -6,7 +6,7 @@ import enum
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar, cast
@@ -58,10 +58,18 @@ class Reader:
         """Note a warning."""
         self.warnings.append(Problem(path, why, place))
 
-    def read(self, cls: type[O], node: Node | None, path: str, foreign: Mapping[str, str] | None = None) -> O:
+    def read(
+        self,
+        cls: type[O],
+        node: Node | None,
+        path: str,
+        foreign: Mapping[str, str] | None = None,
+        neighbours: Iterable[str] = (),
+    ) -> O:
         """Read *cls* from *node*; an option that is wrong keeps its default and is noted in `errors`.
 
         *foreign* are options that are known but not here, with the reason: they make warnings instead of errors.
+        *neighbours* are words to hint at that are read elsewhere.
         """
         values: dict[str, object] = {}
         options = {entry.name: entry for entry in declared(cls)}
@@ -71,7 +79,7 @@ class Reader:
             where = joined(path, key.text)
             entry = options.get(key.text)
             if entry is None:
-                self._unknown(key, where, options, foreign or {})
+                self._unknown(key, where, [*options, *neighbours], foreign or {})
                 continue
             places[key.text] = value.place
             found = self.value(entry.annotation, value, where, entry.specification)
@@ -107,7 +115,7 @@ class Reader:
             self.errors.append(error.problem)
             return _FAILED
 
-    def _unknown(self, key: Scalar, path: str, known: typing.Iterable[str], foreign: Mapping[str, str]) -> None:
+    def _unknown(self, key: Scalar, path: str, known: Iterable[str], foreign: Mapping[str, str]) -> None:
         if key.text in foreign:
             self.warnings.append(Problem(path, foreign[key.text], key.place))
             return

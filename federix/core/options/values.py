@@ -182,3 +182,19 @@ class HostPattern:
 
     def __str__(self) -> str:
         return self.text
+
+
+class FileMode(int):
+    """The permissions of a file, written in octal: `0660`."""
+
+    @classmethod
+    def from_node(cls, node: Node, path: str) -> FileMode:
+        """Read three or four octal digits."""
+        wanted = "an octal file mode such as '0660'"
+        text = word(node, path, wanted)
+        if not re.fullmatch("[0-7]{3,4}", text):
+            raise ConfigError(path, f"must be {wanted}, not {node.kind}", node.place)
+        return cls(int(text, 8))
+
+    def written(self) -> str:
+        return f"{self:04o}"

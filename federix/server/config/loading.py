@@ -26,7 +26,7 @@ from federix.core.options import (
 )
 from federix.server.config import ejabberd, table
 from federix.server.config.files import Files
-from federix.server.config.hosting import STRUCTURE, Modules, by_host, effective, read_host
+from federix.server.config.hosting import Modules, by_host, effective, read_host
 from federix.server.config.listening import read_listeners
 from federix.server.config.macros import Substitution, environment_macros, read_definitions
 from federix.server.config.options import ServerOptions
@@ -81,7 +81,9 @@ class _Loading:
         folder = source.parent if isinstance(source, Path) else Path()
         top = self._substituted(self._tree(source, folder), source if isinstance(source, Path) else None)
         top = self._without_foreign_values(top, "")
-        server = self._reader.read(ServerOptions, self._server_part(top), "", self._foreign_top())
+        elsewhere = {*table.STRUCTURE, *table.names_of(HostOptions)}
+        foreign = table.foreign(table.top_rows(), "top level")
+        server = self._reader.read(ServerOptions, top.without(*elsewhere), "", foreign, elsewhere)
         listeners = read_listeners(top.get("listen"), self._around.listeners, self._reader)
         hosts = self._hosts(top, server.hosts)
         self._check_files(server, folder, top.get("certfiles"))
@@ -156,13 +158,6 @@ class _Loading:
         if not kept and items:
             return None
         return ListNode(tuple(kept), node.place) if isinstance(node, ListNode) else node
-
-    def _server_part(self, top: MapNode) -> MapNode:
-        elsewhere = {*table.STRUCTURE, *STRUCTURE, *table.names_of(HostOptions)}
-        return top.without(*elsewhere)
-
-    def _foreign_top(self) -> dict[str, str]:
-        return table.foreign(table.top_rows(), "top level")
 
     def _hosts(self, top: MapNode, names: tuple[str, ...]) -> dict[str, HostConfig]:
         own: dict[str, Node] = {}

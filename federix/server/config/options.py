@@ -67,12 +67,11 @@ class ServerOptions(Options):
 
     hosts: tuple[str, ...] = option((), "The domains this server serves. Mandatory.", kind=read_domains)
     loglevel: LogLevel = option("info", "The least important messages that are logged.", kind=read_log_level)
-    hide_sensitive_log_data: bool = option(True, "Whether IP addresses and the like stay out of the log.")
+    hide_sensitive_log_data: bool = option(False, "Whether IP addresses and the like stay out of the log.")
 
     certfiles: tuple[str, ...] = option(
         (), "Files of certificates, chains and keys (PEM); patterns with * are expanded."
     )
-    ca_file: str | None = option(None, "File of the authorities to trust; none: the system's.")
 
     negotiation_timeout: float = option(
         120.0, "Seconds a stream may take until it is logged in and bound.", unit="s", minimum=1

@@ -1,0 +1,175 @@
+"""The reference, written from the code: settings, hooks, XEPs, the service tree.
+
+``python -m federix.server.reference`` writes it into ``docs/``; with ``--check`` it only says whether it is up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from ..core import hooks
+from ..core.host_options import HostOptions
+from ..core.iq import requests_of
+from ..core.module import Module, Rfc, Xep, declared
+from ..core.options import OptionDoc, Options, describe
+from ..modules import MODULES
+from .config import Config, ServerOptions, option_table
+from .config.table import LISTENERS
+
+_NOTE: Final = "<!-- Written by `make docs` from the code: change it there. -->\n\n"
+
+#: What the core itself implements, without a module.
+CORE: Final[tuple[Xep | Rfc, ...]] = (
+    Rfc(6120, "4, 5, 6, 7, 8, 10"),
+    Rfc(6121, "8"),
+    Rfc(7590, "3"),
+    Rfc(7622, "3"),
+    Rfc(9266, "2"),
+    Xep(368, "1.1.0", "clients"),
+    Xep(440, "1.0.0"),
+    Xep(478, "0.2.0", "clients"),
+)
+
+
+def settings() -> str:
+    """Every option of Federix, then every option of ejabberd and what becomes of it."""
+    parts = [
+        "# Settings\n\n",
+        _NOTE,
+        "The configuration is YAML in the grammar of `ejabberd.yml`. Durations are seconds or carry a unit"
+        " (`5 min`), sizes are bytes.\n\n",
+        _options("Top level", ServerOptions),
+        _options("Top level, or for one host in `host_config`", HostOptions),
+    ]
+    parts += [_options(f"Listener `{name}`", cls) for name, cls in LISTENERS.items()]
+    for name, module in sorted(MODULES.items()):
+        parts.append(f"## Module `{name}`\n\n{_first_line(module)}\n\n")
+        found = describe(module.Options)
+        parts.append(_table(found) if found else "It has no options.\n\n")
+    parts.append(option_table(MODULES.get))
+    return "".join(parts)
+
+
+def _options(title: str, cls: type[Options]) -> str:
+    return f"## {title}\n\n{_table(describe(cls))}"
+
+
+def _table(options: list[OptionDoc]) -> str:
+    lines = ["| option | type | default | |", "|---|---|---|---|"]
+    for option in options:
+        unit = f" ({option.unit})" if option.unit else ""
+        lines.append(f"| `{option.name}` | {_cell(option.type)}{unit} | `{option.default}` | {_cell(option.doc)} |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def hook_reference() -> str:
+    """Every hook, in the order a stanza meets them, with who takes it among our own modules."""
+    takers: dict[str, list[str]] = {}
+    for name, module in sorted(MODULES.items()):
+        for attribute in declared(module):
+            for place in getattr(getattr(module, attribute), "__federix_places__", []):
+                takers.setdefault(place.hook.name, []).append(f"`{name}`")
+    parts = [
+        "# Hooks\n\n",
+        _NOTE,
+        "In the order a stanza meets them. An **event** is heard by all; a **filter** goes from handler to handler"
+        " until one returns `HANDLED`; a **collect** joins what each returns.\n\n",
+    ]
+    for hook in hooks.ALL:
+        taken = ", ".join(dict.fromkeys(takers.get(hook.name, []))) or "none of ours"
+        parts.append(f"## `{hook.name}` ({hook.shape})\n\n{hook.doc}\n\nTaken by: {taken}.\n\n")
+    return "".join(parts)
+
+
+def specifications() -> str:
+    """What is implemented, by whom."""
+    rows: list[tuple[str, int, str]] = []
+    for source, items in [("core", CORE), *((name, module.implements) for name, module in MODULES.items())]:
+        for item in items:
+            if isinstance(item, Xep):
+                rows.append(
+                    ("XEP", item.number, f"| XEP-{item.number:04} | {item.version} | {item.status} | `{source}` |")
+                )
+            else:
+                rows.append(
+                    ("RFC", item.number, f"| RFC {item.number} | § {item.sections} | {item.status} | `{source}` |")
+                )
+    lines = ["| specification | version or sections | status | by |", "|---|---|---|---|"]
+    lines += [row for _, _, row in sorted(rows)]
+    return f"# What is implemented\n\n{_NOTE}" + "\n".join(lines) + "\n"
+
+
+def handlers() -> str:
+    """Which requests are answered, for the curious."""
+    lines = ["| namespace | request | for | by |", "|---|---|---|---|"]
+    for name, module in sorted(MODULES.items()):
+        for attribute in declared(module):
+            for request in requests_of(getattr(module, attribute)):
+                targets = ", ".join(request.targets)
+                lines.append(f"| `{request.ns}` | {request.kind} `{request.name}` | {targets} | `{name}` |")
+    return "\n".join(lines) + "\n"
+
+
+def service_tree() -> str:
+    """The tree of a server with the default configuration, from such a server."""
+    from twisted.internet.defer import ensureDeferred
+    from twisted.internet.testing import MemoryReactorClock
+
+    from ..life.executor import InlineExecutor
+    from ..storage.memory import MemoryStorage
+    from .server import Server
+
+    with tempfile.TemporaryDirectory() as directory:
+        config = Config.default(Path(directory), known_modules=MODULES.get)
+        clock = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        server = Server(config, clock, now=lambda: 0.0, executor=InlineExecutor(), storage=MemoryStorage())
+        ensureDeferred(server.start())
+        lines = [f"{'  ' * depth}{node.name}" for depth, node in server.walk()]
+        ensureDeferred(server.stop())
+    return f"# The service tree\n\n{_NOTE}With the default configuration:\n\n```\n" + "\n".join(lines) + "\n```\n"
+
+
+def _first_line(module: type[Module]) -> str:
+    text = sys.modules[module.__module__].__doc__ or module.__doc__ or ""
+    return text.strip().splitlines()[0] if text.strip() else ""
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "settings.md": settings,
+    "hooks.md": hook_reference,
+    "xeps.md": lambda: specifications() + "\n## Requests that are answered\n\n" + handlers(),
+    "tree.md": service_tree,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the reference into docs/.")
+    parser.add_argument("--check", action="store_true", help="only say whether it is up to date")
+    parser.add_argument("--folder", type=Path, default=Path("docs"))
+    arguments = parser.parse_args()
+    stale = []
+    for name, write in PAGES.items():
+        path = arguments.folder / name
+        text = write().rstrip("\n") + "\n"
+        if arguments.check:
+            if not path.exists() or path.read_text() != text:
+                stale.append(str(path))
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    if stale:
+        print(f"not up to date: {', '.join(stale)}; run `make docs`", file=sys.stderr)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
