@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from ..core.access import Access
 from ..core.accounts import AccountPolicy
+from ..core.commands import Commands
 from ..core.host import Host
 from ..core.host_options import HostOptions
 from ..core.loader import Wanted, load
@@ -29,6 +30,8 @@ from ..streams.stream import Counters
 from ..streams.turn import Turn
 from ..xmpp.sasl import HASH_NAMES, HashName
 from .config import Config
+from .ctl.commands import Process, ServerCommands
+from .ctl.service import ControlNode
 from .listeners import Listener, Listeners
 
 log = Logger()
@@ -59,8 +62,14 @@ class Server(Branch):
         storage: Storage | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         iterations: int = 10_000,
+        process: Process | None = None,
+        ctl: bool = True,
     ) -> None:
-        """*reactor* listens and is the clock; *executor* runs what blocks (threads of our own, unless given)."""
+        """*reactor* listens and is the clock; *executor* runs what blocks (threads of our own, unless given).
+
+        *process* is what the program around it does for the operator; with *ctl* the operator is listened to at a
+        socket in the data directory, which then belongs to this server alone.
+        """
         super().__init__("federix", reactor)
         self.config = config
         self.reactor = reactor
@@ -72,6 +81,8 @@ class Server(Branch):
         self._threads = None if executor else ThreadExecutor(reactor, threads=THREADS, name="federix")
         self.executor: Executor = executor or self._threads  # type: ignore[assignment]
         self.storage = storage or _storage(config, self.executor)
+        self.commands = Commands()
+        self.commands.add_all(ServerCommands(self, process))
 
         self.certificates = CertificatesNode(self)
         self.router = Router("router", reactor)
@@ -80,6 +91,8 @@ class Server(Branch):
         self.hosts = Branch("hosts", reactor)
         self.listeners = Listeners(self)
         # Started in this order, stopped in the reverse.
+        if ctl:
+            self.attach(ControlNode(self))
         for node in (
             StorageNode(self),
             self.certificates,

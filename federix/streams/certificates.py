@@ -81,7 +81,7 @@ class Chain:
         elif end - moment < EXPIRY_WARNING:
             remarks.append(f"the certificate in {self.path} expires on {end:%Y-%m-%d}, in {(end - moment).days} days")
         last = self.certificates[-1]
-        if len(self.certificates) == 1 and last.issuer != last.subject:
+        if len(self.certificates) == 1 and last.issuer != last.subject and _issuer_can_be_fetched(last):
             issuer = last.issuer.rfc4514_string()
             remarks.append(
                 f"the certificate in {self.path} stands alone: its issuer ({issuer}) is in none of the files"
@@ -387,6 +387,15 @@ def _extension(certificate: x509.Certificate, kind: Any) -> Any:
         return certificate.extensions.get_extension_for_class(kind).value
     except x509.ExtensionNotFound:
         return None
+
+
+def _issuer_can_be_fetched(certificate: x509.Certificate) -> bool:
+    """Whether it says where its issuer's certificate lies (RFC 5280 §4.2.2.1), as those of public authorities do.
+
+    Their issuers are intermediates, which clients need. A private authority may sign hosts with its root.
+    """
+    access = _extension(certificate, x509.AuthorityInformationAccess) or ()
+    return any(entry.access_method == x509.oid.AuthorityInformationAccessOID.CA_ISSUERS for entry in access)
 
 
 def _names_in(certificate: x509.Certificate) -> tuple[str, ...]:

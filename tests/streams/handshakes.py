@@ -33,6 +33,7 @@ class Identity:
         days: tuple[float, float] = (-30, 60),
         key: Any = None,
         now: datetime = NOW,
+        fetch_issuer_at: str | None = None,
     ) -> None:
         self.key: Any = key or ec.generate_private_key(ec.SECP256R1())
         self.subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, names[0])])
@@ -49,6 +50,11 @@ class Identity:
         if len(names) > 1 or not ca:
             # The first name is the common name, and counts for nothing by itself.
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(n) for n in names[1:]]), False)
+        if fetch_issuer_at is not None:
+            where = x509.AccessDescription(
+                x509.AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(fetch_issuer_at)
+            )
+            builder = builder.add_extension(x509.AuthorityInformationAccess([where]), False)
         self.certificate = builder.sign(issuer.key if issuer else self.key, hashes.SHA256())
 
     @property

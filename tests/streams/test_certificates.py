@@ -241,9 +241,14 @@ class ComplaintTests(CertificateCase):
         self.assertEqual(self.told(found.check(["a.example"])), [expected])
 
     def test_a_certificate_without_its_intermediates(self) -> None:
-        self.write("one.pem", ONE.both)
+        lonely = Identity("one", "one.example", issuer=LOW, fetch_issuer_at="http://ca.example/low.der")
+        self.write("one.pem", lonely.both)
         expected = "one.example: the certificate in one.pem stands alone: its issuer (CN=Low) is in none of the files"
         self.assertEqual(self.told(self.load().check(["one.example"])), [expected])
+
+    def test_a_private_authority_that_signs_hosts_itself_is_no_reason_to_warn(self) -> None:
+        self.write("two.pem", TWO.both)
+        self.assertEqual(self.told(self.load().check(["two.example"])), [])
 
 
 class HandshakeTests(CertificateCase):

@@ -1,0 +1,47 @@
+"""What the tests ask of the server under test."""
+
+import contextlib
+import socket
+from typing import Protocol
+
+HOST = "localhost"
+"""The one domain served: its certificate must also please clients that check the name they connected to."""
+
+
+class Server(Protocol):
+    """A server for `HOST` that runs as a process of its own."""
+
+    starttls_port: int
+    """Accepts clients that must ask for STARTTLS before anything else."""
+    tls_port: int
+    """Accepts clients that speak TLS from the first byte."""
+
+    def start(self) -> None:
+        """Start it and return when both ports accept connections."""
+
+    def register(self, user: str, password: str) -> None:
+        """Make an account while the server runs."""
+
+    def kill(self) -> None:
+        """End it at once, without a chance to tidy up."""
+
+    def stop(self) -> None:
+        """Ask it to end and wait; do nothing when it does not run."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Return *count* different TCP ports that nobody uses on 127.0.0.1 at this moment."""
+    with contextlib.ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for held_socket in sockets:
+            held_socket.bind(("127.0.0.1", 0))
+        return [held_socket.getsockname()[1] for held_socket in sockets]
+
+
+def accepts(port: int) -> bool:
+    """Tell whether somebody accepts connections on *port* of 127.0.0.1."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
