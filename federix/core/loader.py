@@ -36,6 +36,10 @@ class Catalogue:
         self._directories = tuple(directories)
         self._found: dict[str, type[Module]] = {}
 
+    def look_in(self, directories: Iterable[Path]) -> None:
+        """Look in these folders from now on."""
+        self._directories = tuple(directories)
+
     def find(self, name: str) -> type[Module] | None:
         """The class of the module of that name; ``None`` where nothing has it.
 

@@ -42,6 +42,8 @@ class Surroundings:
 
     listeners: Mapping[str, type[Options]]
     known_modules: Callable[[str], type | None]
+    found_folders: Callable[[list[Path]], None]
+    """Told where modules lie before *known_modules* is asked for one."""
     environ: Mapping[str, str]
     directory: Path
     """Where the server keeps its data."""
@@ -84,6 +86,7 @@ class _Loading:
         elsewhere = {*table.STRUCTURE, *table.names_of(HostOptions)}
         foreign = table.foreign(table.top_rows(), "top level")
         server = self._reader.read(ServerOptions, top.without(*elsewhere), "", foreign, elsewhere)
+        self._around.found_folders([folder / name for name in server.modules_dir])
         listeners = read_listeners(top.get("listen"), self._around.listeners, self._reader)
         hosts = self._hosts(top, server.hosts)
         self._check_files(server, folder, top.get("certfiles"))

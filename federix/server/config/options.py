@@ -73,6 +73,10 @@ class ServerOptions(Options):
         (), "Files of certificates, chains and keys (PEM); patterns with * are expanded."
     )
 
+    modules_dir: tuple[str, ...] = option(
+        ("modules",), "Folders with modules of your own, one file each; relative to this file."
+    )
+
     negotiation_timeout: float = option(
         120.0, "Seconds a stream may take until it is logged in and bound.", unit="s", minimum=1
     )
