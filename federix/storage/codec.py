@@ -14,7 +14,7 @@ from ..xmpp.stanza import Stanza
 T = TypeVar("T")
 U = TypeVar("U")
 
-_WITHOUT_LIMITS = Limits(stanza_bytes=2**31, elements=2**31, depth=2**31, attributes=2**31)
+_WITHOUT_LIMITS = Limits(stanza_bytes=2**31, elements=2**31, depth=2**31, attributes=2**31, tag_bytes=2**31)
 """What is read here was within the limits of a stream when it came, or was written by the server itself."""
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
@@ -48,7 +48,9 @@ def _write_element(element: Element) -> bytes:
 
 def _read_element(stored: bytes) -> Element:
     parser = StreamParser(_WITHOUT_LIMITS)
-    match parser.feed(b"<stored xmlns:stream='http://etherx.jabber.org/streams'>" + stored):
+    events = parser.feed(b"<stored xmlns:stream='http://etherx.jabber.org/streams'>" + stored)
+    parser.close()
+    match events:
         case [Header(), Element() as element]:
             return element
         case [Header(), Stanza() as stanza]:
