@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..core.listener_options import C2SOptions
 from ..life.tree import Branch, Node
@@ -18,6 +20,7 @@ from ..streams.certificates import VirtualHosts
 from ..streams.stream import Bounds, XmppStream
 from ..streams.tls import TlsSettings
 from ..xmpp import ns
+from ..xmpp.errors import StreamCondition, StreamError
 from .config import ListenerConfig
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+#: Seconds that clients have to take leave when the server stops.
+CLOSING_TAKES: Final = 3.0
 #: Refused connections are logged together, once in so many seconds.
 REFUSALS_TOLD_EVERY: Final = 60.0
 
@@ -53,6 +58,7 @@ class C2SFactory(Factory[XmppStream]):
         )
         options = listener.options
         stream.bounds = Bounds(options.max_queue_size, options.max_fsm_queue, options.send_timeout)
+        stream.open_streams = server.listeners.streams
         stream.link = ClientLink(listener, stream)
         stream.owner = stream.link
         return stream
@@ -66,11 +72,17 @@ class C2SFactory(Factory[XmppStream]):
 
 
 class ClientStream(XmppStream):
-    """A client's stream, which begins its link when the connection is there."""
+    """A client's stream, which begins its link when the connection is there, and is known while it is open."""
 
     link: ClientLink | None = None
+    open_streams: set[XmppStream]
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self.open_streams.discard(self)
+        super().connectionLost(reason)
 
     def connectionMade(self) -> None:
+        self.open_streams.add(self)
         super().connectionMade()
         link, self.link = self.link, None
         if link is not None:
@@ -192,11 +204,22 @@ def _give_away(path: str, owner: str | None, group: str | None) -> None:
 
 
 class Listeners(Branch):
-    """All ports."""
+    """All ports, and the streams that came in by them: a port that goes leaves its streams alone."""
 
     def __init__(self, server: Server) -> None:
         super().__init__("listeners", server.clock)
-        self._server = server
+        self.streams: set[XmppStream] = set()
+
+    async def on_stop(self) -> None:
+        """Close what is still open, and see it gone: politely for a while, then at once."""
+        await super().on_stop()
+        for stream in list(self.streams):
+            stream.close(StreamError(StreamCondition.SYSTEM_SHUTDOWN))
+        deadline = self.clock.seconds() + CLOSING_TAKES
+        while self.streams and self.clock.seconds() < deadline:
+            await deferLater(self.clock, 0.05, lambda: None)
+        for stream in list(self.streams):
+            stream.abort()
 
     def of(self, config: ListenerConfig) -> Listener | None:
         found = self.children.get(config.name)

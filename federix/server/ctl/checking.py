@@ -1,0 +1,29 @@
+"""What can be said of a configuration without running it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ...core.loader import ModuleError, ordered
+from ...streams.certificates import Certificates
+from ..config import Config
+
+
+def module_problems(config: Config) -> list[str]:
+    """Why the modules of some host would not start together, a sentence each."""
+    problems: dict[str, None] = {}
+    for name in config.hosts:
+        try:
+            ordered(module.cls for module in config.modules(name).values())
+        except ModuleError as error:
+            problems[f"modules: {error}"] = None
+    return list(problems)
+
+
+def certificate_problems(config: Config) -> list[str]:
+    """What is wrong with the certificates at this moment; nothing where none are configured."""
+    if not config.server.certfiles:
+        return []
+    patterns = [str(config.folder / pattern) for pattern in config.server.certfiles]
+    certificates = Certificates(patterns, lambda: datetime.now(UTC))
+    return [f"certificate: {problem}" for problem in (*certificates.reload(), *certificates.check(config.hosts))]

@@ -1,0 +1,216 @@
+"""`federixctl`: what an operator types.
+
+The commands themselves are the server's (`commands.py`, and those of its modules); this program asks the running server
+what a command takes, asks for passwords that are missing, and prints the answer. `check` and `help` need no server.
+Exit codes are those of ejabberdctl: 0 done, 1 it failed, 2 wrong use, 3 no server.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from .asking import Connection, NoServer, Refused
+from .place import DATA
+from .printing import lines, printable, table
+
+FAILED: Final = 1
+WRONG_USE: Final = 2
+NO_SERVER: Final = 3
+
+#: Characters of a password read from standard input.
+MAX_SECRET: Final = 8192
+
+
+class Place:
+    """Which server is meant."""
+
+    def __init__(self, config: str | None, directory: str | None, as_json: bool) -> None:
+        self.config = Path(config) if config else None
+        self._directory = Path(directory) if directory else None
+        self.as_json = as_json
+
+    @property
+    def directory(self) -> Path:
+        return (self._directory or DATA).absolute()
+
+    @property
+    def given_directory(self) -> Path | None:
+        return self._directory
+
+    def connect(self) -> Connection:
+        """Ask the running server. Ends the program where there is none."""
+        options = f"{f' -c {self.config}' if self.config else ''}{f' -d {self._directory}' if self._directory else ''}"
+        try:
+            return Connection(self.directory, f"twistd federix{options}")
+        except NoServer as error:
+            fail(str(error), NO_SERVER)
+
+
+def fail(text: str, code: int) -> NoReturn:
+    """Say what is wrong and end the program."""
+    for line in text.split("\n"):
+        click.echo(f"federixctl: {printable(line)}", err=True)
+    sys.exit(code)
+
+
+def show(answer: Any, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+        return
+    for line in lines(answer):
+        click.echo(line)
+
+
+class Federixctl(click.Group):
+    """Finds the commands that the running server has."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or remote(cmd_name)
+
+
+def remote(name: str) -> click.Command:
+    """A command that the server does."""
+
+    @click.pass_obj
+    def run(place: Place, words: tuple[str, ...]) -> None:
+        with place.connect() as server:
+            try:
+                described = server.describe(name)
+                if any(word in ("--help", "-h") for word in words):
+                    click.echo(f"{usage(described)}\n\n  {described['doc']}")
+                    return
+                answer = server.run(name, arguments(described, words))
+                show(answer, place.as_json)
+                if name == "stop":
+                    server.wait_for_the_end()
+            except Refused as error:
+                fail(str(error), error.code)
+            except NoServer as error:
+                fail(str(error), NO_SERVER)
+
+    # Whatever stands behind the name is the server's to understand: a password may begin with a hyphen.
+    return click.Command(
+        name,
+        params=[click.Argument(["words"], nargs=-1, type=click.UNPROCESSED)],
+        callback=run,
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True},
+    )
+
+
+def usage(described: dict[str, Any]) -> str:
+    names = (
+        f"[{each['name'].upper()}]" if not each["required"] or each["secret"] else each["name"].upper()
+        for each in described["arguments"]
+    )
+    return " ".join((described["name"], *names))
+
+
+def arguments(described: dict[str, Any], words: tuple[str, ...]) -> dict[str, str]:
+    """What was typed, by the names of the arguments; a password that is missing, or ``-``, is read."""
+    wanted = described["arguments"]
+    if len(words) > len(wanted):
+        fail(f"too many arguments: federixctl {usage(described)}", WRONG_USE)
+    given = {argument["name"]: word for argument, word in zip(wanted, words, strict=False)}
+    missing = [a["name"] for a in wanted if a["required"] and not a["secret"] and a["name"] not in given]
+    if missing:
+        fail(f"{', '.join(missing)} is missing: federixctl {usage(described)}", WRONG_USE)
+    for argument in wanted:
+        name = argument["name"]
+        if argument["secret"] and given.get(name, "-") == "-" and (argument["required"] or name in given):
+            given[name] = secret(name, typed="-" not in words, twice=not described["name"].startswith("check"))
+    return given
+
+
+def secret(name: str, *, typed: bool, twice: bool) -> str:
+    """A password: asked for on the terminal, or the first line of standard input."""
+    if typed and sys.stdin.isatty():
+        found: str = click.prompt(name, hide_input=True, confirmation_prompt=twice, err=True)
+        return found
+    line = sys.stdin.readline(MAX_SECRET).rstrip("\r\n")
+    if not line:
+        fail(f"no {name} on standard input", WRONG_USE)
+    return line
+
+
+@click.group(cls=Federixctl, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-c", "--config", metavar="FILE", help="The server's configuration, as given to twistd.")
+@click.option("-d", "--directory", metavar="DIRECTORY", help="The server's data; ./federix-data otherwise.")
+@click.option("--json", "as_json", is_flag=True, help="Print answers as JSON.")
+@click.pass_context
+def main(ctx: click.Context, config: str | None, directory: str | None, as_json: bool) -> None:
+    """Ask a running Federix server to do something. `federixctl help` lists what it can do."""
+    ctx.obj = Place(config, directory, as_json)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+        ctx.exit(WRONG_USE)
+
+
+@main.command("help")
+@click.argument("name", required=False)
+@click.pass_obj
+def help_(place: Place, name: str | None) -> None:
+    """What commands there are, or what one of them does."""
+    try:
+        with Connection(place.directory, "") as server:
+            known = server.describe(None)
+    except (NoServer, Refused):
+        click.echo("(no server runs here: its modules may have more commands)", err=True)
+        known = built_in()
+    if name is None:
+        here = {each: (main.commands[each].help or "").split("\n")[0] for each in sorted(main.commands)}
+        rows = [[usage(each), each["doc"].split("\n")[0]] for each in known]
+        for line in table([*([name, doc] for name, doc in here.items()), *rows]):
+            click.echo(line)
+        return
+    for each in known:
+        if each["name"] == name:
+            click.echo(f"{usage(each)}\n\n  {each['doc']}")
+            return
+    fail(f"there is no command {name}; 'federixctl help' lists them", WRONG_USE)
+
+
+def built_in() -> list[dict[str, Any]]:
+    """What every server can do."""
+    from ...core.commands import Command, is_command
+    from .commands import ServerCommands
+
+    functions = (value for _, value in sorted(vars(ServerCommands).items()) if is_command(value))
+    return [dict(Command.of(function).described()) for function in functions]
+
+
+@main.command()
+@click.option("-c", "--config", metavar="FILE", help="The configuration to check.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")
+@click.pass_obj
+def check(place: Place, config: str | None, quiet: bool) -> None:
+    """Read the configuration without starting anything: what is wrong with it, and what would be in force."""
+    from ..config import ConfigErrors
+    from ..start import load_config
+    from .checking import certificate_problems, module_problems
+
+    path = Path(config) if config else place.config
+    try:
+        loaded = load_config(path, place.given_directory)
+    except ConfigErrors as errors:
+        for problem in errors.problems:
+            click.echo(f"error: {printable(problem)}", err=True)
+        sys.exit(FAILED)
+    for warning in [*map(str, loaded.warnings), *certificate_problems(loaded)]:
+        click.echo(f"warning: {printable(warning)}", err=True)
+    problems = module_problems(loaded)
+    for text in problems:
+        click.echo(f"error: {printable(text)}", err=True)
+    if problems:
+        sys.exit(FAILED)
+    if not quiet:
+        show(loaded.in_force(), place.as_json)
+
+
+if __name__ == "__main__":
+    main()

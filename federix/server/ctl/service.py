@@ -1,0 +1,200 @@
+"""The socket where `federixctl` asks: one JSON object a line, both ways.
+
+``{"run": "register", "arguments": {"user": "juliet", …}}`` is answered by ``{"answer": …}`` or by ``{"error": "…",
+"code": 1}``; ``{"describe": "register"}`` (or null, for all commands) by what the command takes. Whoever may open the
+socket may do everything: it has mode 0600, so that is the user the server runs as, and root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from ...core.commands import Answer, CommandError, WrongUse
+from ...life.scope import Timer
+from ...life.tree import Node
+from .place import LOCK, MAX_ANSWER, MAX_REQUEST, SOCKET, Unreachable, socket_path
+
+if TYPE_CHECKING:
+    from ..server import Server
+
+log = Logger()
+
+#: Operators that may be connected at a time.
+MAX_CONNECTIONS: Final = 32
+#: Seconds a connection may be silent.
+IDLE_TIMEOUT: Final = 60.0
+
+#: Exit codes of `ejabberdctl`: it did not work, and it was asked for in the wrong way.
+FAILED: Final = 1
+WRONG_USE: Final = 2
+
+Reply: TypeAlias = dict[str, Answer]
+
+
+class AnotherServer(Exception):
+    """The data directory has a server already."""
+
+
+class ControlNode(Node):
+    """Listens for the operator, from before the first to after the last of all others."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__("ctl", server.clock)
+        self.server = server
+        self.connections: set[Operator] = set()
+        self._port: IListeningPort | None = None
+        self._held = ExitStack()
+
+    async def on_start(self) -> None:
+        """Raises `AnotherServer`. Where a socket cannot be made, the server runs without one."""
+        directory = self.server.config.directory
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            path = self._held.enter_context(socket_path(directory))
+            # The lock is ours, so what lies there was left by a server that died.
+            (directory / SOCKET).unlink(missing_ok=True)
+            # This mode is the whole protection: only our own user and root can connect.
+            self._port = self.server.reactor.listenUNIX(path, OperatorFactory(self), mode=0o600)
+        except (OSError, Unreachable) as error:
+            self._held.close()
+            log.warn("federixctl cannot reach this server: {reason}", reason=str(error))
+        except BaseException:
+            self._held.close()
+            raise
+
+    def _lock(self) -> None:
+        directory = self.server.config.directory
+        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._held.callback(os.close, descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            raise AnotherServer(
+                f"a server (process {owner or 'unknown'}) runs in {directory} already: stop it with"
+                f" 'federixctl -d {directory} stop', or give this one a directory of its own (-d)"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    async def on_stop(self) -> None:
+        port, self._port = self._port, None
+        try:
+            if port is not None:
+                stopping: Any = port.stopListening()
+                if stopping is not None:
+                    await stopping
+        finally:
+            for connection in list(self.connections):
+                connection.leave()
+            self._held.close()
+
+
+class OperatorFactory(Factory["Operator"]):
+    """Makes an `Operator` of each connection, up to a bound."""
+
+    noisy = False
+
+    def __init__(self, node: ControlNode) -> None:
+        self._node = node
+
+    def buildProtocol(self, addr: IAddress | None) -> Operator | None:
+        if len(self._node.connections) >= MAX_CONNECTIONS:
+            return None
+        return Operator(self._node)
+
+
+class Operator(LineReceiver):
+    """One connection of an operator: requests are worked on one after the other."""
+
+    delimiter = b"\n"
+    MAX_LENGTH = MAX_REQUEST
+    transport: Any = None
+
+    def __init__(self, node: ControlNode) -> None:
+        self._node = node
+        self._idle: Timer | None = None
+
+    def connectionMade(self) -> None:
+        self._node.connections.add(self)
+        self._watch()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        self._node.connections.discard(self)
+        self._unwatch()
+
+    def leave(self) -> None:
+        """The server goes down, and its operators see it by this."""
+        self.transport.loseConnection()
+
+    def _watch(self) -> None:
+        self._idle = self._node.scope.later(IDLE_TIMEOUT, self.leave)
+
+    def _unwatch(self) -> None:
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            idle.cancel()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        self._reply({"error": f"a request is at most {MAX_REQUEST} bytes", "code": WRONG_USE})
+        self.transport.loseConnection()
+
+    def lineReceived(self, line: bytes) -> None:
+        self._unwatch()
+        self.pauseProducing()  # type: ignore[no-untyped-call]
+        self._node.scope.spawn(self._serve(line))
+
+    async def _serve(self, line: bytes) -> None:
+        self._reply(await self._answer(line))
+        if self in self._node.connections:
+            self._watch()
+            self.resumeProducing()  # type: ignore[no-untyped-call]
+
+    async def _answer(self, line: bytes) -> Reply:
+        try:
+            return {"answer": await self._done(line)}
+        except WrongUse as error:
+            return {"error": str(error), "code": WRONG_USE}
+        except CommandError as error:
+            return {"error": str(error), "code": FAILED}
+
+    async def _done(self, line: bytes) -> Answer:
+        commands = self._node.server.commands
+        request = _request(line)
+        if "describe" in request:
+            name = request["describe"]
+            if name is None:
+                return [command.described() for command in commands]
+            return commands.find(str(name)).described()
+        name, arguments = request.get("run"), request.get("arguments", {})
+        if not isinstance(name, str) or not isinstance(arguments, dict):
+            raise WrongUse('a request is {"run": NAME, "arguments": {…}} or {"describe": NAME}')
+        log.info("an operator's command", command=name)
+        return await commands.run(name, arguments)
+
+    def _reply(self, reply: Reply) -> None:
+        line = json.dumps(reply, ensure_ascii=False).encode("utf-8", "replace")
+        if len(line) >= MAX_ANSWER:
+            line = json.dumps({"error": "the answer is too long", "code": FAILED}).encode()
+        self.sendLine(line)  # type: ignore[no-untyped-call]
+
+
+def _request(line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict):
+        raise WrongUse("a request is one JSON object on one line")
+    return request

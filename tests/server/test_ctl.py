@@ -1,0 +1,264 @@
+"""The commands of a server, as its operator would use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from federix.api import Module, Slot, hooks
+from federix.core.chain import Place as InChain
+from federix.core.commands import Command, CommandError, Commands
+from federix.core.options import Place
+from federix.server.config import Config, ConfigErrors, Problem
+from federix.server.ctl import commands, place
+from federix.server.ctl.commands import STOP_AFTER, Process, ServerCommands, duration
+from federix.server.start import DATA
+from federix.testing import World
+
+
+class Needed(Module):
+    name = "mod_needed"
+
+
+class Needing(Module):
+    name = "mod_needing"
+    requires = (Needed,)
+
+
+class CtlTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(
+            hosts=("example.org", "example.net"),
+            modules={"mod_needed": {}},
+            own_modules={"mod_needed": Needed, "mod_needing": Needing},
+        )
+        self.addCleanup(self.world.stop)
+
+    def ctl(self, name: str, **arguments: object) -> Any:
+        return self.world.run(self.world.server.commands.run(name, arguments))
+
+    def refused(self, name: str, **arguments: object) -> str:
+        with self.assertRaises(CommandError) as caught:
+            self.ctl(name, **arguments)
+        return str(caught.exception)
+
+
+class AccountsTest(CtlTest):
+    def register(self, user: str = "juliet") -> None:
+        self.ctl("register", user=user, host="example.org", password="balcony")
+
+    def test_a_registered_account_can_log_in(self) -> None:
+        self.register()
+        self.world.client("juliet@example.org/room", "balcony")
+
+    def test_names_are_prepared(self) -> None:
+        self.assertEqual(
+            self.ctl("register", user="Juliet", host="Example.ORG", password="balcony"),
+            "juliet@example.org is registered",
+        )
+        self.ctl("check_account", user="JULIET", host="example.org")
+
+    def test_an_account_is_registered_once(self) -> None:
+        self.register()
+        error = self.refused("register", user="juliet", host="example.org", password="other")
+        self.assertIn("account of that name already", error)
+
+    def test_an_empty_password_is_refused(self) -> None:
+        self.assertIn("empty", self.refused("register", user="juliet", host="example.org", password=""))
+
+    def test_a_name_that_cannot_be_is_refused(self) -> None:
+        self.refused("register", user="ju@liet", host="example.org", password="balcony")
+        self.refused("check_account", user="ju@liet", host="example.org")
+
+    def test_an_unknown_host_is_told_with_those_that_are_served(self) -> None:
+        self.assertEqual(
+            self.refused("registered_users", host="example.com"),
+            "example.com is not served here; the hosts are example.org, example.net",
+        )
+
+    def test_an_unregistered_account_is_gone_and_its_sessions_end(self) -> None:
+        juliet = self.world.client("juliet@example.org/room")
+        self.ctl("unregister", user="juliet", host="example.org")
+        self.assertTrue(juliet.ended)
+        self.assertIn("no account", self.refused("check_account", user="juliet", host="example.org"))
+        self.assertIn("no account", self.refused("unregister", user="juliet", host="example.org"))
+
+    def test_a_changed_password_is_the_password(self) -> None:
+        self.register()
+        self.ctl("change_password", user="juliet", host="example.org", newpass="window")
+        self.ctl("check_password", user="juliet", host="example.org", password="window")
+        self.assertIn(
+            "not the password", self.refused("check_password", user="juliet", host="example.org", password="b")
+        )
+
+    def test_the_password_of_nobody_cannot_be_changed(self) -> None:
+        self.assertIn("no such account", self.refused("change_password", user="x", host="example.org", newpass="y"))
+
+    def test_accounts_are_listed_beyond_one_page(self) -> None:
+        self.patch(commands, "PAGE", 2)
+        for name in "abcde":
+            self.register(name)
+        self.assertEqual(self.ctl("registered_users", host="example.org"), [*"abcde"])
+        self.assertEqual(self.ctl("registered_users", host="example.net"), [])
+
+    def test_the_hosts_are_listed(self) -> None:
+        self.assertEqual(self.ctl("registered_vhosts"), ["example.org", "example.net"])
+
+
+class SessionsTest(CtlTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.room = self.world.client("juliet@example.org/room")
+        self.garden = self.world.client("juliet@example.org/garden")
+        self.romeo = self.world.client("romeo@example.net/orchard")
+
+    def test_sessions_are_listed_and_counted(self) -> None:
+        everybody = ["juliet@example.org/room", "juliet@example.org/garden", "romeo@example.net/orchard"]
+        self.assertEqual(self.ctl("connected_users"), everybody)
+        self.assertEqual(self.ctl("connected_users_number"), 3)
+        self.assertEqual(self.ctl("connected_users_vhost", host="example.net"), everybody[2:])
+        self.assertEqual(self.ctl("user_resources", user="juliet", host="example.org"), ["room", "garden"])
+
+    def test_a_kicked_session_hears_the_reason(self) -> None:
+        self.ctl("kick_session", user="juliet", host="example.org", resource="room", reason="time to go")
+        error = self.room.receive()
+        self.assertEqual([child.name for child in error.elements()], ["policy-violation", "text"])
+        self.assertEqual([*error.elements()][1].text, "time to go")
+        self.assertTrue(self.room.ended)
+        self.assertEqual(self.ctl("connected_users_number"), 2)
+
+    def test_who_is_not_connected_cannot_be_kicked(self) -> None:
+        error = self.refused("kick_session", user="juliet", host="example.org", resource="cellar")
+        self.assertEqual(error, "juliet@example.org/cellar is not connected")
+
+    def test_a_kicked_user_loses_all_sessions(self) -> None:
+        self.assertEqual(self.ctl("kick_user", user="juliet", host="example.org"), 2)
+        self.assertTrue(self.room.ended and self.garden.ended)
+        self.assertFalse(self.romeo.ended)
+
+
+class ServerTest(CtlTest):
+    def test_the_status_says_what_runs(self) -> None:
+        self.world.client("juliet@example.org/room")
+        self.world.advance(3700)
+        status = self.ctl("status")
+        self.assertEqual((status["state"], status["uptime"], status["sessions"]), ("running", "1 h 1 min", 1))
+
+    def test_the_tree_begins_with_the_operators_own_part(self) -> None:
+        self.assertEqual([row["part"] for row in self.ctl("tree")[:2]], ["federix", "  ctl"])
+        self.assertEqual({row["state"] for row in self.ctl("tree")}, {"running"})
+
+    def test_the_chains_are_shown_in_their_order(self) -> None:
+        host = self.world.host("example.org")
+        for owner, slot in (("mod_late", Slot.FALLBACK), ("mod_first", Slot.CHECK)):
+            host.chains.add(lambda *_: None, InChain(hooks.user_send_packet, slot, ()), owner)
+        self.assertEqual(
+            self.ctl("hooks", host="example.org"),
+            [
+                {"host": "example.org", "hook": "user_send_packet", "slot": "CHECK", "module": "mod_first"},
+                {"host": "example.org", "hook": "user_send_packet", "slot": "FALLBACK", "module": "mod_late"},
+            ],
+        )
+        self.assertEqual(len(self.ctl("hooks")), 2)
+
+    def test_the_modules_of_a_host_are_listed(self) -> None:
+        self.assertEqual([row["module"] for row in self.ctl("modules", host="example.org")], ["mod_needed"])
+
+    def test_the_configuration_in_force_is_shown(self) -> None:
+        self.assertEqual(self.ctl("dump_config")["example.net: modules.mod_needed"], "on")
+
+    def test_a_server_within_another_program_says_so(self) -> None:
+        self.assertIn("part of another program", self.refused("reload_config"))
+        self.assertIn("part of another program", self.refused("set_loglevel", loglevel="debug"))
+
+    def test_stop_answers_first_and_stops_then(self) -> None:
+        self.ctl("stop")
+        self.assertTrue(self.world.server.running)
+        self.world.advance(STOP_AFTER + 10)
+        self.assertFalse(self.world.server.running)
+
+    def test_every_command_is_explained(self) -> None:
+        for each in self.world.server.commands:
+            self.assertTrue(each.doc.endswith("."), each.name)
+
+
+class WithProcessTest(CtlTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.settings: dict[str, Any] = self.world.settings
+        self.levels: list[str] = []
+        self.stopped: list[bool] = []
+        self.within(Process(lambda: self.reread(), lambda: self.stopped.append(True), self.levels.append))
+
+    def within(self, process: Process) -> None:
+        self.world.server.commands = Commands()
+        self.world.server.commands.add_all(ServerCommands(self.world.server, process))
+
+    def reread(self) -> Config:
+        return self.world.configure(self.settings)
+
+    def test_a_reload_takes_what_the_file_says_now(self) -> None:
+        self.settings = {**self.settings, "hosts": ["example.org", "example.com"], "loglevel": "debug"}
+        self.assertEqual(self.ctl("reload_config"), [])
+        self.assertEqual(self.ctl("registered_vhosts"), ["example.org", "example.com"])
+        self.assertEqual(self.levels, ["debug"])
+
+    def test_a_reload_tells_warnings(self) -> None:
+        self.settings = {**self.settings, "certfiles": ["/nowhere/*.pem"]}
+        self.assertIn("warning: ", self.ctl("reload_config")[0])
+
+    def test_a_broken_file_changes_nothing_and_tells_all_that_is_wrong(self) -> None:
+        before = self.world.server.config
+        self.settings = {**self.settings, "hosts": ["example.com"], "loglevel": "loud", "negotiation_timeout": "long"}
+        error = self.refused("reload_config")
+        self.assertIn("loglevel", error)
+        self.assertIn("negotiation_timeout", error)
+        self.assertEqual(len(error.split("\n")), 2)
+        self.assertIs(self.world.server.config, before)
+        self.assertEqual(self.levels, [])
+
+    def test_modules_that_cannot_start_together_change_nothing(self) -> None:
+        before = self.world.server.config
+        self.settings = {**self.settings, "modules": {"mod_needing": {}}}
+        self.assertIn("mod_needing requires mod_needed", self.refused("reload_config"))
+        self.assertIs(self.world.server.config, before)
+
+    def test_errors_come_with_their_place(self) -> None:
+        def broken() -> Config:
+            raise ConfigErrors([Problem("loglevel", "is loud", Place("federix.yml", 3, 7))])
+
+        self.patch(self, "reread", broken)
+        self.assertEqual(self.refused("reload_config"), "federix.yml:3:7: loglevel: is loud")
+
+    def test_the_log_level_is_one_of_ejabberds(self) -> None:
+        self.ctl("set_loglevel", loglevel="warning")
+        self.assertEqual(self.levels, ["warning"])
+        self.assertIn("one of none", self.refused("set_loglevel", loglevel="loud"))
+
+    def test_stop_is_the_processs_to_do(self) -> None:
+        self.ctl("stop")
+        self.assertEqual(self.stopped, [])
+        self.world.advance(STOP_AFTER)
+        self.assertEqual(self.stopped, [True])
+        self.assertTrue(self.world.server.running)
+
+
+class PlaceTest(SynchronousTestCase):
+    def test_both_ends_agree_on_the_data_directory(self) -> None:
+        self.assertEqual(place.DATA, DATA)
+
+    def test_a_short_path_is_itself(self) -> None:
+        with place.socket_path(Path("/srv/federix")) as path:
+            self.assertEqual(path, "/srv/federix/federixctl.sock")
+
+    def test_a_duration_has_two_units(self) -> None:
+        self.assertEqual(
+            [duration(n) for n in (0, 59.9, 60, 3661, 90061)], ["0 s", "59 s", "1 min", "1 h 1 min", "1 d 1 h"]
+        )
+
+    def test_passwords_are_secret_arguments(self) -> None:
+        for name in ("register", "check_password", "change_password"):
+            described = Command.of(getattr(ServerCommands, name))
+            self.assertEqual([a.secret for a in described.arguments], [False, False, True], name)

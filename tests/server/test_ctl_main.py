@@ -1,0 +1,214 @@
+"""`federixctl` itself: what it understands, prints and exits with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from click.testing import CliRunner, Result
+from twisted.trial.unittest import SynchronousTestCase
+
+from federix.server.ctl import main as program
+from federix.server.ctl.asking import NoServer, Refused
+from federix.server.ctl.printing import lines
+from federix.testing import World
+
+CONFIGURATION = """\
+hosts: [example.org]
+listen:
+  - {module: ejabberd_c2s, ip: 127.0.0.1, port: 5222}
+modules: {}
+"""
+
+
+class InWorld:
+    """In place of a `Connection`: the commands of a world's server."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.ran: list[tuple[str, dict[str, object]]] = []
+        self.ended = False
+
+    def __enter__(self) -> InWorld:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def describe(self, name: str | None) -> Any:
+        commands = self._world.server.commands
+        try:
+            return [each.described() for each in commands] if name is None else commands.find(name).described()
+        except Exception as error:
+            raise Refused(str(error), 2) from None
+
+    def run(self, name: str, arguments: Mapping[str, object]) -> Any:
+        self.ran.append((name, dict(arguments)))
+        try:
+            return self._world.run(self._world.server.commands.run(name, arguments))
+        except Exception as error:
+            raise Refused(str(error), 1) from None
+
+    def wait_for_the_end(self) -> None:
+        self.ended = True
+
+
+class MainTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="federixctl-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def federixctl(self, *words: str, given: str | None = None) -> Result:
+        return CliRunner().invoke(program.main, list(words), input=given)
+
+
+class WithServerTest(MainTest):
+    def setUp(self) -> None:
+        super().setUp()
+        self.world = World()
+        self.addCleanup(self.world.stop)
+        self.connection = InWorld(self.world)
+        self.patch(program, "Connection", lambda directory, start: self.connection)
+
+    def test_words_are_arguments_in_their_order(self) -> None:
+        result = self.federixctl("register", "juliet", "example.org", "balcony")
+        self.assertEqual((result.exit_code, result.stdout), (0, "juliet@example.org is registered\n"))
+        self.assertEqual(self.federixctl("registered_users", "example.org").stdout, "juliet\n")
+
+    def test_a_password_left_out_is_read(self) -> None:
+        self.federixctl("register", "juliet", "example.org", given="balcony\nmore\n")
+        self.assertEqual(self.connection.ran[0][1]["password"], "balcony")
+
+    def test_a_password_may_be_read_with_a_hyphen(self) -> None:
+        self.federixctl("register", "juliet", "example.org", "-", given="balcony\n")
+        self.assertEqual(self.connection.ran[0][1]["password"], "balcony")
+
+    def test_a_password_may_begin_with_a_hyphen(self) -> None:
+        self.federixctl("register", "juliet", "example.org", "-c")
+        self.assertEqual(self.connection.ran[0][1]["password"], "-c")
+
+    def test_no_password_at_all_is_wrong_use(self) -> None:
+        result = self.federixctl("register", "juliet", "example.org", given="")
+        self.assertEqual(result.exit_code, 2)
+        self.assertEqual(self.connection.ran, [])
+
+    def test_a_missing_argument_is_wrong_use(self) -> None:
+        result = self.federixctl("register", "juliet")
+        self.assertEqual(result.exit_code, 2)
+        self.assertIn("host is missing: federixctl register USER HOST [PASSWORD]", result.stderr)
+
+    def test_too_many_arguments_are_wrong_use(self) -> None:
+        self.assertEqual(self.federixctl("status", "now").exit_code, 2)
+
+    def test_an_unknown_command_is_wrong_use(self) -> None:
+        result = self.federixctl("statsu")
+        self.assertEqual(result.exit_code, 2)
+        self.assertIn("did you mean 'status'", result.stderr)
+
+    def test_a_failure_goes_to_standard_error(self) -> None:
+        result = self.federixctl("check_account", "nobody", "example.org")
+        self.assertEqual((result.exit_code, result.stdout), (1, ""))
+        self.assertEqual(result.stderr, "federixctl: there is no account nobody@example.org\n")
+
+    def test_answers_come_as_json(self) -> None:
+        self.assertEqual(json.loads(self.federixctl("--json", "registered_vhosts").stdout), ["example.org"])
+
+    def test_stop_waits_for_the_end(self) -> None:
+        self.federixctl("status")
+        self.assertFalse(self.connection.ended)
+        self.assertEqual(self.federixctl("stop").exit_code, 0)
+        self.assertTrue(self.connection.ended)
+
+    def test_help_lists_what_this_server_can_do(self) -> None:
+        text = self.federixctl("help").stdout
+        for name in ("check ", "register USER HOST [PASSWORD]", "tree"):
+            self.assertIn(name, text)
+        self.assertIn("Make an account.", self.federixctl("help", "register").stdout)
+        self.assertIn("Make an account.", self.federixctl("register", "--help").stdout)
+        self.assertEqual(self.connection.ran, [])
+        self.assertEqual(self.federixctl("help", "dance").exit_code, 2)
+
+
+class WithoutServerTest(MainTest):
+    def test_nobody_there_is_said_with_what_to_do(self) -> None:
+        result = self.federixctl("-c", "some.yml", "-d", str(self.folder), "status")
+        self.assertEqual(result.exit_code, 3)
+        self.assertIn(f"start it with 'twistd federix -c some.yml -d {self.folder}'", result.stderr)
+
+    def test_help_knows_what_every_server_can_do(self) -> None:
+        result = self.federixctl("-d", str(self.folder), "help")
+        self.assertEqual(result.exit_code, 0)
+        self.assertIn("registered_users HOST", result.stdout)
+
+    def test_nothing_asked_is_wrong_use(self) -> None:
+        result = self.federixctl()
+        self.assertEqual(result.exit_code, 2)
+        self.assertIn("Usage", result.stdout)
+
+    def test_a_server_that_does_not_answer_is_no_server(self) -> None:
+        class Silent(InWorld):
+            def describe(self, name: str | None) -> Any:
+                raise NoServer("the server does not answer: timed out")
+
+        silent = Silent.__new__(Silent)
+        self.patch(program, "Connection", lambda directory, start: silent)
+        self.assertEqual(self.federixctl("status").exit_code, 3)
+
+
+class CheckTest(MainTest):
+    def check(self, text: str, *words: str) -> Result:
+        self.file = self.folder / "federix.yml"
+        self.file.write_text(text)
+        return self.federixctl("check", "-c", str(self.file), *words)
+
+    def test_what_would_be_in_force_is_shown(self) -> None:
+        result = self.check(CONFIGURATION)
+        self.assertEqual((result.exit_code, result.stderr), (0, ""))
+        self.assertIn("listen[0]: ejabberd_c2s at 127.0.0.1:5222\n", result.stdout)
+
+    def test_the_file_may_be_named_in_front(self) -> None:
+        self.check(CONFIGURATION)
+        result = self.federixctl("-c", str(self.file), "--json", "check")
+        self.assertEqual(json.loads(result.stdout)["hosts"], "[example.org]")
+
+    def test_errors_have_file_line_and_column(self) -> None:
+        result = self.check(CONFIGURATION + "loglevel: loud\n")
+        self.assertEqual((result.exit_code, result.stdout), (1, ""))
+        self.assertIn(f"error: {self.file}:5:11: loglevel: must be a log level", result.stderr)
+
+    def test_warnings_are_no_errors(self) -> None:
+        result = self.check(CONFIGURATION + "certfiles: [nowhere.pem]\n", "-q")
+        self.assertEqual((result.exit_code, result.stdout), (0, ""))
+        self.assertIn(f"warning: {self.file}:5:13: certfiles: no file is called", result.stderr)
+        self.assertIn("warning: certificate: ", result.stderr)
+
+    def test_a_file_that_is_not_there_is_an_error(self) -> None:
+        result = self.federixctl("check", "-c", str(self.folder / "no.yml"))
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("No such file", result.stderr)
+
+    def test_no_file_is_the_configuration_of_who_has_none(self) -> None:
+        result = self.federixctl("-d", str(self.folder), "check")
+        self.assertEqual(result.exit_code, 0)
+        self.assertIn("hosts: [localhost]", result.stdout)
+        self.assertEqual([*self.folder.iterdir()], [])
+
+
+class PrintingTest(SynchronousTestCase):
+    def test_answers_by_their_shape(self) -> None:
+        self.assertEqual(lines(None), [])
+        self.assertEqual(lines(3), ["3"])
+        self.assertEqual(lines("one\ntwo"), ["one", "two"])
+        self.assertEqual(lines([]), [])
+        self.assertEqual(lines(["one", 2]), ["one", "2"])
+        self.assertEqual(lines({"one": 1, "two": True}), ["one: 1", "two: true"])
+        self.assertEqual(lines([{"a": "x", "b": 1}, {"a": "long", "b": None}]), ["x     1", "long"])
+
+    def test_what_strangers_chose_cannot_move_the_cursor(self) -> None:
+        self.assertEqual(lines(["juliet@example.org/\x1b[2J\n"]), ["juliet@example.org/\\x1b[2J\\n"])
