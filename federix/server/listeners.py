@@ -17,6 +17,7 @@ from ..life.tree import Branch, Node
 from ..links.c2s import C2SListener, ClientLink
 from ..streams.addresses import Addresses
 from ..streams.certificates import VirtualHosts
+from ..streams.eager import write_eagerly
 from ..streams.stream import Bounds, XmppStream
 from ..streams.tls import TlsSettings
 from ..xmpp import ns
@@ -142,10 +143,12 @@ class Listener(Node):
         if config.path is None:
             assert config.port is not None
             self.port = reactor.listenTCP(config.port, factory, backlog=options.backlog, interface=config.ip)
+            write_eagerly(self.port)
             return
         self.port = reactor.listenUNIX(
             config.path, factory, backlog=options.backlog, mode=options.unix_socket.mode, wantPID=True
         )
+        write_eagerly(self.port)
         _give_away(config.path, options.unix_socket.owner, options.unix_socket.group)
 
     async def on_start(self) -> None:

@@ -1,0 +1,34 @@
+"""Sockets that are written at once.
+
+Twisted buffers what is written and asks the reactor when it may be sent: two system calls to arm and disarm the
+question, for a socket that nearly always takes everything. An eager socket tries first, and asks only for what is
+left. Whoever writes joins small pieces beforehand (see `turn`), or they become small packets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IListeningPort
+
+
+class EagerWrites:
+    """Goes before a socket transport of Twisted's."""
+
+    def write(self: Any, data: bytes) -> None:
+        if data and self.connected and not (self.dataBuffer or self._tempDataBuffer or self._writeDisconnected):
+            sent = self.writeSomeData(data)
+            # What is no count is a connection that was lost: the reactor meets it again, and tells.
+            if isinstance(sent, int):
+                if sent == len(data):
+                    return
+                data = data[sent:]
+        super().write(data)  # type: ignore[misc]
+
+
+def write_eagerly(port: IListeningPort) -> None:
+    """Have the connections that come in by *port* be eager; a port that is no socket of Twisted's is left alone."""
+    listening: Any = port
+    transport = getattr(port, "transport", None)
+    if isinstance(transport, type) and not issubclass(transport, EagerWrites):
+        listening.transport = type(f"Eager{transport.__name__}", (EagerWrites, transport), {})
