@@ -1,7 +1,9 @@
 """The one import for those who write modules, and the only promise of stability."""
 
+from . import __version__ as SOFTWARE_VERSION
 from .core import hooks
 from .core.chain import HANDLED, Collect, Event, Filter, Handled, Outcome, Slot
+from .core.commands import CommandError, command
 from .core.delivery import SUBSCRIPTION_TYPES
 from .core.host import Host
 from .core.iq import IQ_TIMEOUT, RequestError, iq_get, iq_set
@@ -11,7 +13,8 @@ from .core.options import HostPattern, Secret, option
 from .core.rules import AccessRule, ShaperRule
 from .core.session import Candidate, Session
 from .life.scope import Scope, Timer
-from .storage.codec import BYTES, JSON, TEXT, Codec
+from .life.turns import TooManyWait, Turns
+from .storage.codec import BYTES, ELEMENT, JSON, TEXT, Codec, Json
 from .storage.roster import Contact, Roster, RosterItem, Rosters, Transition
 from .storage.shapes import Document, Log, Table
 from .storage.storage import StoreError
@@ -23,17 +26,20 @@ from .xmpp.stanza import IQ, Message, Presence, Stanza, error_element, iq, prese
 
 __all__ = [
     "BYTES",
+    "ELEMENT",
     "HANDLED",
     "IQ",
     "IQ_TIMEOUT",
     "JID",
     "JSON",
+    "SOFTWARE_VERSION",
     "SUBSCRIPTION_TYPES",
     "TEXT",
     "AccessRule",
     "Candidate",
     "Codec",
     "Collect",
+    "CommandError",
     "Condition",
     "Contact",
     "Document",
@@ -45,6 +51,7 @@ __all__ = [
     "Host",
     "HostPattern",
     "InvalidJID",
+    "Json",
     "Key",
     "Log",
     "Message",
@@ -69,9 +76,12 @@ __all__ = [
     "StreamError",
     "Table",
     "Timer",
+    "TooManyWait",
     "Transition",
+    "Turns",
     "Xep",
     "caps",
+    "command",
     "delay",
     "error_element",
     "forms",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ..life.scope import Scope
@@ -163,7 +164,29 @@ class Filter(Hook, Generic[S]):
                 elif isinstance(outcome, Handled):
                     return HANDLED
                 else:
-                    return self._go_on(outcome, handlers[count + 1 :], subject, stanza)
+                    return self._go_on(chains, outcome, handlers[count + 1 :], subject, stanza)
+        except StanzaError:
+            raise
+        except Exception:
+            raise self._crashed() from None
+        return stanza
+
+    def run_now(self, chains: Chains, subject: S, stanza: Stanza) -> Stanza | Handled:
+        """As `run`, where no handler may wait; one that does is a bug and costs the stanza."""
+        outcome: Any
+        try:
+            for handler in chains.of(self):
+                outcome = handler(subject, stanza)
+                if outcome is None:
+                    continue
+                if isinstance(outcome, Stanza):
+                    stanza = outcome
+                elif isinstance(outcome, Handled):
+                    return HANDLED
+                else:
+                    if isinstance(outcome, Coroutine):
+                        outcome.close()
+                    raise TypeError(f"{self.name} is fired in the middle of things: its handlers cannot wait")
         except StanzaError:
             raise
         except Exception:
@@ -171,7 +194,12 @@ class Filter(Hook, Generic[S]):
         return stanza
 
     async def _go_on(
-        self, waiting: Awaitable[Outcome], rest: tuple[Callable[..., Any], ...], subject: S, stanza: Stanza
+        self,
+        chains: Chains,
+        waiting: Awaitable[Outcome],
+        rest: tuple[Callable[..., Any], ...],
+        subject: S,
+        stanza: Stanza,
     ) -> Stanza | Handled:
         try:
             outcome = await waiting
@@ -181,6 +209,8 @@ class Filter(Hook, Generic[S]):
                     stanza = outcome
                 elif isinstance(outcome, Handled):
                     return HANDLED
+                elif outcome is not None:
+                    raise TypeError(f"a handler of {self.name} returned {outcome!r}")
                 handler = next(remaining, None)
                 if handler is None:
                     return stanza
@@ -188,6 +218,11 @@ class Filter(Hook, Generic[S]):
                 outcome = await answer if inspect.isawaitable(answer) else answer
         except StanzaError:
             raise
+        except CancelledError:
+            if chains.scope.closed:
+                raise
+            # Its module was taken out while it worked; a check that did not end has not allowed the stanza.
+            raise HandlerCrashed from None
         except Exception:
             raise self._crashed() from None
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 # -- a stream begins --------------------------------------------------------------------------------------------------
 
-c2s_pre_auth_features: Collect[[], Element] = Collect(
+c2s_pre_auth_features: Collect[[Candidate], Element] = Collect(
     "c2s_pre_auth_features",
-    "Fired before a client has authenticated, inside TLS where TLS is required. Its items join the stream features.",
+    "Fired before a client has authenticated, inside TLS where TLS is required, with its stream. Its items join the"
+    " stream features.",
 )
 c2s_post_auth_features: Collect[[], Element] = Collect(
     "c2s_post_auth_features",
@@ -65,6 +66,11 @@ set_presence: Event[[Session, Presence]] = Event(
 unset_presence: Event[[Session, Presence]] = Event(
     "unset_presence", "A session that was available is not any more: by its client's word, or because it ended."
 )
+presence_to_contact: Filter[Session] = Filter(
+    "presence_to_contact",
+    "A copy of a session's presence goes to one contact: broadcast, in answer to a probe, or because a subscription"
+    " began or ended. Handlers cannot wait. HANDLED: this contact gets no copy.",
+)
 roster_out_subscription: Event[[JID, Presence]] = Event(
     "roster_out_subscription", "A subscription stanza of this account was accepted and is on its way to its contact."
 )
@@ -74,6 +80,11 @@ roster_out_subscription: Event[[JID, Presence]] = Event(
 local_receive_packet: Filter[JID] = Filter(
     "local_receive_packet",
     "A message or presence is addressed to the host itself. Not HANDLED: a message is bounced, a presence dropped.",
+)
+local_request: Filter[JID] = Filter(
+    "local_request",
+    "A request (iq get or set) addressed to the host that none of its iq handlers answers. HANDLED: a module answers"
+    " it, now or later. Not HANDLED: the host refuses it.",
 )
 sm_receive_packet: Filter[JID] = Filter(
     "sm_receive_packet",
@@ -99,15 +110,23 @@ user_receive_packet: Filter[Session] = Filter(
 # -- services ---------------------------------------------------------------------------------------------------------
 
 disco_local_identity: Collect[[JID, str], Identity] = Collect(
-    "disco_local_identity", "The identities of the host (who asks, which node); the first is the server's own."
+    "disco_local_identity",
+    'More identities of the host (who asks, which node). Where node is "" handlers cannot wait: it is asked for the'
+    " stream features as well.",
 )
 disco_local_features: Collect[[JID, str], str] = Collect(
-    "disco_local_features", "Features of the host beyond those its iq handlers and modules declare."
+    "disco_local_features",
+    'Features of the host beyond those its iq handlers and modules declare (who asks, which node). Where node is ""'
+    " handlers cannot wait: it is asked for the stream features as well.",
 )
 disco_local_items: Collect[[JID, str], Element] = Collect(
-    "disco_local_items", "The host's disco items: components, services, commands."
+    "disco_local_items", "The host's disco items: components, services, commands (who asks, which node)."
 )
-disco_info: Collect[[JID, str], Form] = Collect("disco_info", "Extension forms of the host (XEP-0128).")
+disco_info: Collect[[JID, str], Form] = Collect(
+    "disco_info",
+    'Extension forms of the host (XEP-0128): who asks, which node. Where node is "" handlers cannot wait: it is asked'
+    " for the stream features as well.",
+)
 disco_sm_features: Collect[[JID, JID, str], str] = Collect(
     "disco_sm_features", "Features of an account (the account, who asks, which node)."
 )
@@ -118,6 +137,11 @@ disco_sm_items: Collect[[JID, JID, str], Element] = Collect(
     "disco_sm_items", "An account's disco items (the account, who asks, which node)."
 )
 user_ping_timeout: Event[[Session]] = Event("user_ping_timeout", "A client did not answer a ping in time.")
+may_see_presence: Collect[[JID, JID], bool] = Collect(
+    "may_see_presence",
+    "Whether somebody may see an account's presence: the account, and who asks, both bare. One yes is enough. Ask it"
+    " through `Host.may_see_presence`.",
+)
 
 # -- accounts and hosts -----------------------------------------------------------------------------------------------
 

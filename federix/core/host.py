@@ -19,6 +19,7 @@ from ..xmpp.stanza import IQ, Message, Presence, Stanza
 from . import hooks
 from .accounts import AccountPolicy, Accounts
 from .chain import Chains, Filter, Handled, HandlerCrashed
+from .conditions import Who
 from .delivery import Fate, decide, nobody
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
 from .module import Module
@@ -27,7 +28,11 @@ from .sessions import Sessions
 
 if TYPE_CHECKING:
     from ..life.executor import Executor
+    from .access import Access
+    from .commands import Commands
+    from .host_options import HostOptions
     from .router import Router
+    from .rules import AccessRule
 
 log = Logger()
 
@@ -43,6 +48,11 @@ class Surroundings(Protocol):
     def storage(self) -> Storage: ...
     @property
     def executor(self) -> Executor: ...
+    @property
+    def commands(self) -> Commands: ...
+    @property
+    def registration_timeout(self) -> float:
+        """Seconds between two registrations of accounts from one address."""
 
     def now(self) -> float:
         """Seconds since 1970, UTC."""
@@ -51,6 +61,9 @@ class Surroundings(Protocol):
         """An unguessable identifier."""
 
     def random_bytes(self, count: int) -> bytes: ...
+
+    def host_options(self, domain: str) -> HostOptions: ...
+    def access(self, domain: str) -> Access: ...
 
 
 class Host(Branch):
@@ -121,6 +134,19 @@ class Host(Branch):
         """Ask somebody; see `Requests.ask`."""
         return await self.requests.ask(kind, to, payload, sender=sender, timeout=timeout)
 
+    def allows(self, rule: AccessRule, jid: JID | None, ip: str | None = None) -> bool:
+        """Whether an access rule among a module's options allows *jid*, or who comes from *ip*."""
+        return self.server.access(self.name).allows(rule, Who(jid, ip, self.name))
+
+    async def may_see_presence(self, account: JID, who: JID) -> bool:
+        """Whether *who* may know if that account is there, and with it that it exists (RFC 6120 §13.10.2, §13.11).
+
+        The account itself may; of others the modules that keep rosters know.
+        """
+        if who.bare == account.bare:
+            return True
+        return any(await hooks.may_see_presence.gather(self.chains, account.bare, who.bare))
+
     # -- the way of a stanza --------------------------------------------------------------------------------------
 
     def deliver(self, stanza: Stanza) -> Awaitable[None] | None:
@@ -186,6 +212,8 @@ class Host(Branch):
     def _deliver_to_account(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
         sessions = self.sessions.of(to.local)
         if not sessions:
+            if _is_lost_on_absent(stanza, to.resource):
+                return None  # as presence broadcast to those who are offline: storage is not asked whether they exist
             return self._deliver_to_absent(stanza, to)
         return self._act(stanza, to, sessions)
 
@@ -219,17 +247,31 @@ class Host(Branch):
         return None
 
     def _unless_taken(self, hook: Filter[JID], account: JID, stanza: Stanza, *, bounce: bool) -> Awaitable[None] | None:
-        outcome = hook.run(self.chains, account, stanza)
+        outcome: Stanza | Handled | Awaitable[Stanza | Handled]
+        try:
+            outcome = hook.run(self.chains, account, stanza)
+        except HandlerCrashed:
+            outcome = stanza  # nobody took it; what failed is no business of the sender's
         if inspect.isawaitable(outcome):
-            return self._unless_taken_later(outcome, bounce)
+            return self._unless_taken_later(stanza, outcome, bounce)
         if bounce and isinstance(outcome, Stanza):
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
         return None
 
-    async def _unless_taken_later(self, waiting: Awaitable[Stanza | Handled], bounce: bool) -> None:
-        outcome = await waiting
+    async def _unless_taken_later(self, stanza: Stanza, waiting: Awaitable[Stanza | Handled], bounce: bool) -> None:
+        outcome: Stanza | Handled
+        try:
+            outcome = await waiting
+        except HandlerCrashed:
+            outcome = stanza
         if bounce and isinstance(outcome, Stanza):
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+
+
+def _is_lost_on_absent(stanza: Stanza, resource: str) -> bool:
+    """Whether it is ignored where nobody is there, be there an account or none."""
+    ignored = Fate.IGNORE
+    return decide(stanza, resource, ()).fate is ignored and nobody(stanza, resource).fate is ignored
 
 
 class SessionsNode(Node):

@@ -7,14 +7,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from ..xmpp.element import Element
 from ..xmpp.errors import Condition, ErrorType, StanzaError
 from ..xmpp.jid import JID
-from ..xmpp.stanza import IQ
+from ..xmpp.stanza import IQ, Stanza
 from ..xmpp.stanza import iq as new_iq
+from . import hooks
+from .chain import Handled
 
 if TYPE_CHECKING:
     from .host import Host
@@ -26,7 +28,8 @@ Target = Literal["host", "account"]
 Kind = Literal["get", "set"]
 
 #: The answer: a payload, a whole iq, or nothing for an empty result. `StanzaError` is the other answer.
-Answer = Element | IQ | None
+#: `HANDLED` where the handler has sent the answer itself, because something had to follow it at once.
+Answer = Element | IQ | Handled | None
 Handler = Callable[[Any, IQ], Answer | Awaitable[Answer]]
 HandlerT = TypeVar("HandlerT", bound=Handler)
 
@@ -82,7 +85,8 @@ def check_iq(iq: IQ) -> None:
     """RFC 6120 §8.2.3, raising `StanzaError` (bad-request)."""
     if iq.type not in ("get", "set", "result", "error"):
         raise StanzaError(Condition.BAD_REQUEST, "the type of an iq is get, set, result or error")
-    if not iq.id:
+    # The answer to a request without an id cannot have one either, and must reach whoever sent it.
+    if not iq.id and iq.type != "error":
         raise StanzaError(Condition.BAD_REQUEST, "an iq needs an id")
     if iq.type in ("get", "set") and sum(1 for _ in iq.element.elements()) != 1:
         raise StanzaError(Condition.BAD_REQUEST, "a request holds exactly one child element")
@@ -128,9 +132,12 @@ class IqTable:
             raise StanzaError(Condition.BAD_REQUEST)
         handler, detached = self._handlers.get((target, iq.type or "", payload.ns, payload.name), (None, False))
         if handler is None:
-            if (target, payload.ns) in self._namespaces:
-                raise self._misuse(target, iq, payload)
-            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+            refusal = StanzaError(Condition.SERVICE_UNAVAILABLE)
+            if (target, payload.ns) in self._namespaces and not _from_stranger(target, iq):
+                refusal = self._misuse(target, iq, payload)
+            if target == "host":
+                return self._unless_taken(iq, refusal)
+            raise refusal
         try:
             answer = handler(iq)  # type: ignore[call-arg]
         except StanzaError:
@@ -146,6 +153,17 @@ class IqTable:
             return None
         return self._send(iq, answer)
 
+    def _unless_taken(self, iq: IQ, refusal: StanzaError) -> Awaitable[None] | None:
+        assert iq.to is not None
+        outcome = hooks.local_request.run(self._host.chains, iq.to, iq)
+        if isinstance(outcome, Stanza):
+            raise refusal
+        return None if isinstance(outcome, Handled) else self._unless_taken_later(outcome, refusal)
+
+    async def _unless_taken_later(self, waiting: Awaitable[Stanza | Handled], refusal: StanzaError) -> None:
+        if isinstance(await waiting, Stanza):
+            raise refusal
+
     def _misuse(self, target: Target, iq: IQ, payload: Element) -> StanzaError:
         """The namespace is served, this request is not."""
         other = "set" if iq.type == "get" else "get"
@@ -159,6 +177,12 @@ class IqTable:
         except StanzaError as error:
             self._host.server.router.bounce(iq, error)
             return
+        except CancelledError:
+            if not self._host.running:
+                raise
+            # Its module was taken out while it worked.
+            self._host.server.router.bounce(iq, StanzaError(Condition.SERVICE_UNAVAILABLE))
+            return
         except Exception:
             log.failure("iq handler failed", ns=payload.ns, name=payload.name)
             self._host.server.router.bounce(iq, StanzaError(Condition.INTERNAL_SERVER_ERROR))
@@ -168,8 +192,20 @@ class IqTable:
             await sending
 
     def _send(self, iq: IQ, answer: Answer) -> Awaitable[None] | None:
+        if isinstance(answer, Handled):
+            return None
         result = answer if isinstance(answer, IQ) else iq.result(answer)
         return self._host.server.router.route(result)
+
+
+def _from_stranger(target: Target, iq: IQ) -> bool:
+    """Whether it is for another's account: any answer but that of no account at all would tell that it exists.
+
+    RFC 6120 §13.11: <service-unavailable/> "can help protect against directory harvesting attacks, since this is the
+    same error condition that is returned if … the namespace of an IQ child element is not understood".
+    """
+    to, sender = iq.to, iq.sender
+    return target == "account" and (to is None or sender is None or to.bare != sender.bare)
 
 
 class RequestError(StanzaError):
@@ -191,8 +227,8 @@ class Requests:
     ) -> IQ:
         """Send a request from the host (or *sender*) and wait for its result.
 
-        Raises `RequestError` when the answer is an error, `TimeoutError` when none came in *timeout* seconds, and
-        `StanzaError` (resource-constraint) when too many requests wait.
+        Raises `RequestError` when the answer is an error, `TimeoutError` when none came in *timeout* seconds,
+        `StanzaError` (resource-constraint) when too many requests wait, and `CancelledError` when the host stops.
         """
         if len(self._waiting) >= MAX_REQUESTS:
             raise StanzaError(Condition.RESOURCE_CONSTRAINT)
@@ -207,11 +243,13 @@ class Requests:
                 answered.errback(TimeoutError(f"no answer from {to}"))
 
         timer = host.scope.later(timeout, expire)
+        forget = host.scope.add(answered.cancel)
         try:
             host.route(new_iq(kind, payload, id=id, to=to, sender=sender))
             answer = await answered
         finally:
             timer.cancel()
+            forget()
         if answer.type == "error":
             raise _error_in(answer)
         return answer

@@ -50,6 +50,8 @@ class Catalogue:
             return self._found[name]
         found = self._own.get(name) or self._from_directories(name) or self._installed(name) or self._dotted(name)
         if found is not None:
+            if not found.name:
+                raise ModuleError(f"{name}: the class {found.__name__} must say its name, as in name = 'mod_…'")
             self._found[name] = found
         return found
 
@@ -66,6 +68,7 @@ class Catalogue:
                 try:
                     spec.loader.exec_module(python)
                 except Exception as error:
+                    del sys.modules[spec.name]
                     raise ModuleError(f"{path}: {type(error).__name__}: {error}") from error
                 return self._only_module(python.__dict__, str(path), spec.name)
         return None
@@ -91,7 +94,7 @@ class Catalogue:
 
     def _dotted(self, name: str) -> type[Module] | None:
         package, _, attribute = name.rpartition(".")
-        if not package:
+        if not all(part.isidentifier() for part in (*package.split("."), attribute)):
             return None
         try:
             found = getattr(importlib.import_module(package), attribute)
@@ -111,7 +114,11 @@ class Catalogue:
 
 def ordered(classes: Iterable[type[Module]]) -> list[type[Module]]:
     """The classes, each behind those it requires; otherwise as given. Raises `ModuleError`."""
-    wanted = {cls.name: cls for cls in classes}
+    wanted: dict[str, type[Module]] = {}
+    for cls in classes:
+        if cls.name in wanted:
+            raise ModuleError(f"{cls.name} is in 'modules' twice")
+        wanted[cls.name] = cls
     order: list[type[Module]] = []
     path: list[str] = []
 
@@ -143,6 +150,8 @@ async def load(host: Host, wanted: Wanted) -> None:
     changed is told (`Module.reconfigure`); sessions and timers live on.
     """
     classes = ordered(cls for cls, _ in wanted.values())
+    # Under its own name: in the configuration it may stand under the path where it is found.
+    wanted = {cls.name: (cls, options) for cls, options in wanted.values()}
     modules = host.modules
     for module in reversed(host.running_modules()):
         if module.name not in wanted or type(module) is not wanted[module.name][0]:

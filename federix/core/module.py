@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from ..life.tree import Node
 from ..storage.storage import Storage
 from .chain import places_of
+from .commands import is_command
 from .iq import requests_of
 from .options import Options
 
@@ -89,6 +90,8 @@ class Module(Node):
                 self.scope.add(self.host.chains.add(handler, place, self.name))
             for request in requests_of(function):
                 self.scope.add(self.host.iqs.add(request, handler))
+            if is_command(function):
+                self.scope.add(self.host.server.commands.add(handler, self.host.name))
 
 
 def declared(cls: type[Module]) -> list[str]:
@@ -96,6 +99,6 @@ def declared(cls: type[Module]) -> list[str]:
     names: dict[str, None] = {}
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
-            if places_of(value) or requests_of(value):
+            if places_of(value) or requests_of(value) or is_command(value):
                 names[name] = None
     return list(names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ..life.tree import Node
@@ -72,6 +73,8 @@ class Router(Node):
             return
         except StanzaError as raised:
             error = raised
+        except CancelledError:
+            raise
         except Exception:
             log.failure("could not deliver", kind=stanza.kind)
             error = StanzaError(Condition.INTERNAL_SERVER_ERROR)

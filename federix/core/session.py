@@ -41,6 +41,10 @@ class Attachment(Protocol):
     def peer(self) -> str:
         """The address of the other end, for people."""
 
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS."""
+
 
 class Candidate(Protocol):
     """A client's stream that has not authenticated."""
@@ -96,13 +100,10 @@ class Session:
         chains = self.host.chains
         if chains.of(hooks.user_receive_packet):
             try:
-                outcome = hooks.user_receive_packet.run(chains, self, stanza)
+                outcome = hooks.user_receive_packet.run_now(chains, self, stanza)
             except StanzaError:
                 return
             if isinstance(outcome, Handled):
-                return
-            if not isinstance(outcome, Stanza):
-                self.scope.spawn(_close_unawaited(outcome))
                 return
             stanza = outcome
         self.attachment.send(stanza)
@@ -111,10 +112,3 @@ class Session:
         """End the session, and its stream with *error*."""
         self.host.sessions.close(self)
         self.attachment.close(error)
-
-
-async def _close_unawaited(outcome: object) -> None:
-    closing = getattr(outcome, "close", None)
-    if closing is not None:
-        closing()
-    raise TypeError("user_receive_packet is fired in the middle of delivery: its handlers cannot wait")

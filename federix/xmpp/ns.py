@@ -34,6 +34,7 @@ FORM = "jabber:x:data"  # 0004
 FORWARD = "urn:xmpp:forward:0"  # 0297
 LAST = "jabber:iq:last"  # 0012
 LIMITS = "urn:xmpp:stream-limits:0"  # 0478
+OOB = "jabber:x:oob"  # 0066
 PING = "urn:xmpp:ping"  # 0199
 PRIVATE = "jabber:iq:private"  # 0049
 REGISTER = "jabber:iq:register"  # 0077
