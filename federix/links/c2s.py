@@ -1,7 +1,8 @@
-"""Clients: what a connection must go through until it is a session, and what its stanzas go through then."""
+"""Clients: what a connection must go through until it is a session. What its stanzas go through then: `submission`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -15,11 +16,10 @@ from ..core.chain import Handled
 from ..core.conditions import Who
 from ..core.host import Host
 from ..core.host_options import HostOptions
-from ..core.iq import check_iq
 from ..core.listener_options import C2SOptions
 from ..core.session import Session
 from ..core.sessions import ResourceConflict
-from ..life.scope import Scope
+from ..life.scope import Scope, Timer
 from ..streams.addresses import Addresses
 from ..streams.bind import bound, requested_resource
 from ..streams.certificates import VirtualHosts
@@ -34,11 +34,15 @@ from ..xmpp.errors import Condition, SaslCondition, SaslFailure, StanzaError, St
 from ..xmpp.jid import JID, InvalidJID, prepare_domain
 from ..xmpp.parser import Header, Limits
 from ..xmpp.sasl import MECHANISMS, PLAIN, Exchange, Success, announced, available, hash_of, is_plus
-from ..xmpp.stanza import IQ, Message, Presence, Stanza
+from ..xmpp.stanza import IQ, Stanza
+from .submission import submit
 
 log = Logger()
 
 UNLIMITED: Final = 1 << 40
+#: A language tag (BCP 47) that may be stamped on a stanza; no registered one is nearly as long.
+_LANGUAGE: Final = re.compile(r"(?=.{1,64}$)[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", re.ASCII)
+_VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 
 
 class C2SServer(Protocol):
@@ -87,6 +91,10 @@ class C2SListener:
         )
 
 
+class AccessDenied(SaslFailure):
+    """The password is right, but an access rule says no; the client is not told, or it could try passwords there."""
+
+
 class ClientLink:
     """One client's connection: the owner of its stream."""
 
@@ -101,9 +109,9 @@ class ClientLink:
         self.username = ""
         self._ip = ""
         self._bindings: dict[str, bytes] = {}
-        self._sasl = SaslNegotiation(self, stream.send_element)
-        self._over = False
-        self._deadline = self.server.scope.later(self.server.negotiation_timeout, self._too_slow)
+        self.over = False
+        self._sasl: SaslNegotiation | None = SaslNegotiation(self, stream.send_element)
+        self._deadline: Timer | None = self.server.scope.later(self.server.negotiation_timeout, self._too_slow)
 
     def begin(self) -> None:
         """The connection is there."""
@@ -119,27 +127,43 @@ class ClientLink:
 
     def opened(self, header: Header) -> None:
         """Check the header and answer it (RFC 6120 §4.7)."""
-        error = _header_error(header)
-        domain = self.host.name if self.host else self._domain(header.get("to"))
-        host = self.server.host(domain) if domain else None
+        wanted = self._domain(header.get("to"))
+        if Facts.AUTHENTICATED not in self.facts:
+            self.host = self.server.host(wanted)
+        host = self.host
         self.stream.send_header(
             {
-                "id": self.server.token(),
-                "from": host.name if host else self.server.default_host,
+                **self.header(),
                 # §4.7.2: the server includes 'to' if the client sent 'from', once that cannot be overheard.
                 "to": header.get("from") if Facts.SECURE in self.facts else None,
-                # §4.7.5: the lower of both versions; we speak no other.
-                "version": "1.0",
-                "xml:lang": self.server.host_options(host.name if host else self.server.default_host).language,
             }
         )
+        # Errors are told, not raised: the traceback of an exception that is a local variable is a cycle.
+        error = _header_error(header)
         if error is not None:
-            raise error
-        if host is None:
+            self.stream.fail(error)
+        elif not header.get("to"):
+            raise StreamError(StreamCondition.IMPROPER_ADDRESSING, "the stream has no 'to'")
+        elif host is None:
             raise StreamError(StreamCondition.HOST_UNKNOWN)
-        self.host = host
-        self.lang = header.get("xml:lang") or None
-        self.stream.send_element(offers(FEATURES, self, self.facts))
+        elif host.name != wanted:
+            raise StreamError(StreamCondition.NOT_AUTHORIZED, "you have logged in to another host")
+        else:
+            lang = header.get("xml:lang")
+            self.lang = lang if lang and _LANGUAGE.fullmatch(lang) else None
+            self.stream.send_element(offers(FEATURES, self, self.facts))
+
+    def header(self) -> dict[str, str | None]:
+        """Our own header (RFC 6120 §4.7)."""
+        name = self.host.name if self.host else self.server.default_host
+        return {
+            # §4.7.3: unique, unpredictable, and a new one for each stream.
+            "id": self.server.token(),
+            "from": name,
+            # §4.7.5: the lower of both versions; we speak no other.
+            "version": "1.0",
+            "xml:lang": self.server.host_options(name).language,
+        }
 
     def _domain(self, to: str | None) -> str:
         if not to:
@@ -152,7 +176,7 @@ class ClientLink:
     def received(self, event: Stanza | Element) -> Awaitable[None] | None:
         session = self.session
         if session is not None and isinstance(event, Stanza):
-            return self._process(session, event)
+            return submit(session, event, self.lang)
         if self.host is None:
             raise StreamError(StreamCondition.NOT_AUTHORIZED)
         take = taker(FEATURES, self.facts, event)
@@ -160,7 +184,10 @@ class ClientLink:
             return take(self, event.element if isinstance(event, Stanza) else event)
         if isinstance(event, Stanza):
             return self._stranger(event)
-        if event.ns in (ns.TLS, ns.SASL) or event.ns == ns.BIND:
+        if event.ns == ns.STREAMS and event.name == "error":
+            self.stream.close()  # §4.9.1.1: the client ends the stream, and waits for us to do so
+            return None
+        if event.ns in (ns.TLS, ns.SASL, ns.BIND):
             raise StreamError(StreamCondition.POLICY_VIOLATION, "this is not the time for it")
         # §4.9.3.24: "a first-level child of the stream … not understood by the server".
         raise StreamError(StreamCondition.UNSUPPORTED_STANZA_TYPE)
@@ -169,7 +196,7 @@ class ClientLink:
         """A stanza from a stream that is not a session: RFC 6120 §4.9.3.12, §7.1."""
         host = self.host
         assert host is not None
-        if isinstance(stanza, IQ) and Facts.AUTHENTICATED not in self.facts:
+        if isinstance(stanza, IQ) and self._may_authenticate and Facts.AUTHENTICATED not in self.facts:
             answering = hooks.c2s_unauthenticated_packet.run(host.chains, self, stanza)
             if isinstance(answering, Handled):
                 return None
@@ -188,10 +215,10 @@ class ClientLink:
         self._bindings = channel_bindings(connection)
 
     def ended(self, error: StreamError | None) -> None:
-        if self._over:
+        if self.over:
             return
-        self._over = True
-        self._deadline.cancel()
+        self.over = True
+        self._in_time()
         session = self.session
         if session is not None:
             log.info("client session closed", session=str(session.jid), why=error.condition if error else "closed")
@@ -201,10 +228,18 @@ class ClientLink:
 
     def disconnected(self) -> None:
         self.listener.addresses.left(self._ip)
+        # Nothing is left that refers back to us, for the cyclic collector to find.
         self.session = None
+        self._sasl = None
+
+    def _in_time(self) -> None:
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.cancel()
 
     def _too_slow(self) -> None:
         """RFC 6120 §4.6.4 and §4.9.3.4: a stream that gets nowhere is closed."""
+        self._deadline = None
         self.stream.fail(StreamError(StreamCondition.CONNECTION_TIMEOUT, "negotiation took too long"))
 
     # -- STARTTLS -------------------------------------------------------------------------------------------------
@@ -265,7 +300,8 @@ class ClientLink:
         return offer
 
     async def take_sasl(self, element: Element) -> None:
-        if not await self._sasl.take(element):
+        sasl = self._sasl
+        if sasl is None or not await sasl.take(element):
             return
         self.facts |= Facts.AUTHENTICATED
         self.stream.restart(self.listener.limits_after())
@@ -298,7 +334,7 @@ class ClientLink:
         if not self.server.access(self.host.name).allows(
             self.listener.options.access, Who(jid, self._ip, self.host.name)
         ):
-            raise SaslFailure(SaslCondition.NOT_AUTHORIZED, "you may not log in here")
+            raise AccessDenied(SaslCondition.NOT_AUTHORIZED)
         self.username = success.username
         self.listener.addresses.login_succeeded(self._ip)
         connection = self.stream.tls
@@ -308,7 +344,8 @@ class ClientLink:
 
     def authentication_failed(self, failure: SaslFailure) -> None:
         assert self.host is not None
-        log.info("login failed", host=self.host.name, peer=self._ip, condition=str(failure.condition))
+        condition = "access denied" if isinstance(failure, AccessDenied) else str(failure.condition)
+        log.info("login failed", host=self.host.name, peer=self._ip, condition=condition)
         hooks.c2s_auth_result.run(self.host.chains, JID("", self.host.name), False, self._ip)
         if failure.condition is SaslCondition.NOT_AUTHORIZED and self.listener.addresses.login_failed(self._ip):
             raise StreamError(StreamCondition.POLICY_VIOLATION, "too many failed logins")
@@ -353,7 +390,7 @@ class ClientLink:
             return
         self.session = session
         self.facts |= Facts.BOUND
-        self._deadline.cancel()
+        self._in_time()
         self.stream.send(bound(iq, session.jid))
         log.info("client session opened", session=str(session.jid), peer=self._ip)
 
@@ -361,57 +398,6 @@ class ClientLink:
         refused = iq.bounced(error.condition, error.text, error.kind)
         if refused is not None:
             self.stream.send(refused)
-
-    # -- a session's stanzas --------------------------------------------------------------------------------------
-
-    def _process(self, session: Session, stanza: Stanza) -> Awaitable[None] | None:
-        claimed = stanza.element.attrs.get("from")
-        if claimed is not None:
-            self._check_from(session, stanza)
-        host = session.host
-        stanza = stanza.stamped(session.jid, self.lang)
-        try:
-            if isinstance(stanza, IQ):
-                check_iq(stanza)
-                if stanza.element.attrs.get("to") is None:
-                    # RFC 6120 §8.1.1.1, §10.3.3: without 'to' it is for the account itself.
-                    stanza = stanza.addressed(session.jid.bare)
-            elif isinstance(stanza, Message) and stanza.element.attrs.get("to") is None:
-                stanza = stanza.addressed(session.jid.bare)
-            hooks.user_sent_packet.run(host.chains, session, stanza)
-            outcome = hooks.user_send_packet.run(host.chains, session, stanza)
-        except StanzaError as error:
-            return host.server.router.bounce(stanza, error)
-        if isinstance(outcome, Stanza):
-            return self._route(host, outcome)
-        if isinstance(outcome, Handled):
-            return None
-        return self._process_later(host, stanza, outcome)
-
-    def _check_from(self, session: Session, stanza: Stanza) -> None:
-        """RFC 6120 §8.1.2.1: "the server MUST validate that the value … matches" the full JID or its bare one."""
-        try:
-            sender = stanza.sender
-        except StanzaError:
-            sender = None
-        if sender != session.jid and sender != session.jid.bare:
-            raise StreamError(StreamCondition.INVALID_FROM)
-
-    def _route(self, host: Host, stanza: Stanza) -> Awaitable[None] | None:
-        if isinstance(stanza, Presence) and stanza.element.attrs.get("to") is None:
-            return None  # a broadcast, and no module that knows to whom
-        return host.server.router.route(stanza)
-
-    async def _process_later(self, host: Host, stanza: Stanza, waiting: Awaitable[Stanza | Handled]) -> None:
-        routing: Awaitable[None] | None
-        try:
-            outcome = await waiting
-        except StanzaError as error:
-            routing = host.server.router.bounce(stanza, error)
-        else:
-            routing = self._route(host, outcome) if isinstance(outcome, Stanza) else None
-        if routing is not None:
-            await routing
 
 
 def _header_error(header: Header) -> StreamError | None:
@@ -425,7 +411,10 @@ def _header_error(header: Header) -> StreamError | None:
     if header.prefixes.get("stream") != ns.STREAMS:
         # §4.8.5: "an entity MAY … use any prefix", though nearly all software expects this one.
         return StreamError(StreamCondition.BAD_NAMESPACE_PREFIX)
-    if not (header.get("version") or "").startswith("1."):
+    # §4.7.5: "a numeric comparison on the major and minor version numbers, not a string match". Who speaks a newer
+    # version is answered with ours, and decides.
+    version = _VERSION.fullmatch(header.get("version") or "0.9")
+    if version is None or int(version[1]) < 1:
         return StreamError(StreamCondition.UNSUPPORTED_VERSION)
     return None
 
@@ -442,7 +431,7 @@ def _limits(link: ClientLink) -> Sequence[Element]:
 def _pre_auth(link: ClientLink) -> Sequence[Element]:
     if not link._may_authenticate or link.host is None:
         return ()
-    return hooks.c2s_pre_auth_features.gather_now(link.host.chains)
+    return hooks.c2s_pre_auth_features.gather_now(link.host.chains, link)
 
 
 #: In the order they are offered (XEP-0170).

@@ -11,10 +11,10 @@ from ..xmpp.stanza import IQ
 
 def requested_resource(iq: IQ) -> str:
     """The resource a client asks for, prepared; "" when it leaves that to us. Raises `StanzaError` (bad-request)."""
-    if iq.type != "set" or not iq.id:
-        raise StanzaError(Condition.BAD_REQUEST)
+    well_formed = iq.type == "set" and iq.id and sum(1 for _ in iq.element.elements()) == 1
     payload = iq.payload
-    assert payload is not None
+    if not well_formed or payload is None:
+        raise StanzaError(Condition.BAD_REQUEST)
     wanted = payload.text_of(ns.BIND, "resource")
     if not wanted:
         return ""

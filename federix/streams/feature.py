@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from ..xmpp import ns
 from ..xmpp.element import Element
-from ..xmpp.stanza import Stanza
+from ..xmpp.stanza import IQ, Stanza
 
 L = TypeVar("L")
 
@@ -54,9 +54,9 @@ def offers(features: Sequence[StreamFeature[L]], link: L, facts: Facts) -> Eleme
 def taker(
     features: Sequence[StreamFeature[L]], facts: Facts, element: Element | Stanza
 ) -> Callable[[L, Element], Awaitable[None] | None] | None:
-    """What takes *element*, as things stand; of a stanza its payload decides."""
+    """What takes *element*, as things stand; of an iq its payload decides, and no other stanza is taken."""
     if isinstance(element, Stanza):
-        payload = element.element.first()
+        payload = element.element.first() if isinstance(element, IQ) else None
         if payload is None:
             return None
         key = (payload.ns, payload.name)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import SaslCondition, SaslFailure, StreamCondition, StreamError
 from ..xmpp.sasl import Challenge, Exchange, Success, decode_base64, encode_base64
+
+log = Logger()
 
 #: RFC 6120 §6.4.5: "between 2 and 5" failed attempts, then the stream is closed.
 MAX_ATTEMPTS: Final = 5
@@ -19,6 +24,10 @@ ELEMENTS: Final = frozenset(((ns.SASL, "auth"), (ns.SASL, "response"), (ns.SASL,
 
 class Candidate(Protocol):
     """What the negotiation asks of the link that is to be authenticated."""
+
+    @property
+    def over(self) -> bool:
+        """Whether its stream has ended: whatever was worked out meanwhile is of no use."""
 
     def begin_exchange(self, mechanism: str) -> Exchange:
         """Raises `SaslFailure` (invalid-mechanism) for one that is not offered on this stream."""
@@ -44,30 +53,43 @@ class SaslNegotiation:
 
         Raises `StreamError` (policy-violation) after too many attempts.
         """
-        exchange, self._exchange = self._exchange, None
         try:
-            if element.name == "abort":
-                raise SaslFailure(SaslCondition.ABORTED)
-            if element.name == "auth":
-                # A new attempt ends the one before it, if there was one.
-                exchange = self._candidate.begin_exchange(element.get("mechanism") or "")
-            elif exchange is None:
-                raise SaslFailure(SaslCondition.MALFORMED_REQUEST, "no exchange is under way")
-            if any(True for _ in element.elements()):
-                raise SaslFailure(SaslCondition.MALFORMED_REQUEST)
-            data = decode_base64(element.text)
-            if data is None and element.name == "response":
-                data = b""
-            answer = await exchange.step(data)
-            if isinstance(answer, Challenge):
-                self._exchange = exchange
-                # RFC 6120 §6.4.3: an empty challenge is an element without text.
-                self._send(Element("challenge", ns.SASL, text=encode_base64(answer.data or None)))
-                return False
-            await self._candidate.authenticated(answer, exchange.mechanism)
+            return await self._step(element)
         except SaslFailure as failure:
             self._fail(failure)
+        except (StreamError, CancelledError):
+            raise
+        except Exception:
+            # RFC 6120 §6.5.11: "some temporary error condition within the receiving entity", and no word more.
+            log.failure("login could not be checked")
+            self._fail(SaslFailure(SaslCondition.TEMPORARY_AUTH_FAILURE))
+        return False
+
+    async def _step(self, element: Element) -> bool:
+        exchange, self._exchange = self._exchange, None
+        if element.name == "abort":
+            raise SaslFailure(SaslCondition.ABORTED)
+        if element.name == "auth":
+            if exchange is not None:
+                # A new attempt ends the one under way, which counts: or a client could begin for ever and never fail.
+                self._count()
+            exchange = self._candidate.begin_exchange(element.get("mechanism") or "")
+        elif exchange is None:
+            raise SaslFailure(SaslCondition.MALFORMED_REQUEST, "no exchange is under way")
+        if any(True for _ in element.elements()):
+            raise SaslFailure(SaslCondition.MALFORMED_REQUEST)
+        data = decode_base64(element.text)
+        if data is None and element.name == "response":
+            data = b""
+        answer = await exchange.step(data)
+        if self._candidate.over:
             return False
+        if isinstance(answer, Challenge):
+            self._exchange = exchange
+            # RFC 6120 §6.4.3: an empty challenge is an element without text.
+            self._send(Element("challenge", ns.SASL, text=encode_base64(answer.data or None)))
+            return False
+        await self._candidate.authenticated(answer, exchange.mechanism)
         self._send(Element("success", ns.SASL, text=encode_base64(answer.data)))
         return True
 
@@ -80,7 +102,10 @@ class SaslNegotiation:
                 Element("text", ns.SASL, text=failure.text, attrs={"xml:lang": "en"}) if failure.text else None,
             )
         )
-        self._failures += 1
         self._candidate.authentication_failed(failure)
+        self._count()
+
+    def _count(self) -> None:
+        self._failures += 1
         if self._failures >= MAX_ATTEMPTS:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "too many failed logins")

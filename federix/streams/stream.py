@@ -7,13 +7,13 @@ the owner must wait, joins what it writes, and sees to it that a stream ends as 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import (
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
@@ -42,6 +42,8 @@ CLOSE_TIMEOUT: Final = 2.0
 ABORT_TIMEOUT: Final = 5.0
 #: Bytes joined before they are handed to the connection, turn or no turn.
 JOIN_AT_MOST: Final = 64 * 1024
+#: Bytes parsed before what they hold is handed on: a stanza that waits finds no more than so many parsed behind it.
+PARSE_AT_MOST: Final = 8 * 1024
 
 
 class State(IntEnum):
@@ -58,6 +60,9 @@ class Owner(Protocol):
 
     def opened(self, header: Header) -> None:
         """The peer's stream header is here. Raises `StreamError`."""
+
+    def header(self) -> Mapping[str, str | None]:
+        """The attributes of our own header, where an error comes before the peer's could be read."""
 
     def received(self, event: Stanza | Element) -> Awaitable[None] | None:
         """A stanza or another top-level element; reading pauses until the answer is done. Raises `StreamError`."""
@@ -110,6 +115,8 @@ class XmppStream(TwistedProtocol):
         self.state = State.OPEN
         self.secure = False
         self.trace = False
+        #: The address of the other end.
+        self.peer = "unix socket"
         self._turn = turn
         self._parser = StreamParser(limits)
         self._header_sent = False
@@ -123,6 +130,7 @@ class XmppStream(TwistedProtocol):
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._corked = False
+        self._full = False
         self._stalled: Timer | None = None
         self._closing: Timer | None = None
 
@@ -132,16 +140,9 @@ class XmppStream(TwistedProtocol):
     # -- facts ----------------------------------------------------------------------------------------------------
 
     @property
-    def peer(self) -> str:
-        """The address of the other end."""
-        address = self.transport.getPeer() if self.transport is not None else None
-        host = getattr(address, "host", None)
-        return str(host) if host is not None else "unix socket"
-
-    @property
     def paused(self) -> bool:
-        """Whether it is not reading, because a stanza of its own waits or its shaper says so."""
-        return self._waiting or self._shaped is not None
+        """Whether it is not reading: a stanza of its own waits, its shaper says so, or its peer does not read."""
+        return self._waiting or self._full or self._shaped is not None
 
     @property
     def held(self) -> int:
@@ -151,18 +152,25 @@ class XmppStream(TwistedProtocol):
     @property
     def tls(self) -> SSL.Connection | None:
         """The OpenSSL end of a stream that is secure."""
-        return self.transport.getHandle() if self.secure else None
+        return self.transport.getHandle() if self.secure and self.transport is not None else None
 
     # -- connection -----------------------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:
+        self.peer = str(getattr(self.transport.getPeer(), "host", self.peer))
+        for option in ("setTcpNoDelay", "setTcpKeepAlive"):
+            setting = getattr(self.transport, option, None)  # a Unix socket has neither
+            if setting is not None:
+                setting(True)
         self.transport.registerProducer(self, True)
 
     def start_tls(self, creator: IOpenSSLServerConnectionCreator) -> None:
         """Begin TLS; whatever the peer sent before that is forgotten (RFC 6120 §5.4.3.3)."""
+        if self.state is not State.OPEN:
+            return
         self._restart()
         self._unread.clear()
-        self.flush()
+        self._flow()
         start_tls(self, self.transport, creator, self.clock)
 
     def handshakeCompleted(self) -> None:
@@ -177,10 +185,14 @@ class XmppStream(TwistedProtocol):
             if timer is not None:
                 timer.cancel()
         self._shaped = self._stalled = self._closing = None
+        # Nothing may be left that refers back to us: the cyclic collector is too slow to find thousands of streams.
+        self._parser.close()
         self._pending.clear()
         self._unread.clear()
         self._out.clear()
         self._out_bytes = 0
+        transport, self.transport = self.transport, None
+        transport.unregisterProducer()
         owner, self.owner = self.owner, None
         if owner is not None:
             owner.disconnected()
@@ -190,36 +202,50 @@ class XmppStream(TwistedProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self.state > State.CLOSING:
             return
-        if self._waiting or self._shaped is not None:
+        if self._waiting or self._full or self._shaped is not None:
+            # Bounded by what the connection reads at once: it has been told to pause.
             self._unread.append(data)
             return
-        self._read(data)
+        if len(data) <= PARSE_AT_MOST:
+            self._read(data)
+            return
+        self._unread.append(data)
+        self._read_on()
 
     def _read(self, data: bytes) -> None:
         shaper = self.shaper
         if shaper is not None and (pause := shaper.consume(len(data))) > 0:
             self._shaped = self.scope.later(pause, self._unshaped)
-            self.transport.pauseProducing()
+            self._pause()
         events = self._parser.feed(data)
         if events:
             self._pending.extend(events)
             if not self._working:
                 self._work()
 
+    def _read_on(self) -> None:
+        """Parse what waits, as far as it may be parsed now."""
+        unread = self._unread
+        while unread and not self.paused and self.state <= State.CLOSING:
+            data = unread.popleft()
+            if len(data) > PARSE_AT_MOST:
+                unread.appendleft(data[PARSE_AT_MOST:])
+                data = data[:PARSE_AT_MOST]
+            self._read(data)
+
     def _work(self) -> None:
         """Hand on what is parsed, until something has to wait."""
         pending = self._pending
         self._working = True
-        try:
-            while pending and not self._waiting:
+        while pending and not (self._waiting or self._full):
+            try:
                 self._handle(pending.popleft())
-        except StreamError as error:
-            self.fail(error)
-        except Exception:
-            log.failure("stream failed", peer=self.peer)
-            self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
-        finally:
-            self._working = False
+            except StreamError as error:
+                self.fail(error)
+            except Exception:
+                log.failure("stream failed", peer=self.peer)
+                self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
+        self._working = False
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Footer):
@@ -237,7 +263,9 @@ class XmppStream(TwistedProtocol):
             owner.opened(event)
             return
         else:
-            raise event
+            # Not raised: the traceback of an exception that is a local variable is a cycle.
+            self.fail(event)
+            return
         if waiting is not None:
             self._wait(waiting)
 
@@ -248,41 +276,42 @@ class XmppStream(TwistedProtocol):
             done.addErrback(self._failed)
             return
         self._waiting = True
-        self.transport.pauseProducing()
-        release = self.scope.add(done.cancel)
+        self._pause()
+        forget = self.scope.add(done.cancel)
 
         def go_on(result: object) -> None:
-            release_quietly()
+            forget()
             self._waiting = False
             if isinstance(result, Failure):
                 self._failed(result)
             self._go_on()
 
-        def release_quietly() -> None:
-            if not done.called:
-                return
-            release()
-
         done.addBoth(go_on)
 
     def _failed(self, failure: Failure) -> None:
         error = failure.value
-        if not isinstance(error, StreamError):
+        if isinstance(error, StreamError):
+            self.fail(error)
+        elif isinstance(error, CancelledError):
+            self.fail(StreamError(StreamCondition.SYSTEM_SHUTDOWN))  # only the end of the scope cancels
+        else:
             log.failure("stream failed", failure, peer=self.peer)
-            error = StreamError(StreamCondition.INTERNAL_SERVER_ERROR)
-        self.fail(error)
+            self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
+
+    def _pause(self) -> None:
+        if self.transport is not None:
+            self.transport.pauseProducing()
 
     def _unshaped(self) -> None:
         self._shaped = None
         self._go_on()
 
     def _go_on(self) -> None:
-        if self.state is State.GONE or self._working:
+        if self.state > State.CLOSING or self._working:
             return
         if not self._waiting:
             self._work()
-        while self._unread and not self.paused and self.state <= State.CLOSING:
-            self._read(self._unread.popleft())
+        self._read_on()
         if not self.paused and self.state <= State.CLOSING:
             self.transport.resumeProducing()
 
@@ -310,12 +339,18 @@ class XmppStream(TwistedProtocol):
             self._turn.add(self)
         self._out.append(data)
         self._out_bytes += len(data)
-        if self._out_bytes <= JOIN_AT_MOST:
-            return
         if not self._corked:
-            self.flush()
-        elif self._out_bytes > self.bounds.queue_bytes or len(self._out) > self.bounds.queue_stanzas:
+            if self._out_bytes > JOIN_AT_MOST:
+                self.flush()
+            return
+        bounds = self.bounds
+        if self._out_bytes > bounds.queue_bytes or len(self._out) > bounds.queue_stanzas:
             self._overflow()
+        elif not self._full and (2 * self._out_bytes > bounds.queue_bytes or 2 * len(self._out) > bounds.queue_stanzas):
+            # Who does not read is not read: or the answers to what it asks in one go would be its end. The other half
+            # is for what others send to it.
+            self._full = True
+            self._pause()
 
     def flush(self) -> None:
         """Hand what is written to the connection."""
@@ -334,7 +369,15 @@ class XmppStream(TwistedProtocol):
             self._stalled = self.scope.later(self.bounds.send_timeout, self._stall)
 
     def resumeProducing(self) -> None:
-        self._corked = False
+        """The connection has sent what it had."""
+        was_full = self._full
+        self._flow()
+        if was_full:
+            self._go_on()
+
+    def _flow(self) -> None:
+        """Hand over what waits, whatever the connection said."""
+        self._corked = self._full = False
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
@@ -358,7 +401,7 @@ class XmppStream(TwistedProtocol):
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
-    def send_header(self, attrs: dict[str, str | None]) -> None:
+    def send_header(self, attrs: Mapping[str, str | None]) -> None:
         """Open our side (RFC 6120 §4.7)."""
         self._header_sent = True
         written = "".join(f" {k}='{escape_value(v)}'" for k, v in attrs.items() if v is not None)
@@ -367,7 +410,9 @@ class XmppStream(TwistedProtocol):
         )
 
     def _restart(self) -> None:
-        self._parser = StreamParser(self._parser.limits)
+        old = self._parser
+        self._parser = StreamParser(old.limits)
+        old.close()
         self._pending.clear()
         self._header_sent = False
 
@@ -377,8 +422,9 @@ class XmppStream(TwistedProtocol):
         The peer sends it only when it has read our answer: what it sent before is against the rule and would mean
         something else now, so the stream ends.
         """
-        if self._pending or self._unread or not self._parser.between:
+        if self._pending or any(map(bytes.strip, self._unread)) or not self._parser.between:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "nothing may be sent ahead of a stream restart")
+        self._unread.clear()
         self._restart()
         self._parser.limits = limits
 
@@ -388,7 +434,7 @@ class XmppStream(TwistedProtocol):
             return
         if not self._header_sent:
             # §4.9.1.2: an error during set-up still comes inside a stream.
-            self.send_header({"version": "1.0"})
+            self.send_header(self.owner.header() if self.owner is not None else {"version": "1.0"})
         element = Element("error", ns.STREAMS, Element(error.condition.value, ns.STREAM_ERROR))
         if error.text:
             element.children.append(Element("text", ns.STREAM_ERROR, text=error.text, attrs={"xml:lang": "en"}))
@@ -406,9 +452,7 @@ class XmppStream(TwistedProtocol):
         if self._header_sent:
             self.write(b"</stream:stream>")
         self.state = State.CLOSING
-        self._pending.clear()
-        self._corked = False
-        self.flush()
+        self._flow()
         self._closing = self.scope.later(CLOSE_TIMEOUT, self._drop)
         self._ended(error)
 
@@ -424,6 +468,9 @@ class XmppStream(TwistedProtocol):
         self.state = State.DROPPED
         if self._closing is not None:
             self._closing.cancel()
+        if self._shaped is not None:
+            self._shaped.cancel()
+            self._shaped = None
         self._closing = self.scope.later(ABORT_TIMEOUT, self.abort)
         # Twisted's TLS begins its shutdown only when no producer is registered.
         self.transport.unregisterProducer()

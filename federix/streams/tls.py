@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 MODERN_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -174,6 +175,15 @@ class TlsTransport(TLSMemoryBIOProtocol):
     Twisted's default class joins small writes with a timer for each turn of the reactor; a stream joins its stanzas
     itself, so this is the one below it: no timer, and no reference to itself that would outlive the connection.
     """
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        """The connection ended without TLS having been closed, as most that break do.
+
+        Twisted has the failure in a local variable: with its traceback that is a cycle, and OpenSSL's memory in it.
+        """
+        if reason is not None:
+            reason.cleanFailure()  # type: ignore[no-untyped-call]
+        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
 
 
 class _NothingToWrap(Factory[Protocol]):

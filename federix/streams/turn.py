@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+log = Logger()
 
 
 class Flushable(Protocol):
@@ -29,4 +32,7 @@ class Turn:
     def _end(self) -> None:
         waiting, self._waiting = self._waiting, []
         for stream in waiting:
-            stream.flush()
+            try:
+                stream.flush()
+            except Exception:
+                log.failure("could not send")  # the others of this turn are not to suffer for it
