@@ -19,7 +19,7 @@ from ..core.accounts import AccountPolicy
 from ..core.commands import Commands
 from ..core.host import Host
 from ..core.host_options import HostOptions
-from ..core.loader import Wanted, load
+from ..core.loader import Wanted, load, ordered
 from ..core.router import Router
 from ..life.executor import Executor, ThreadExecutor
 from ..life.tree import Branch, Node, State
@@ -129,6 +129,10 @@ class Server(Branch):
     def negotiation_timeout(self) -> float:
         return self.config.server.negotiation_timeout
 
+    @property
+    def registration_timeout(self) -> float:
+        return self.config.server.registration_timeout
+
     def token(self) -> str:
         """An unguessable identifier: 120 bits in 30 characters."""
         return self.random_bytes(15).hex()
@@ -175,8 +179,10 @@ class Server(Branch):
         """Run with another configuration from now on; sessions, timers and connections live on.
 
         Hosts, modules and listeners come and go as *config* says, options are swapped in place, certificates are
-        read again.
+        read again. Raises `ModuleError`, with nothing changed, where modules lack others they require.
         """
+        for name in config.hosts:
+            ordered(module.cls for module in config.modules(name).values())  # before anything is touched
         old, self.config = self.config, config
         self.certificates.reconfigure()
         for name in list(self.hosts.children):
@@ -210,7 +216,11 @@ class HostWithModules(Host):
 
     async def on_start(self) -> None:
         await super().on_start()
-        await load(self, self._configured.wanted_modules(self.name))
+        try:
+            await load(self, self._configured.wanted_modules(self.name))
+        except BaseException:
+            await self.on_stop()
+            raise
 
 
 class StorageNode(Node):

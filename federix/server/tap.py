@@ -11,12 +11,14 @@ from typing import Any, Final
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python import usage
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .config import Config, ConfigErrors
+from .ctl.commands import Process
 from .logs import Levels, Writer
 from .server import Server
 from .start import load_config
@@ -77,14 +79,18 @@ class Running(Service):
         self._levels = Levels(config.server.loglevel)
         self._log_format = log_format
         self._demo = demo
-        self.server = Server(config, reactor)
+        process = Process(lambda: load_config(path, config.directory), self._reactor.stop, self._levels.set)
+        self.server = Server(config, reactor, process=process)
 
     def privilegedStartService(self) -> None:
         raise_open_files()
         self._log_our_way()
         for warning in self._config.warnings:
             log.warn("configuration: {problem}", problem=str(warning))
-        self.server.privilegedStartService()
+        try:
+            self.server.privilegedStartService()
+        except CannotListenError as error:
+            raise SystemExit(f"federix: {error}\nIs a server running there already?") from None
 
     def _log_our_way(self) -> None:
         """Take the place of twistd's own observer, on the same stream."""

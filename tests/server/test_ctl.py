@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import Module, Slot, hooks
@@ -224,6 +225,15 @@ class WithProcessTest(CtlTest):
         self.settings = {**self.settings, "modules": {"mod_needing": {}}}
         self.assertIn("mod_needing requires mod_needed", self.refused("reload_config"))
         self.assertIs(self.world.server.config, before)
+
+    def test_a_port_that_is_taken_is_told(self) -> None:
+        def taken(*_: object, **__: object) -> None:
+            raise CannotListenError("127.0.0.1", 5299, OSError(98, "Address already in use"))
+
+        self.patch(self.world.server.reactor, "listenTCP", taken)
+        port = {"module": "ejabberd_c2s", "ip": "127.0.0.1", "port": 5299}
+        self.settings = {**self.settings, "listen": [*self.settings["listen"], port]}
+        self.assertIn("127.0.0.1:5299", self.refused("reload_config"))
 
     def test_errors_come_with_their_place(self) -> None:
         def broken() -> Config:

@@ -185,7 +185,7 @@ class CheckTest(MainTest):
     def test_warnings_are_no_errors(self) -> None:
         result = self.check(CONFIGURATION + "certfiles: [nowhere.pem]\n", "-q")
         self.assertEqual((result.exit_code, result.stdout), (0, ""))
-        self.assertIn(f"warning: {self.file}:5:13: certfiles: no file is called", result.stderr)
+        self.assertIn(f"warning: {self.file}:5:12: certfiles: no file is called", result.stderr)
         self.assertIn("warning: certificate: ", result.stderr)
 
     def test_a_file_that_is_not_there_is_an_error(self) -> None:

@@ -179,7 +179,10 @@ class Running(SynchronousTestCase):
             with self.twistd("-c", str(self.write()), "-d", str(self.folder / "data")) as process:
                 self.assertNotEqual(process.wait(PATIENCE), 0)
                 assert process.stdout is not None
-                self.assertIn(str(self.port), process.stdout.read().decode())
+                told = process.stdout.read().decode()
+                self.assertIn(str(self.port), told)
+                self.assertIn("running there already", told)
+                self.assertNotIn("Traceback", told)
 
     @skipUnless(os.geteuid() == 0, "only root can give up rights")
     def test_rights_are_given_up_after_binding(self) -> None:

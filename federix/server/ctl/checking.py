@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from ...core.loader import ModuleError, ordered
 from ...streams.certificates import Certificates
 from ..config import Config
-
-
-def module_problems(config: Config) -> list[str]:
-    """Why the modules of some host would not start together, a sentence each."""
-    problems: dict[str, None] = {}
-    for name in config.hosts:
-        try:
-            ordered(module.cls for module in config.modules(name).values())
-        except ModuleError as error:
-            problems[f"modules: {error}"] = None
-    return list(problems)
 
 
 def certificate_problems(config: Config) -> list[str]:

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.error import CannotListenError
 
 from ... import __version__
 from ...core import hooks as all_hooks
 from ...core.commands import Answer, CommandError, command
 from ...core.host import Host
+from ...core.loader import ModuleError
 from ...core.options import Secret
 from ...core.session import Session
 from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import InvalidJID, prepare_domain, prepare_local, prepare_resource
 from ..config import Config
 from ..config.options import LogLevel
-from .checking import module_problems
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -199,10 +200,12 @@ class ServerCommands:
         """Read the configuration again and run with it; if it is wrong, nothing changes."""
         process = self._of_its_own("reload")
         config = process.reread()
-        problems = module_problems(config)
-        if problems:
-            raise CommandError("\n".join(problems))
-        await self._server.reload(config)
+        try:
+            await self._server.reload(config)
+        except ModuleError as error:
+            raise CommandError(f"modules: {error}") from None
+        except (CannotListenError, OSError) as error:
+            raise CommandError(f"not all of it is in force: {error}; put it right and reload again") from None
         process.set_log_level(config.server.loglevel)
         return [f"warning: {problem}" for problem in config.warnings]
 

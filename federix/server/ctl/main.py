@@ -192,7 +192,7 @@ def check(place: Place, config: str | None, quiet: bool) -> None:
     """Read the configuration without starting anything: what is wrong with it, and what would be in force."""
     from ..config import ConfigErrors
     from ..start import load_config
-    from .checking import certificate_problems, module_problems
+    from .checking import certificate_problems
 
     path = Path(config) if config else place.config
     try:
@@ -203,11 +203,6 @@ def check(place: Place, config: str | None, quiet: bool) -> None:
         sys.exit(FAILED)
     for warning in [*map(str, loaded.warnings), *certificate_problems(loaded)]:
         click.echo(f"warning: {printable(warning)}", err=True)
-    problems = module_problems(loaded)
-    for text in problems:
-        click.echo(f"error: {printable(text)}", err=True)
-    if problems:
-        sys.exit(FAILED)
     if not quiet:
         show(loaded.in_force(), place.as_json)
 
