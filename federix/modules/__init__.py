@@ -1,5 +1,23 @@
 """What Federix offers: one XEP, or chapter of an RFC, per file."""
 
 from ..api import Module
+from .disco import Disco
+from .last import Last
+from .ping import Ping
+from .private import Private
+from .register import Register
+from .roster import Roster
+from .time import Time
+from .version import Version
 
-MODULES: dict[str, type[Module]] = {}
+#: Federix's own modules, by the name they have in the configuration.
+MODULES: dict[str, type[Module]] = {
+    "mod_disco": Disco,
+    "mod_last": Last,
+    "mod_ping": Ping,
+    "mod_private": Private,
+    "mod_register": Register,
+    "mod_roster": Roster,
+    "mod_time": Time,
+    "mod_version": Version,
+}

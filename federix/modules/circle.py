@@ -1,0 +1,47 @@
+"""Who is around an account, in memory while it has sessions: so that presence and iq checks need not ask storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..api import JID, Contact, RosterItem
+
+
+class Circle:
+    """An account's contacts. It is as large as its roster and the requests that wait, which are bounded.
+
+    Each attribute is a set in the order of the roster.
+    """
+
+    __slots__ = ("asked", "members", "publishers", "requesters", "subscribers")
+
+    def __init__(self, items: Iterable[RosterItem], requesters: Iterable[str]) -> None:
+        #: All who are in the roster.
+        self.members: dict[JID, None] = {}
+        #: Those who see the account's presence ("from", "both"), and those whose presence it sees ("to", "both").
+        self.subscribers: dict[JID, None] = {}
+        self.publishers: dict[JID, None] = {}
+        #: Those whom the account has asked, and those who have asked the account and wait.
+        self.asked: dict[JID, None] = {}
+        self.requesters: dict[JID, None] = dict.fromkeys(map(JID.parse, requesters))
+        for item in items:
+            self._put(JID.parse(item.jid), item)
+
+    def update(self, contact: JID, now: Contact) -> None:
+        """Something has changed between the account and *contact*."""
+        self._put(contact, now.item)
+        _set(self.requesters, contact, now.request is not None)
+
+    def _put(self, contact: JID, item: RosterItem | None) -> None:
+        subscription = item.subscription if item is not None else "none"
+        _set(self.members, contact, item is not None)
+        _set(self.subscribers, contact, subscription in ("from", "both"))
+        _set(self.publishers, contact, subscription in ("to", "both"))
+        _set(self.asked, contact, item is not None and item.ask)
+
+
+def _set(members: dict[JID, None], contact: JID, is_one: bool) -> None:
+    if is_one:
+        members[contact] = None
+    else:
+        members.pop(contact, None)

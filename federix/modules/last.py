@@ -1,0 +1,124 @@
+"""XEP-0012: Last Activity -- how long somebody has been away, and how long the server has been up."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from ..api import (
+    IQ,
+    JID,
+    JSON,
+    Condition,
+    Document,
+    Element,
+    Json,
+    Key,
+    Module,
+    Outcome,
+    Presence,
+    Session,
+    Slot,
+    Stanza,
+    StanzaError,
+    Xep,
+    hooks,
+    iq_get,
+    ns,
+)
+
+#: Characters of a farewell that are kept.
+MAX_STATUS: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Farewell:
+    """When an account's last session ended (seconds since 1970), and with which words."""
+
+    at: float
+    status: str = ""
+
+
+def _read(stored: Json) -> Farewell:
+    assert isinstance(stored, dict)
+    return Farewell(float(stored["at"]), str(stored["status"]))
+
+
+STATUS: Final[Key[str]] = Key("mod_last.status")
+
+
+class Last(Module):
+    """Tells contacts how long a user has been away, and everybody how long the server has been up."""
+
+    name = "mod_last"
+    implements = (Xep(12, "2.0"),)
+
+    kept = Document("last", JSON.through(asdict, _read))
+
+    # -- what is remembered -------------------------------------------------------------------------------------------
+
+    @hooks.user_sent_packet
+    def said(self, session: Session, stanza: Stanza) -> None:
+        """§3: "the status message of the last unavailable presence received from the user"."""
+        if not isinstance(stanza, Presence) or stanza.element.get("to") is not None:
+            return
+        if stanza.type == "unavailable":
+            session.notes[STATUS] = (stanza.element.text_of(ns.CLIENT, "status") or "")[:MAX_STATUS]
+        elif stanza.type is None:
+            session.notes.pop(STATUS)
+
+    @hooks.sm_remove_connection
+    async def left(self, session: Session) -> None:
+        """A user has gone when no session is left."""
+        account = session.jid.bare
+        if not self.host.sessions.of(account.local):
+            await self.kept.put(str(account), Farewell(self.host.now(), session.notes.get(STATUS) or ""))
+
+    # -- who may know -------------------------------------------------------------------------------------------------
+
+    @hooks.sm_receive_packet.at(Slot.CHECK)
+    def check(self, account: JID, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
+        if stanza.kind != "iq" or stanza.type != "get" or stanza.child(ns.LAST, "query") is None:
+            return None
+        sender = stanza.sender
+        if sender is not None and sender.bare == account:
+            return None
+        return self._check(account, sender)
+
+    async def _check(self, account: JID, sender: JID | None) -> Outcome:
+        """Let none but those pass who may see the presence of *account*, to the server or to a client.
+
+        §3: "If the requesting entity is not authorized to view the user's presence information …, the user's server
+        MUST NOT return last activity information but instead MUST return a <forbidden/> error"; §4: it "MUST NOT
+        deliver the IQ-get to an available resource but instead MUST return a <forbidden/> error". An account that does
+        not exist is forbidden as well, or it would be told from one that does (RFC 6120 §13.11).
+        """
+        if sender is None or not await self.host.may_see_presence(account, sender):
+            raise StanzaError(Condition.FORBIDDEN)
+        return None
+
+    # -- the answer ---------------------------------------------------------------------------------------------------
+
+    @iq_get(ns.LAST, "query", on=("host",))
+    def answer_for_host(self, _: IQ) -> Element:
+        """§5: "how long the host has been running since it was last (re-)started"."""
+        return _answer(self.host.uptime)
+
+    @iq_get(ns.LAST, "query", on=("account",))
+    async def answer_for_account(self, iq: IQ) -> Element:
+        """What is asked of an account; `check` has seen to it that it is asked by those who may."""
+        assert iq.to is not None
+        # §3: "If the user has at least one connected or available resource … the response MUST … contain an empty
+        # <query/> element whose 'seconds' attribute is set to a value of '0'."
+        if self.host.sessions.of(iq.to.local):
+            return _answer(0)
+        farewell = await self.kept.get(str(iq.to.bare))
+        if farewell is None:
+            raise StanzaError(Condition.ITEM_NOT_FOUND, "it has never been here")
+        return _answer(self.host.now() - farewell.at, farewell.status)
+
+
+def _answer(seconds: float, status: str = "") -> Element:
+    """§2: "a <query/> element with a REQUIRED 'seconds' attribute and OPTIONAL XML character data"."""
+    return Element("query", ns.LAST, text=status, attrs={"seconds": str(max(int(seconds), 0))})

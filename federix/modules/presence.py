@@ -1,0 +1,193 @@
+"""RFC 6121 §4: who is there. Initial, subsequent and unavailable presence go to all who may see it; directed presence
+goes where a client sends it, and is taken back when the client goes.
+
+Contacts get copies of one stanza, with nothing but another address: splices of its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..api import (
+    ELEMENT,
+    HANDLED,
+    JID,
+    Condition,
+    Outcome,
+    Presence,
+    Session,
+    Stanza,
+    StanzaError,
+    hooks,
+    presence,
+)
+from .circle import Circle
+from .directed import DIRECTED, Directed
+
+if TYPE_CHECKING:
+    from .roster import Roster
+
+
+class PresenceSessions:
+    """The available sessions of one host, and who hears of them."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._host = roster.host
+
+    # -- §4.2, §4.4: available ----------------------------------------------------------------------------------------
+
+    def enter(self, session: Session, stanza: Presence) -> Outcome | Awaitable[Outcome]:
+        """A client says that it is available, for the first time or in another way."""
+        priority = stanza.priority
+        circle = self._roster.contacts.circle_now(session.jid.bare)
+        if circle is None:
+            return self._enter_later(session, stanza, priority)
+        self._enter(session, stanza, priority, circle)
+        return HANDLED
+
+    async def _enter_later(self, session: Session, stanza: Presence, priority: int) -> Outcome:
+        circle = await self._roster.contacts.circle(session.jid.bare)
+        if not session.ended:
+            self._enter(session, stanza, priority, circle)
+        return HANDLED
+
+    def _enter(self, session: Session, stanza: Presence, priority: int, circle: Circle) -> None:
+        account = session.jid.bare
+        others = self._host.sessions.available(account.local)
+        stanza = stanza.rendered()
+        is_initial = not session.available
+        session.presence, session.priority, session.available = stanza, priority, True
+        # §4.2.2: "to all contacts that are subscribed to the user's presence", §4.4.2 alike.
+        self._broadcast(session, stanza, circle.subscribers)
+        # "… to all of the user's available resources, including the resource that generated the presence notification".
+        own = stanza.addressed(account)
+        for available in self._host.sessions.available(account.local):
+            available.send(own)
+        if is_initial:
+            self._begin(session, others, circle)
+        hooks.set_presence.run(self._host.chains, session, stanza)
+
+    def _begin(self, session: Session, others: Iterable[Session], circle: Circle) -> None:
+        """A session has become available: it is told who else is, and what waits for it."""
+        account = session.jid.bare
+        others = [other for other in others if other is not session]
+        for other in others:
+            if other.presence is not None:
+                session.send(other.presence.addressed(account))
+        self._roster.probes.send(account, circle)
+        if circle.requesters:
+            self._roster.scope.spawn(self._hand_over_requests(session))
+        if not others:
+            self._ask_again(account, circle)
+
+    async def _hand_over_requests(self, session: Session) -> None:
+        """§3.1.3: "The contact's server MUST continue to deliver the subscription request whenever the contact creates
+        an available resource, until the contact either approves or denies the request."
+        """
+        await self._roster.contacts.take_turn(session.jid.bare, partial(self._hand_over, session))
+
+    async def _hand_over(self, session: Session) -> None:
+        requests = await self._roster.storage.rosters.requests(str(session.jid.bare))
+        if session.available:
+            for stanza in requests.values():
+                session.send(Presence(ELEMENT.decode(stanza)))
+
+    def _ask_again(self, account: JID, circle: Circle) -> None:
+        """§3.1.2: "the user's server SHOULD resend the subscription request", as it may have been lost on its way.
+
+        Here, on the same host, nothing is lost.
+        """
+        for contact in list(circle.asked):
+            if contact.domain != self._host.name:
+                id = self._roster.contacts.new_id()
+                self._host.route(presence("subscribe", to=contact, sender=account, id=id))
+
+    # -- §4.5: unavailable --------------------------------------------------------------------------------------------
+
+    def leave(self, session: Session, stanza: Presence) -> Outcome:
+        """A client says that it is not available any more."""
+        self._leave(session, stanza)
+        return HANDLED
+
+    def end(self, session: Session) -> None:
+        """A session has ended, with or without a word."""
+        if session.available or DIRECTED in session.notes:
+            self._leave(session, presence("unavailable", sender=session.jid))
+
+    def _leave(self, session: Session, stanza: Presence) -> None:
+        account = session.jid.bare
+        stanza = stanza.rendered()
+        circle = self._roster.contacts.circle_now(account)
+        was_available = session.available
+        subscribers = circle.subscribers if was_available and circle is not None else {}
+        directed = session.notes.pop(DIRECTED) or ()
+        available = self._host.sessions.available(account.local)
+        session.presence, session.priority, session.available = None, 0, False
+        self._broadcast(session, stanza, subscribers)
+        # §4.6.3: "if the available resource from which the user sent the directed presence becomes unavailable, the
+        # user's server MUST route that unavailable presence to the entity".
+        self._broadcast(session, stanza, [to for to in directed if to.bare not in subscribers])
+        # §4.5.2: "to all of the user's available resources (as well as to the resource that generated …)".
+        own = stanza.addressed(account)
+        for other in available:
+            other.send(own)
+        if was_available:
+            hooks.unset_presence.run(self._host.chains, session, stanza)
+
+    def withdraw(self, session: Session, contact: JID) -> Awaitable[None] | None:
+        """Tell one contact that a session is not available (any more, for it)."""
+        directed = session.notes.get(DIRECTED)
+        if directed is not None:
+            directed.discard_account(contact)
+        return self.share(session, presence("unavailable", to=contact, sender=session.jid))
+
+    # -- §4.6: directed presence --------------------------------------------------------------------------------------
+
+    def direct(self, session: Session, stanza: Presence, to: JID) -> Outcome:
+        """A client sends presence to somebody; it is routed on. Whoever is told must be told the end as well."""
+        if to.bare == session.jid.bare:
+            return None
+        directed = session.notes.get(DIRECTED)
+        if stanza.type == "unavailable":
+            # §4.6.1: "The server MUST remove from the directed presence list … any entity to which the user sends
+            # directed unavailable presence".
+            if directed is not None and to.is_bare:
+                directed.discard_account(to)
+            elif directed is not None:
+                directed.discard(to)
+            return None
+        if directed is None:
+            directed = session.notes[DIRECTED] = Directed()
+        if to not in directed and len(directed) >= self._roster.options.max_directed_presence:
+            raise StanzaError(Condition.RESOURCE_CONSTRAINT, "presence was sent to too many addresses")
+        directed.add(to)
+        return None
+
+    def gone(self, account: JID, stanza: Presence) -> None:
+        """§4.6.1: the server "SHOULD remove any entity that sends unavailable presence to the user"."""
+        to, sender = stanza.to, stanza.sender
+        if to is None or sender is None:
+            return
+        for session in self._host.sessions.of(account.local):
+            directed = session.notes.get(DIRECTED)
+            if directed is not None and to.resource in ("", session.jid.resource):
+                directed.discard(sender)
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _broadcast(self, session: Session, stanza: Presence, contacts: Iterable[JID]) -> None:
+        for contact in list(contacts):
+            sharing = self.share(session, stanza.addressed(contact))
+            if sharing is not None:
+                self._host.scope.spawn(sharing)
+
+    def share(self, session: Session, stanza: Presence) -> Awaitable[None] | None:
+        """Route a copy of a session's presence to the contact it is addressed to, unless somebody objects."""
+        try:
+            copy = hooks.presence_to_contact.run_now(self._host.chains, session, stanza)
+        except StanzaError:
+            return None  # nobody knows whether the contact may have it
+        return self._host.server.router.route(copy) if isinstance(copy, Stanza) else None

@@ -1,0 +1,96 @@
+"""What those learn who may not see an account's presence: nothing (RFC 6121 §8.5.3.1, §11)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
+
+from ..api import HANDLED, IQ, JID, Condition, Outcome, Presence, StanzaError, ns
+from .directed import DIRECTED
+
+if TYPE_CHECKING:
+    from .roster import Roster
+
+
+class Strangers:
+    """Refuses requests to clients from those who may not know of them, and drops errors that no client has caused."""
+
+    def __init__(self, roster: Roster) -> None:
+        self._roster = roster
+        self._host = roster.host
+
+    def check(self, account: JID, request: IQ) -> Outcome | Awaitable[Outcome]:
+        """§8.5.3.1: "if the intended recipient does not share presence with the requesting entity …, then the server
+        SHOULD NOT deliver the IQ stanza but instead SHOULD return a <service-unavailable/> stanza error".
+
+        It is what is answered where there is no such resource. The domains served here are no strangers.
+        """
+        if request.type not in ("get", "set"):
+            return None
+        to, sender = request.to, request.sender
+        if sender is None or to is None:
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        if sender.bare == account:
+            return None
+        if not to.resource:
+            self._check_roster(request)
+            return None
+        if not self._roster.options.refuse_iq_from_strangers:
+            return None
+        if not sender.local and self._host.server.router.serves(sender.domain):
+            return None
+        session = self._host.sessions.find(account.local, to.resource)
+        if session is None:
+            return None  # as is said to all
+        directed = session.notes.get(DIRECTED)
+        if directed is not None and directed.knows(sender):
+            return None
+        circle = self._roster.contacts.circle_now(account)
+        if circle is None:
+            return self._check_later(account, sender)
+        if sender.bare not in circle.subscribers:
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        return None
+
+    async def _check_later(self, account: JID, sender: JID) -> Outcome:
+        circle = await self._roster.contacts.circle(account)
+        if sender.bare not in circle.subscribers:
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        return None
+
+    def _check_roster(self, request: IQ) -> None:
+        """§2.3.3: "The server MUST return a <forbidden/> stanza error … if the sender … is not authorized".
+
+        Here, since by the time the roster is asked only accounts that exist have come through.
+        """
+        if request.child(ns.ROSTER, "query") is not None:
+            raise StanzaError(Condition.FORBIDDEN)
+
+    def check_error(self, account: JID, error: Presence) -> Outcome:
+        """An answer to a broadcast or a probe is no client's affair; one to what a client has sent somebody is."""
+        try:
+            to, sender = error.to, error.sender
+        except StanzaError:
+            return None  # its client has sent something to what is no address, and is told so
+        if to is None or sender is None:
+            return None  # a broadcast of its client was refused
+        circle = self._roster.contacts.circle_now(account)
+        if to.resource:
+            is_subscriber = circle is not None and sender.bare in circle.subscribers
+            return HANDLED if is_subscriber and self._is_about_broadcast(error, to, sender) else None
+        # §3.1.2: a request that cannot be delivered comes back, and is in the roster; so does what ends a subscription.
+        is_known = circle is not None and sender.bare in circle.members
+        return None if is_known and not self._roster.contacts.is_ours(error.id) else HANDLED
+
+    def _is_about_broadcast(self, error: Presence, to: JID, sender: JID) -> bool:
+        """Whether an error from a subscriber answers what was broadcast, not what the client itself sent there.
+
+        A copy has the id of what is broadcast, or none as that has none.
+        """
+        session = self._host.sessions.find(to.local, to.resource)
+        if session is None:
+            return True
+        directed = session.notes.get(DIRECTED)
+        if directed is not None and directed.knows(sender):
+            return False
+        return session.presence is None or error.id == session.presence.id

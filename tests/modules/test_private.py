@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from federix.testing import Client, World
+
+from .neighbours import FRIENDS, reload
+
+EXODUS = "<exodus xmlns='exodus:prefs'><defaultnick>Hamlet</defaultnick></exodus>"
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(modules={"mod_private": {}, "mod_friends": {}}, own_modules=FRIENDS)
+        self.addCleanup(self.world.stop)
+        self.juliet = self.world.client("juliet@example.org/balcony")
+
+    def ask(self, kind: str, payload: str, *, to: str = "", client: Client | None = None) -> Any:
+        xml = f"<iq type='{kind}' {to} id='1'><query xmlns='jabber:iq:private'>{payload}</query></iq>"
+        return (client or self.juliet).request(xml)
+
+    def assert_stored(self, payload: str, *, client: Client | None = None) -> None:
+        answer = self.ask("set", payload, client=client)
+        self.assertEqual((answer.get("type"), list(answer.elements())), ("result", []))
+
+    def assert_kept(self, query: str, expected: str, *, client: Client | None = None) -> None:
+        answer = self.ask("get", query, client=client)
+        self.assertIn(f"<query xmlns='jabber:iq:private'>{expected}</query>", answer.to_xml("jabber:client"))
+
+    def assert_refused(self, condition: str, answer: Any) -> None:
+        self.assertEqual(answer.get("type"), "error")
+        self.assertIn(f"<{condition} ", answer.to_xml())
+
+
+class StoringTests(Case):
+    def test_what_was_stored_is_found_again_by_another_device(self) -> None:
+        self.assert_stored(EXODUS)
+        other = self.world.client("juliet@example.org/chamber")
+        self.assert_kept("<exodus xmlns='exodus:prefs'/>", EXODUS, client=other)
+
+    def test_what_is_stored_takes_the_place_of_what_was(self) -> None:
+        self.assert_stored(EXODUS)
+        self.assert_stored(EXODUS.replace("Hamlet", "Ophelia"))
+        self.assert_kept("<exodus xmlns='exodus:prefs'/>", EXODUS.replace("Hamlet", "Ophelia"))
+
+    def test_namespace_and_name_tell_fragments_apart(self) -> None:
+        self.assert_stored("<a xmlns='x:one'>1</a><a xmlns='x:two'>2</a><b xmlns='x:one'>3</b>")
+        for name, ns, text in (("a", "x:one", "1"), ("a", "x:two", "2"), ("b", "x:one", "3")):
+            self.assert_kept(f"<{name} xmlns='{ns}'/>", f"<{name} xmlns='{ns}'>{text}</{name}>")
+
+    def test_what_was_never_stored_comes_back_empty(self) -> None:
+        self.assert_kept("<exodus xmlns='exodus:prefs'/>", "<exodus xmlns='exodus:prefs'/>")
+
+    def test_an_empty_fragment_takes_the_old_one_away(self) -> None:
+        self.assert_stored(EXODUS)
+        self.assert_stored("<exodus xmlns='exodus:prefs'/>")
+        self.assert_kept("<exodus xmlns='exodus:prefs'/>", "<exodus xmlns='exodus:prefs'/>")
+
+    def test_attributes_alone_are_kept(self) -> None:
+        self.assert_stored("<exodus xmlns='exodus:prefs' nick='Hamlet'/>")
+        self.assert_kept("<exodus xmlns='exodus:prefs'/>", "<exodus xmlns='exodus:prefs' nick='Hamlet'/>")
+
+    def test_each_account_has_its_own(self) -> None:
+        self.assert_stored(EXODUS)
+        romeo = self.world.client("romeo@example.org/orchard")
+        self.assert_kept("<exodus xmlns='exodus:prefs'/>", "<exodus xmlns='exodus:prefs'/>", client=romeo)
+
+    def test_who_registers_a_removed_account_finds_nothing(self) -> None:
+        self.assert_stored(EXODUS)
+        self.world.run(self.world.host("example.org").accounts.remove("juliet"))
+        juliet = self.world.client("juliet@example.org/balcony")
+        self.assert_kept("<exodus xmlns='exodus:prefs'/>", "<exodus xmlns='exodus:prefs'/>", client=juliet)
+
+
+class RuleTests(Case):
+    """XEP-0049 §2.3 and §4."""
+
+    def test_at_least_one_child_must_be_included_or_it_is_not_acceptable(self) -> None:
+        for kind in ("get", "set"):
+            self.assert_refused("not-acceptable", self.ask(kind, ""))
+
+    def test_a_child_must_have_a_namespace_of_its_own(self) -> None:
+        for child in ("<a/>", "<a xmlns='jabber:client'/>", "<a xmlns=''/>"):
+            for kind in ("get", "set"):
+                self.assert_refused("not-acceptable", self.ask(kind, child))
+
+    def test_a_get_must_not_ask_for_more_than_one_namespace(self) -> None:
+        self.assert_refused("not-acceptable", self.ask("get", "<a xmlns='x:one'/><a xmlns='x:two'/>"))
+
+    def test_a_get_may_ask_for_several_elements_of_one_namespace(self) -> None:
+        self.assert_stored("<a xmlns='x:one'>1</a>")
+        self.assert_kept("<a xmlns='x:one'/><b xmlns='x:one'/>", "<a xmlns='x:one'>1</a><b xmlns='x:one'/>")
+
+    def test_two_elements_of_one_name_are_refused_before_one_is_lost(self) -> None:
+        self.assert_refused("not-acceptable", self.ask("set", "<a xmlns='x:one'>1</a><a xmlns='x:one'>2</a>"))
+        self.assert_kept("<a xmlns='x:one'/>", "<a xmlns='x:one'/>")
+
+    def test_anothers_data_must_not_be_read_or_changed(self) -> None:
+        """Not even a contact's; and the answer does not tell whether there is such an account."""
+        self.assert_stored(EXODUS)
+        romeo = self.world.client("romeo@example.org/orchard")
+        for kind in ("get", "set"):
+            there = self.ask(kind, EXODUS, to="to='juliet@example.org'", client=romeo)
+            nowhere = self.ask(kind, EXODUS, to="to='juliette@example.org'", client=romeo)
+            self.assert_refused("service-unavailable", there)
+            self.assertEqual(there.to_xml().replace("juliet@", "juliette@"), nowhere.to_xml())
+        self.assert_kept("<exodus xmlns='exodus:prefs'/>", EXODUS)
+
+
+class BoundTests(Case):
+    def test_a_fragment_that_is_too_large_is_refused(self) -> None:
+        reload(self.world, {"mod_private": {"max_size": 100}})
+        fitting = f"<a xmlns='x:one'>{'x' * (100 - 24)}</a>"
+        self.assertEqual(len(fitting), 97)
+        self.assert_stored(fitting)
+        self.assert_refused("not-acceptable", self.ask("set", f"<a xmlns='x:one'>{'x' * 100}</a>"))
+        self.assert_kept("<a xmlns='x:one'/>", fitting)
+
+    def test_the_number_of_fragments_is_bounded(self) -> None:
+        reload(self.world, {"mod_private": {"max_fragments": 2}})
+        self.assert_stored("<a xmlns='x:one'>1</a><b xmlns='x:one'>2</b>")
+        self.assert_refused("resource-constraint", self.ask("set", "<c xmlns='x:one'>3</c>"))
+        self.assert_kept("<c xmlns='x:one'/>", "<c xmlns='x:one'/>")
+
+    def test_at_the_bound_what_is_there_may_change_and_make_room(self) -> None:
+        reload(self.world, {"mod_private": {"max_fragments": 2}})
+        self.assert_stored("<a xmlns='x:one'>1</a><b xmlns='x:one'>2</b>")
+        self.assert_stored("<a xmlns='x:one'>3</a>")
+        self.assert_stored("<b xmlns='x:one'/>")
+        self.assert_stored("<c xmlns='x:one'>3</c>")
+
+    def test_past_the_bound_what_is_there_may_still_change(self) -> None:
+        self.assert_stored("<a xmlns='x:one'>1</a><b xmlns='x:one'>2</b>")
+        reload(self.world, {"mod_private": {"max_fragments": 1}})
+        self.assert_stored("<a xmlns='x:one'>3</a>")
+        self.assert_refused("resource-constraint", self.ask("set", "<c xmlns='x:one'>3</c>"))
+
+    def test_one_request_cannot_pass_the_bound(self) -> None:
+        reload(self.world, {"mod_private": {"max_fragments": 2}})
+        many = "".join(f"<{name} xmlns='x:one'>1</{name}>" for name in "abc")
+        self.assert_refused("resource-constraint", self.ask("set", many))
