@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
@@ -50,6 +51,14 @@ class Client(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self.raw += data
+        before, declaration, after = data.partition(b"<?xml ")
+        self._take(before)
+        if declaration:
+            # The server begins a stream of its own accord: to say, after a login, why it ends.
+            self._parser = StreamParser(_GENEROUS)
+            self._take(declaration + after)
+
+    def _take(self, data: bytes) -> None:
         for event in self._parser.feed(data):
             if isinstance(event, Header):
                 self.header = event
@@ -163,10 +172,13 @@ class Client(Protocol):
             raise AssertionError(answer.to_xml())
         self.begin_tls(server_name)
 
-    def begin_tls(self, server_name: str | None = None) -> None:
-        """Speak TLS from here on."""
+    def begin_tls(
+        self, server_name: str | None = None, creator: IOpenSSLClientConnectionCreator | None = None
+    ) -> None:
+        """Speak TLS from here on, in our own way or in that of *creator*."""
         self._parser = StreamParser(_GENEROUS)
-        start_tls(self, self.transport, self.world.tls_client(server_name), self.world.clock, client=True)
+        creator = creator or self.world.tls_client(server_name)
+        start_tls(self, self.transport, creator, self.world.clock, client=True)
         self.world.pump()
 
     @property

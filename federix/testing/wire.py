@@ -63,7 +63,9 @@ class End:
         self._on_the_way: deque[tuple[float, bytes]] = deque()
         self._size = 0
         self._last = False
-        self._producer: Any = None
+        #: As Twisted's transports show it: TLS on top takes it over.
+        self.producer: Any = None
+        self.streamingProducer = True
         self._told_to_wait = False
 
     def attach(self, protocol: Any) -> None:
@@ -74,29 +76,30 @@ class End:
     # -- ITransport and its kin, as Twisted spells them -----------------------------------------------------------
 
     def write(self, data: bytes) -> None:
-        if not self.connected or self.disconnecting or not data:
+        if not self.connected or not data:
             return
         due = self.wire.clock.seconds() + self.wire.delay
-        pieces = (data[i : i + 1] for i in range(len(data))) if self.wire.byte_by_byte else (data,)
-        self._on_the_way.extend((due, bytes(piece)) for piece in pieces)
+        step = 1 if self.wire.byte_by_byte else BUFFER  # no socket reads more at a time
+        self._on_the_way.extend((due, bytes(data[i : i + step])) for i in range(0, len(data), step))
         self._size += len(data)
-        if self._size > BUFFER and self._producer is not None and not self._told_to_wait:
+        if self._size > BUFFER and self.producer is not None and not self._told_to_wait:
             self._told_to_wait = True
-            self._producer.pauseProducing()
+            self.producer.pauseProducing()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         self.write(b"".join(data))
 
     def loseConnection(self, reason: object = None) -> None:
         """What is written still arrives, then both ends are told."""
-        if self._producer is None:
-            self.disconnecting = True
+        self.disconnecting = True
 
     def abortConnection(self) -> None:
+        """Nothing more arrives, and both ends are told; not before the caller is done, as with a socket."""
         self._on_the_way.clear()
         self._size = 0
-        self.lost(ConnectionLost())
-        self.other.lost(ConnectionLost())
+        self.disconnecting = True
+        self.reading = False
+        self.wire.clock.callLater(0, self.wire.cut)
 
     def getPeer(self) -> IPv4Address:
         return self._peer
@@ -114,10 +117,13 @@ class End:
         self.loseConnection()
 
     def registerProducer(self, producer: Any, streaming: bool) -> None:
-        self._producer = producer
+        self.producer = producer
+        self.streamingProducer = streaming
+        if not self.connected:
+            producer.stopProducing()
 
     def unregisterProducer(self) -> None:
-        self._producer = None
+        self.producer = None
 
     # -- carrying -------------------------------------------------------------------------------------------------
 
@@ -130,20 +136,24 @@ class End:
         return self._on_the_way[0][0] if self._on_the_way else None
 
     def deliver(self) -> bool:
-        """Hand to the other end what is due; whether anything moved."""
+        """Hand to the other end what is due, as much as a socket reads in one turn; whether anything moved."""
         moved = False
         other = self.other
-        while self._on_the_way and other.connected and other.reading and not self.wire.broken:
+        carried = 0
+        while self._on_the_way and other.connected and other.reading and not self.wire.broken and carried < BUFFER:
             due, data = self._on_the_way[0]
             if due > self.wire.clock.seconds():
                 break
             self._on_the_way.popleft()
             self._size -= len(data)
+            carried += len(data)
             moved = True
             other.protocol.dataReceived(data)
-            if self._told_to_wait and self._size <= BUFFER and self._producer is not None:
+            if not self.connected:
+                break
+            if self._told_to_wait and self._size <= BUFFER and self.producer is not None:
                 self._told_to_wait = False
-                self._producer.resumeProducing()
+                self.producer.resumeProducing()
         if self.disconnecting and self.connected and not self._on_the_way and not self.wire.broken:
             self.lost(ConnectionDone())
             other.lost(ConnectionDone())
@@ -157,6 +167,9 @@ class End:
         self.connected = False
         self._on_the_way.clear()
         self._size = 0
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
         protocol, self.protocol = self.protocol, None
         if protocol is not None:
             protocol.connectionLost(Failure(why))  # type: ignore[no-untyped-call]
