@@ -6,7 +6,7 @@ from .core.chain import HANDLED, Collect, Event, Filter, Handled, Outcome, Slot
 from .core.commands import CommandError, command
 from .core.delivery import SUBSCRIPTION_TYPES
 from .core.host import Host
-from .core.iq import IQ_TIMEOUT, RequestError, iq_get, iq_set
+from .core.iq import IQ_TIMEOUT, RequestError, check_iq, iq_get, iq_set
 from .core.keys import Key, Notes
 from .core.module import Module, Rfc, Xep
 from .core.options import HostPattern, Secret, option
@@ -81,6 +81,7 @@ __all__ = [
     "Turns",
     "Xep",
     "caps",
+    "check_iq",
     "command",
     "delay",
     "error_element",

@@ -81,10 +81,11 @@ local_receive_packet: Filter[JID] = Filter(
     "local_receive_packet",
     "A message or presence is addressed to the host itself. Not HANDLED: a message is bounced, a presence dropped.",
 )
-local_request: Filter[JID] = Filter(
-    "local_request",
-    "A request (iq get or set) addressed to the host that none of its iq handlers answers. HANDLED: a module answers"
-    " it, now or later. Not HANDLED: the host refuses it.",
+local_iq: Filter[JID] = Filter(
+    "local_iq",
+    "An iq addressed to the host that is nobody's: a request that none of its iq handlers answers, or an answer that"
+    " nobody waits for. HANDLED: a module takes it, and answers a request now or later. Not HANDLED: a request is"
+    " refused, an answer dropped.",
 )
 sm_receive_packet: Filter[JID] = Filter(
     "sm_receive_packet",

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -53,6 +54,10 @@ class Surroundings(Protocol):
     @property
     def registration_timeout(self) -> float:
         """Seconds between two registrations of accounts from one address."""
+
+    @property
+    def on_asking(self) -> Callable[[Host, JID, Deferred[IQ]], None] | None:
+        """Told of each request a host sends, and of the answer to come, where somebody wants to know: a test."""
 
     def now(self) -> float:
         """Seconds since 1970, UTC."""
@@ -189,7 +194,7 @@ class Host(Branch):
     def _deliver_to_host(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
         if isinstance(stanza, IQ):
             if stanza.type in ("result", "error"):
-                return None
+                return self._offer(stanza, to)
             if to.resource:
                 raise StanzaError(Condition.SERVICE_UNAVAILABLE)
             return self.iqs.answer("host", stanza)
@@ -199,6 +204,11 @@ class Host(Branch):
         elif inspect.isawaitable(outcome):
             return self._refuse_later(outcome)
         return None
+
+    def _offer(self, answer: IQ, to: JID) -> Awaitable[None] | None:
+        """To whom a module has asked beside `request`; where nobody did, it is dropped."""
+        outcome = hooks.local_iq.run(self.chains, to, answer)
+        return None if isinstance(outcome, Stanza | Handled) else _ignoring(outcome)
 
     def _refuse(self, stanza: Stanza) -> None:
         if isinstance(stanza, Message) and stanza.type != "headline":
@@ -266,6 +276,10 @@ class Host(Branch):
             outcome = stanza
         if bounce and isinstance(outcome, Stanza):
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+
+
+async def _ignoring(waiting: Awaitable[object]) -> None:
+    await waiting
 
 
 def _is_lost_on_absent(stanza: Stanza, resource: str) -> bool:

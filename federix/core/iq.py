@@ -155,7 +155,7 @@ class IqTable:
 
     def _unless_taken(self, iq: IQ, refusal: StanzaError) -> Awaitable[None] | None:
         assert iq.to is not None
-        outcome = hooks.local_request.run(self._host.chains, iq.to, iq)
+        outcome = hooks.local_iq.run(self._host.chains, iq.to, iq)
         if isinstance(outcome, Stanza):
             raise refusal
         return None if isinstance(outcome, Handled) else self._unless_taken_later(outcome, refusal)
@@ -237,6 +237,8 @@ class Requests:
         id = host.server.token()
         answered: Deferred[IQ] = Deferred(lambda _: self._forget(id))
         self._waiting[id] = (sender, to, answered)
+        if host.server.on_asking is not None:
+            host.server.on_asking(host, to, answered)
 
         def expire() -> None:
             if self._waiting.pop(id, None) is not None:
@@ -250,6 +252,7 @@ class Requests:
         finally:
             timer.cancel()
             forget()
+            self._forget(id)
         if answer.type == "error":
             raise _error_in(answer)
         return answer

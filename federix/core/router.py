@@ -67,23 +67,24 @@ class Router(Node):
         return None if waiting is None else self._guarded(stanza, waiting)
 
     async def _guarded(self, stanza: Stanza, waiting: Awaitable[None]) -> None:
-        error: StanzaError
+        # What was caught stays in its clause: an exception in a variable of the frame it was raised in is a cycle.
         try:
             await waiting
             return
-        except StanzaError as raised:
-            error = raised
+        except StanzaError as error:
+            bouncing = self.bounce(stanza, error)
         except CancelledError:
             raise
         except Exception:
             log.failure("could not deliver", kind=stanza.kind)
-            error = StanzaError(Condition.INTERNAL_SERVER_ERROR)
-        bouncing = self.bounce(stanza, error)
+            bouncing = self.bounce(stanza, StanzaError(Condition.INTERNAL_SERVER_ERROR))
         if bouncing is not None:
             await bouncing
 
     def bounce(self, stanza: Stanza, error: StanzaError) -> Awaitable[None] | None:
         """Return *stanza* to its sender as an error (RFC 6120 §8.3); errors and results are dropped (§8.3.1)."""
+        # Whoever raised it from a variable made a cycle of it, his frame and all those above, up to the stream.
+        error.__traceback__ = None
         bounced = stanza.bounced(error.condition, error.text, error.kind)
         if bounced is None or bounced.element.get("to") is None:
             return None

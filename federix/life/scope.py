@@ -106,11 +106,10 @@ class Timer:
         return self._call is not None
 
     def fire(self) -> None:
+        function, args = self._function, self._args
         self._call = None
-        scope, self._scope = self._scope, None
-        if scope is not None:
-            scope._owned.pop(self, None)
-        self._function(*self._args)
+        self._forget()
+        function(*args)
 
     def reset(self, seconds: float) -> None:
         """Count anew from now; nothing happens when it has fired or was cancelled."""
@@ -120,8 +119,17 @@ class Timer:
     def cancel(self) -> None:
         """Never fire. Cancelling what has fired is harmless."""
         call, self._call = self._call, None
+        self._forget()
+        if call is not None:
+            call.cancel()
+
+    def _forget(self) -> None:
         scope, self._scope = self._scope, None
         if scope is not None:
             scope._owned.pop(self, None)
-        if call is not None:
-            call.cancel()
+        # Whoever keeps the timer is often whom it would have called: no cycle may stay behind.
+        self._function = _nothing
+        self._args = ()
+
+
+def _nothing() -> None: ...

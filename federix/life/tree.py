@@ -44,6 +44,8 @@ class Node:
         self.state = State.STOPPED
         self.since = clock.seconds()
         self.scope = Scope(clock, name)
+        #: `on_start`, while it runs.
+        self._beginning: Deferred[None] | None = None
 
     # -- to be overridden -----------------------------------------------------------------------------------------
 
@@ -78,12 +80,15 @@ class Node:
         if self.scope.closed:
             self.scope = Scope(self.clock, self.name)
         self._enter(State.STARTING)
+        self._beginning = ensureDeferred(self.on_start())
         try:
-            await self.on_start()
+            await self._beginning
         except BaseException:
             self._enter(State.FAILED)
             self.scope.close()
             raise
+        finally:
+            self._beginning = None
         self._enter(State.RUNNING)
 
     async def drain(self, deadline: float) -> None:
@@ -95,7 +100,13 @@ class Node:
                 log.failure("could not drain", node=self.name)
 
     async def stop(self) -> None:
-        """Stop; a failure is logged, since the others must stop as well."""
+        """Stop; a failure is logged, since the others must stop as well. A start that is under way is cancelled."""
+        if self._beginning is not None:
+            await _cancelled(self._beginning)
+        if self.state is State.FAILED:
+            # What had begun has been undone already.
+            self.scope.close()
+            self._enter(State.STOPPED)
         if self.state is State.STOPPED:
             return
         self._enter(State.STOPPING)
@@ -132,6 +143,19 @@ class Node:
 
     def stopService(self) -> Deferred[None]:
         return ensureDeferred(self.stop())
+
+
+def _cancelled(task: Deferred[None]) -> Deferred[None]:
+    """Cancel *task*; fires when it has ended."""
+    ended: Deferred[None] = Deferred()
+
+    def tell(result: object) -> object:
+        ended.callback(None)
+        return result
+
+    task.addBoth(tell)
+    task.cancel()
+    return ended
 
 
 class Branch(Node):

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable, Sequence
+from typing import Final
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..core import hooks
-from ..core.access import Access
 from ..core.chain import Handled
 from ..core.conditions import Who
 from ..core.host import Host
-from ..core.host_options import HostOptions
-from ..core.listener_options import C2SOptions
 from ..core.session import Session
 from ..core.sessions import ResourceConflict
-from ..life.scope import Scope, Timer
-from ..streams.addresses import Addresses
+from ..life.scope import Timer
 from ..streams.bind import bound, requested_resource
-from ..streams.certificates import VirtualHosts
 from ..streams.feature import Facts, StreamFeature, offers, taker
 from ..streams.sasl import ELEMENTS, SaslNegotiation
 from ..streams.shaper import Shaper
@@ -32,63 +25,17 @@ from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import Condition, SaslCondition, SaslFailure, StanzaError, StreamCondition, StreamError
 from ..xmpp.jid import JID, InvalidJID, prepare_domain
-from ..xmpp.parser import Header, Limits
+from ..xmpp.parser import Header
 from ..xmpp.sasl import MECHANISMS, PLAIN, Exchange, Success, announced, available, hash_of, is_plus
 from ..xmpp.stanza import IQ, Stanza
+from .listener import UNLIMITED, C2SListener
 from .submission import submit
 
 log = Logger()
 
-UNLIMITED: Final = 1 << 40
 #: A language tag (BCP 47) that may be stamped on a stanza; no registered one is nearly as long.
 _LANGUAGE: Final = re.compile(r"(?=.{1,64}$)[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", re.ASCII)
 _VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
-
-
-class C2SServer(Protocol):
-    """What the links ask of the server around them."""
-
-    @property
-    def scope(self) -> Scope: ...
-
-    def access(self, domain: str) -> Access: ...
-    def host(self, domain: str) -> Host | None: ...
-    def host_options(self, domain: str) -> HostOptions: ...
-    @property
-    def negotiation_timeout(self) -> float: ...
-    def token(self) -> str: ...
-    @property
-    def default_host(self) -> str: ...
-
-
-@dataclass(slots=True)
-class C2SListener:
-    """One listening port for clients: what all of its links share. Options are swapped in place on reload."""
-
-    options: C2SOptions
-    server: C2SServer
-    clock: IReactorTime
-    addresses: Addresses
-    #: Makes TLS connections; ``None`` where there is no certificate at all.
-    tls: VirtualHosts | None
-
-    def limits_before(self) -> Limits:
-        o = self.options
-        return Limits(
-            o.pre_auth_max_stanza_size,
-            o.pre_auth_max_stanza_elements,
-            o.pre_auth_max_stanza_depth,
-            o.pre_auth_max_stanza_attributes,
-        )
-
-    def limits_after(self) -> Limits:
-        o = self.options
-        return Limits(
-            o.max_stanza_size or UNLIMITED,
-            o.max_stanza_elements or UNLIMITED,
-            o.max_stanza_depth,
-            o.max_stanza_attributes,
-        )
 
 
 class AccessDenied(SaslFailure):
@@ -116,6 +63,7 @@ class ClientLink:
     def begin(self) -> None:
         """The connection is there."""
         self._ip = self.stream.peer
+        self.listener.links.add(self)
         if self.listener.options.tls:
             self._start_tls()
 
@@ -146,6 +94,8 @@ class ClientLink:
             raise StreamError(StreamCondition.IMPROPER_ADDRESSING, "the stream has no 'to'")
         elif host is None:
             raise StreamError(StreamCondition.HOST_UNKNOWN)
+        elif not host.running:
+            raise StreamError(StreamCondition.HOST_GONE)
         elif host.name != wanted:
             raise StreamError(StreamCondition.NOT_AUTHORIZED, "you have logged in to another host")
         else:
@@ -179,6 +129,8 @@ class ClientLink:
             return submit(session, event, self.lang)
         if self.host is None:
             raise StreamError(StreamCondition.NOT_AUTHORIZED)
+        if not self.host.running:
+            raise StreamError(StreamCondition.HOST_GONE)
         take = taker(FEATURES, self.facts, event)
         if take is not None:
             return take(self, event.element if isinstance(event, Stanza) else event)
@@ -228,6 +180,7 @@ class ClientLink:
 
     def disconnected(self) -> None:
         self.listener.addresses.left(self._ip)
+        self.listener.left(self)
         # Nothing is left that refers back to us, for the cyclic collector to find.
         self.session = None
         self._sasl = None
@@ -463,5 +416,3 @@ FEATURES: Final[Sequence[StreamFeature[ClientLink]]] = (
     ),
     StreamFeature("limits", needs=Facts.NONE, forbids=Facts.BOUND, offer=_limits),
 )
-
-LinkFactory = Callable[[C2SListener, XmppStream], ClientLink]

@@ -97,6 +97,11 @@ class Roster(Module):
         versioning = (Element("ver", ns.ROSTER_VERSIONING),) if self.options.versioning else ()
         return (*versioning, Element("sub", ns.PRE_APPROVAL))
 
+    @hooks.user_sent_packet
+    def heard(self, session: Session, stanza: Stanza) -> None:
+        if isinstance(stanza, Presence):
+            self.strangers.note(session, stanza)
+
     @hooks.user_send_packet
     def sent(self, session: Session, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
         """A client sends presence: broadcast, directed, or about a subscription."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ..api import HANDLED, IQ, JID, Condition, Outcome, Presence, StanzaError, ns
+from ..api import HANDLED, IQ, JID, Condition, Key, Outcome, Presence, Session, StanzaError, ns
 from .directed import DIRECTED
 
 if TYPE_CHECKING:
     from .roster import Roster
+
+#: To whom a client has sent presence itself, those of late last.
+ADDRESSED: Final[Key[dict[JID, None]]] = Key("mod_roster.addressed")
+#: How many are remembered: errors come soon.
+MOST_ADDRESSED: Final = 1000
 
 
 class Strangers:
@@ -74,23 +79,34 @@ class Strangers:
             return None  # its client has sent something to what is no address, and is told so
         if to is None or sender is None:
             return None  # a broadcast of its client was refused
-        circle = self._roster.contacts.circle_now(account)
         if to.resource:
-            is_subscriber = circle is not None and sender.bare in circle.subscribers
-            return HANDLED if is_subscriber and self._is_about_broadcast(error, to, sender) else None
+            session = self._host.sessions.find(account.local, to.resource)
+            return None if session is not None and _has_addressed(session, sender) else HANDLED
         # §3.1.2: a request that cannot be delivered comes back, and is in the roster; so does what ends a subscription.
+        circle = self._roster.contacts.circle_now(account)
         is_known = circle is not None and sender.bare in circle.members
         return None if is_known and not self._roster.contacts.is_ours(error.id) else HANDLED
 
-    def _is_about_broadcast(self, error: Presence, to: JID, sender: JID) -> bool:
-        """Whether an error from a subscriber answers what was broadcast, not what the client itself sent there.
+    def note(self, session: Session, stanza: Presence) -> None:
+        """Remember whom a client itself sends presence, before anything is checked: it is to hear what is wrong."""
+        try:
+            to = stanza.to
+        except StanzaError:
+            return
+        if to is None:
+            return
+        addressed = session.notes.get(ADDRESSED)
+        if addressed is None:
+            addressed = session.notes[ADDRESSED] = {}
+        addressed.pop(to.bare, None)
+        addressed[to.bare] = None
+        if len(addressed) > MOST_ADDRESSED:
+            del addressed[next(iter(addressed))]
 
-        A copy has the id of what is broadcast, or none as that has none.
-        """
-        session = self._host.sessions.find(to.local, to.resource)
-        if session is None:
-            return True
-        directed = session.notes.get(DIRECTED)
-        if directed is not None and directed.knows(sender):
-            return False
-        return session.presence is None or error.id == session.presence.id
+
+def _has_addressed(session: Session, who: JID) -> bool:
+    directed = session.notes.get(DIRECTED)
+    if directed is not None and directed.knows(who):
+        return True
+    addressed = session.notes.get(ADDRESSED)
+    return addressed is not None and who.bare in addressed

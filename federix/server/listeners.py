@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 
 from ..core.listener_options import C2SOptions
 from ..life.tree import Branch, Node
-from ..links.c2s import C2SListener, ClientLink
+from ..links.c2s import ClientLink
+from ..links.listener import C2SListener
 from ..streams.addresses import Addresses
 from ..streams.certificates import VirtualHosts
 from ..streams.eager import write_eagerly
@@ -98,6 +99,7 @@ class Listener(Node):
         self._server = server
         self.config = config
         self.port: IListeningPort | None = None
+        self._ending = False
         options = config.options
         assert isinstance(options, C2SOptions)
         addresses = Addresses(server.clock.seconds, **_limits(options))
@@ -160,9 +162,15 @@ class Listener(Node):
 
     async def on_drain(self, deadline: float) -> None:
         await self._unbind()
+        self._ending = True
+        self._listener.turn_away()
 
     async def on_stop(self) -> None:
         await self._unbind()
+        if self._ending:
+            # All sessions have been told by now. Without the server ending, connections outlive their port.
+            self._ending = False
+            await self._listener.end()
 
     async def _unbind(self) -> None:
         port, self.port = self.port, None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ..core.access import Access
@@ -28,7 +29,9 @@ from ..storage.storage import Storage
 from ..streams.certificates import Certificates, self_signed
 from ..streams.stream import Counters
 from ..streams.turn import Turn
+from ..xmpp.jid import JID
 from ..xmpp.sasl import HASH_NAMES, HashName
+from ..xmpp.stanza import IQ
 from .config import Config
 from .ctl.commands import Process, ServerCommands
 from .ctl.service import ControlNode
@@ -76,6 +79,7 @@ class Server(Branch):
         self.now = now
         self.random_bytes = random_bytes
         self.iterations = iterations
+        self.on_asking: Callable[[Host, JID, Deferred[IQ]], None] | None = None
         self.counters = Counters()
         self.turn = Turn(reactor)
         self._threads = None if executor else ThreadExecutor(reactor, threads=THREADS, name="federix")

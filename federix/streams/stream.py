@@ -191,8 +191,7 @@ class XmppStream(TwistedProtocol):
         self._unread.clear()
         self._out.clear()
         self._out_bytes = 0
-        transport, self.transport = self.transport, None
-        transport.unregisterProducer()
+        self.transport = None
         owner, self.owner = self.owner, None
         if owner is not None:
             owner.disconnected()
@@ -237,15 +236,17 @@ class XmppStream(TwistedProtocol):
         """Hand on what is parsed, until something has to wait."""
         pending = self._pending
         self._working = True
-        while pending and not (self._waiting or self._full):
-            try:
-                self._handle(pending.popleft())
-            except StreamError as error:
-                self.fail(error)
-            except Exception:
-                log.failure("stream failed", peer=self.peer)
-                self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
-        self._working = False
+        try:
+            while pending and not (self._waiting or self._full):
+                try:
+                    self._handle(pending.popleft())
+                except StreamError as error:
+                    self.fail(error)
+                except Exception:
+                    log.failure("stream failed", peer=self.peer)
+                    self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
+        finally:
+            self._working = False
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, Footer):
@@ -430,6 +431,7 @@ class XmppStream(TwistedProtocol):
 
     def fail(self, error: StreamError) -> None:
         """End the stream with a stream error (RFC 6120 §4.9)."""
+        error.__traceback__ = None  # where it was raised from a variable, that is a cycle through us
         if self.state is not State.OPEN:
             return
         if not self._header_sent:
@@ -468,6 +470,8 @@ class XmppStream(TwistedProtocol):
         self.state = State.DROPPED
         if self._closing is not None:
             self._closing.cancel()
+        if self.paused:
+            self.transport.resumeProducing()  # TLS has yet to hear the other side's close
         if self._shaped is not None:
             self._shaped.cancel()
             self._shaped = None

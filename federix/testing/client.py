@@ -172,9 +172,7 @@ class Client(Protocol):
             raise AssertionError(answer.to_xml())
         self.begin_tls(server_name)
 
-    def begin_tls(
-        self, server_name: str | None = None, creator: IOpenSSLClientConnectionCreator | None = None
-    ) -> None:
+    def begin_tls(self, server_name: str | None = None, creator: IOpenSSLClientConnectionCreator | None = None) -> None:
         """Speak TLS from here on, in our own way or in that of *creator*."""
         self._parser = StreamParser(_GENEROUS)
         creator = creator or self.world.tls_client(server_name)

@@ -66,7 +66,7 @@ class ServerProcess:
         self._folder: Path | None = None
         self._log = ""
         self._said = bytearray()
-        # One question at a time: the answers come in their order.
+        self._asked = 0
         self._asking = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -174,8 +174,11 @@ class ServerProcess:
     def _ask(self, name: str, arguments: Mapping[str, object]) -> object:
         with self._asking:
             try:
-                self._say({"do": name, "with": arguments})
+                self._asked += 1
+                self._say({"number": self._asked, "do": name, "with": arguments})
                 answer = self._hear(ANSWER_TIMEOUT)
+                while answer.get("number") != self._asked:
+                    answer = self._hear(ANSWER_TIMEOUT)  # that was for one who has given up
             except OSError:
                 raise self._ended() from None
         if "error" in answer:

@@ -123,9 +123,12 @@ class Control(LineOnlyReceiver):
             self.asked_to_stop = True
             self._stop()
             return
+        # The number says which answer is whose: somebody may have given up waiting for one.
+        number = request["number"]
         doing = ensureDeferred(do(self._server, request["do"], request["with"]))
         doing.addCallbacks(
-            lambda answer: self._say({"answer": answer}), lambda failure: self._say({"error": told(failure.value)})
+            lambda answer: self._say({"number": number, "answer": answer}),
+            lambda failure: self._say({"number": number, "error": told(failure.value)}),
         )
 
     def _look(self) -> None:

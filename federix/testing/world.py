@@ -24,6 +24,7 @@ from ..server.config import Config
 from ..server.server import Server
 from ..xmpp.jid import JID
 from .client import Client
+from .guard import Watched, refuse_deadlock
 from .wire import Wire
 
 #: When a World begins, in seconds since 1970.
@@ -74,6 +75,7 @@ class World:
             executor=InlineExecutor(),
             iterations=4096,
         )
+        self.server.on_asking = refuse_deadlock
         if start:
             self.run(self.server.start())
 
@@ -158,6 +160,7 @@ class World:
         if protocol is None:
             wire.cut()
         else:
+            protocol.owner = Watched(protocol.owner, protocol)
             wire.far.attach(protocol)
         self.pump()
         return client

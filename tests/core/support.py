@@ -28,6 +28,20 @@ def stream_condition(element: Element) -> str:
     return next(child.name for child in element.elements() if child.ns == STREAM_ERROR and child.name != "text")
 
 
+def session_of(client: Client) -> Session:
+    """The server's side of *client*."""
+    assert client.jid is not None
+    session = client.world.host(client.jid.domain).sessions.find(client.jid.local, client.jid.resource)
+    assert session is not None
+    return session
+
+
+def make_available(client: Client, priority: int = 0) -> None:
+    """Have *client* available, without a module for presence."""
+    session = session_of(client)
+    session.available, session.priority = True, priority
+
+
 class WorldTestCase(SynchronousTestCase):
     """A test in a world that ends with it."""
 
@@ -37,16 +51,10 @@ class WorldTestCase(SynchronousTestCase):
         return world
 
     def session(self, client: Client) -> Session:
-        """The server's side of *client*."""
-        assert client.jid is not None
-        session = client.world.host(client.jid.domain).sessions.find(client.jid.local, client.jid.resource)
-        assert session is not None
-        return session
+        return session_of(client)
 
     def available(self, client: Client, priority: int = 0) -> None:
-        """Have *client* available, without a module for presence."""
-        session = self.session(client)
-        session.available, session.priority = True, priority
+        make_available(client, priority)
 
     def failures(self, kind: type[BaseException], count: int = 1) -> None:
         """So many failures of that *kind* were logged, and nothing else."""

@@ -6,16 +6,23 @@ nobody keeps it, errors are returned rather than stanzas ignored, "most availabl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
 from federix.api import HANDLED, JID, Message, Module, Outcome, Presence, Stanza, hooks, option
-from federix.testing import Client
+from federix.testing import Client, World
 
-from .support import WorldTestCase, condition
+from .support import WorldTestCase, condition, make_available
 
 ACCOUNT = "juliet@example.org"
 NOWHERE = "nowhere"
+
+#: Juliet's: names and priorities.
+Resources: TypeAlias = dict[str, int | None] | None
+#: By the name of the row: her resources, and for each address an outcome for each type.
+Table: TypeAlias = dict[str, tuple[Resources, dict[str, str]]]
+Test: TypeAlias = Callable[["Cells"], None]
 
 
 class Watching(Module):
@@ -45,12 +52,14 @@ class Watching(Module):
         return HANDLED
 
 
-class Delivery(WorldTestCase):
-    """Romeo, and Juliet with the resources of a row."""
+class Stage:
+    """Romeo, and Juliet with some resources: name and priority, ``None`` for one that is not available.
 
-    def arrange(self, resources: dict[str, int | None] | None, keep: bool = False) -> None:
-        """*resources*: name and priority, ``None`` for one that is not available; no dict, no account."""
-        self.world = self.new_world(modules={"mod_watching": {"keep": keep}}, own_modules={"mod_watching": Watching})
+    Without a dictionary she has no account.
+    """
+
+    def __init__(self, resources: Resources, keep: bool = False) -> None:
+        self.world = World(modules={"mod_watching": {"keep": keep}}, own_modules={"mod_watching": Watching})
         self.romeo = self.world.client("romeo@example.org/orchard")
         if resources is not None:
             self.world.register(ACCOUNT)
@@ -58,8 +67,15 @@ class Delivery(WorldTestCase):
         for name, priority in (resources or {}).items():
             self.juliet[name] = self.world.client(f"{ACCOUNT}/{name}")
             if priority is not None:
-                self.available(self.juliet[name], priority)
+                make_available(self.juliet[name], priority)
         self.watching = self.world.host("example.org").module(Watching)
+
+    def clear(self) -> None:
+        """Forget what has happened."""
+        for client in (self.romeo, *self.juliet.values()):
+            client.drain()
+        for seen in (self.watching.offered, self.watching.subscriptions, self.watching.accounts):
+            seen.clear()
 
     def send(self, xml: str, to: str) -> dict[str, str]:
         """Send; who has received it, by resource, and under "error" what came back. Checks what never differs."""
@@ -67,17 +83,49 @@ class Delivery(WorldTestCase):
         got: dict[str, str] = {}
         for name, client in self.juliet.items():
             for element in client.drain():
-                self.assertNotIn(name, got, "received twice")
+                assert name not in got, f"{name} received it twice"
                 got[name] = element.get("type") or ""
                 # RFC 6121 §8.5.2.1.1: "In all cases, the server MUST NOT rewrite the 'to' attribute".
-                self.assertEqual(element.get("to"), to)
-                self.assertEqual(element.get("from"), "romeo@example.org/orchard")
+                assert element.get("to") == to, element.to_xml()
+                assert element.get("from") == "romeo@example.org/orchard", element.to_xml()
         for element in self.romeo.drain():
-            self.assertNotIn("error", got, "answered twice")
+            assert "error" not in got, "it was answered twice"
             got["error"] = condition(element)
-            self.assertEqual(element.get("from"), to)
-            self.assertEqual(element.get("id"), "s1")
+            assert (element.get("from"), element.get("id")) == (to, "s1"), element.to_xml()
         return got
+
+
+class Cells(WorldTestCase):
+    """The tests of one row, on one stage."""
+
+    resources: ClassVar[Resources] = None
+    keep: ClassVar[bool] = False
+    stage: ClassVar[Stage]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.stage = Stage(cls.resources, cls.keep)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.stage.world.stop()
+        super().tearDownClass()
+
+    def setUp(self) -> None:
+        self.stage.clear()
+
+
+class Delivery(WorldTestCase):
+    """A stage of its own for each test."""
+
+    def arrange(self, resources: Resources, keep: bool = False) -> None:
+        stage = self.stage = Stage(resources, keep)
+        self.addCleanup(stage.world.stop)
+        self.world, self.romeo, self.juliet, self.watching = stage.world, stage.romeo, stage.juliet, stage.watching
+
+    def send(self, xml: str, to: str) -> dict[str, str]:
+        return self.stage.send(xml, to)
 
 
 # -- messages ---------------------------------------------------------------------------------------------------------
@@ -87,7 +135,7 @@ TYPES = ("normal", "chat", "groupchat", "headline", "error")
 #: Rows of RFC 6121 §8.5.4 and some between them: Juliet's resources with their priorities; then for each address what
 #: happens to each of TYPES. E: returned with an error. O: offered to offline storage, and returned if nobody keeps it.
 #: S: ignored. Otherwise the resources that receive it.
-MESSAGES: dict[str, tuple[dict[str, int | None] | None, dict[str, str]]] = {
+MESSAGES: Table = {
     "account_does_not_exist": (
         None,
         {"": "E E E S S", NOWHERE: "E E E E S"},
@@ -131,28 +179,6 @@ MESSAGES: dict[str, tuple[dict[str, int | None] | None, dict[str, str]]] = {
 }
 
 
-class MessageTests(Delivery):
-    """§8.5.4; one test for each cell."""
-
-
-def _message_test(
-    resources: dict[str, int | None] | None, to: str, kind: str, outcome: str, keep: bool
-) -> Callable[[MessageTests], None]:
-    def test(self: MessageTests) -> None:
-        self.arrange(resources, keep)
-        got = self.send(f"<message id='s1' to='{to}' type='{kind}'><body>x</body></message>", to)
-        if outcome == "S" or (outcome == "O" and keep):
-            wanted = {}
-        elif outcome in "EO":
-            wanted = {"error": "service-unavailable"}
-        else:
-            wanted = dict.fromkeys(outcome, kind)
-        self.assertEqual(got, wanted)
-        self.assertEqual(len(self.watching.offered), outcome == "O")
-
-    return test
-
-
 def _address(resource: str) -> tuple[str, str]:
     """The address of that resource of Juliet's, and what to call it."""
     if not resource:
@@ -160,14 +186,38 @@ def _address(resource: str) -> tuple[str, str]:
     return f"{ACCOUNT}/{resource}", "full_no_match" if resource == NOWHERE else f"full_match_{resource}"
 
 
-for _row, (_resources, _cells) in MESSAGES.items():
-    for _resource, _outcomes in _cells.items():
-        _to, _called = _address(_resource)
-        for _kind, _outcome in zip(TYPES, _outcomes.split(), strict=True):
-            _name = f"test_{_row}__{_called}__{_kind}"
-            setattr(MessageTests, _name, _message_test(_resources, _to, _kind, _outcome, False))
-            if _outcome == "O":
-                setattr(MessageTests, f"{_name}__kept", _message_test(_resources, _to, _kind, _outcome, True))
+def _tests(title: str, table: Table, kinds: Sequence[str], make: Callable[[str, str, str], Test], keep: bool) -> None:
+    """A class for each row of *table*, a test in it for each cell; with *keep*, for those offered to storage only."""
+    for row, (resources, cells) in table.items():
+        tests: dict[str, object] = {}
+        for resource, outcomes in cells.items():
+            to, called = _address(resource)
+            for kind, outcome in zip(kinds, outcomes.split(), strict=True):
+                if outcome == "O" or not keep:
+                    tests[f"test_{called}__{kind}"] = make(to, kind, outcome)
+        name = f"{title}_{row}{'__kept' if keep else ''}"
+        if tests:
+            members = {**tests, "resources": resources, "keep": keep, "__module__": __name__}
+            globals()[name] = type(name, (Cells,), members)
+
+
+def _message_test(to: str, kind: str, outcome: str) -> Test:
+    def test(self: Cells) -> None:
+        got = self.stage.send(f"<message id='s1' to='{to}' type='{kind}'><body>x</body></message>", to)
+        if outcome == "S" or (outcome == "O" and self.keep):
+            wanted = {}
+        elif outcome in "EO":
+            wanted = {"error": "service-unavailable"}
+        else:
+            wanted = dict.fromkeys(outcome, kind)
+        self.assertEqual(got, wanted)
+        self.assertEqual(len(self.stage.watching.offered), outcome == "O")
+
+    return test
+
+
+_tests("Message", MESSAGES, TYPES, _message_test, keep=False)
+_tests("Message", MESSAGES, TYPES, _message_test, keep=True)
 
 
 class OtherMessageTests(Delivery):
@@ -225,8 +275,8 @@ class OtherMessageTests(Delivery):
 
 PRESENCES = ("available", "unavailable", "subscribe", "subscribed", "unsubscribe", "unsubscribed", "probe")
 
-#: As above; R: for the roster (§3, §4.3).
-PRESENCE: dict[str, tuple[dict[str, int | None] | None, dict[str, str]]] = {
+#: §8.5.1, §8.5.2.1.2, §8.5.2.2.2, §8.5.3.1, §8.5.3.2.2. As above; R: for the roster (§3, §4.3).
+PRESENCE: Table = {
     "account_does_not_exist": (
         None,
         {"": "S S S S S S S", NOWHERE: "S S S S S S S"},
@@ -250,9 +300,7 @@ PRESENCE: dict[str, tuple[dict[str, int | None] | None, dict[str, str]]] = {
 }
 
 
-class PresenceTests(Delivery):
-    """§8.5.1, §8.5.2.1.2, §8.5.2.2.2, §8.5.3.1, §8.5.3.2.2; one test for each cell."""
-
+class OtherPresenceTests(Delivery):
     def test_presence_of_type_error_is_never_answered(self) -> None:
         self.arrange({})
         for to in (ACCOUNT, f"{ACCOUNT}/{NOWHERE}", "nobody@example.org", "verona.example"):
@@ -268,32 +316,25 @@ class PresenceTests(Delivery):
         self.assertEqual(self.send("<presence id='s1'/>", ""), {})
 
 
-def _presence_test(
-    resources: dict[str, int | None] | None, to: str, kind: str, outcome: str
-) -> Callable[[PresenceTests], None]:
-    def test(self: PresenceTests) -> None:
-        self.arrange(resources)
+def _presence_test(to: str, kind: str, outcome: str) -> Test:
+    def test(self: Cells) -> None:
         type_ = "" if kind == "available" else kind
         attribute = f" type='{type_}'" if type_ else ""
-        got = self.send(f"<presence id='s1' to='{to}'{attribute}/>", to)
+        got = self.stage.send(f"<presence id='s1' to='{to}'{attribute}/>", to)
         self.assertEqual(got, {} if outcome in "RS" else dict.fromkeys(outcome, type_))
-        self.assertEqual(len(self.watching.subscriptions), outcome == "R")
-        self.assertEqual(self.watching.accounts, [JID.parse(ACCOUNT)] if outcome == "R" else [])
+        self.assertEqual(len(self.stage.watching.subscriptions), outcome == "R")
+        self.assertEqual(self.stage.watching.accounts, [JID.parse(ACCOUNT)] if outcome == "R" else [])
 
     return test
 
 
-for _row, (_resources, _cells) in PRESENCE.items():
-    for _resource, _outcomes in _cells.items():
-        _to, _called = _address(_resource)
-        for _kind, _outcome in zip(PRESENCES, _outcomes.split(), strict=True):
-            _name = f"test_{_row}__{_called}__{_kind}"
-            setattr(PresenceTests, _name, _presence_test(_resources, _to, _kind, _outcome))
+_tests("Presence", PRESENCE, PRESENCES, _presence_test, keep=False)
 
 
 # -- iq ---------------------------------------------------------------------------------------------------------------
 
-IQS: dict[str, tuple[dict[str, int | None] | None, dict[str, str]]] = {
+#: §8.5.1, §8.5.2.1.3, §8.5.2.2.3, §8.5.3.1, §8.5.3.2.3.
+IQS: Table = {
     "account_does_not_exist": (None, {"": "E E S S", NOWHERE: "E E S S"}),
     "no_resources": ({}, {"": "E E S S", NOWHERE: "E E S S"}),
     "no_available_resources": ({"a": None}, {"": "E E S S", "a": "a a a a", NOWHERE: "E E S S"}),
@@ -301,25 +342,16 @@ IQS: dict[str, tuple[dict[str, int | None] | None, dict[str, str]]] = {
 }
 
 
-class IqTests(Delivery):
-    """§8.5.1, §8.5.2.1.3, §8.5.2.2.3, §8.5.3.1, §8.5.3.2.3; one test for each cell."""
-
-
-def _iq_test(resources: dict[str, int | None] | None, to: str, kind: str, outcome: str) -> Callable[[IqTests], None]:
-    def test(self: IqTests) -> None:
-        self.arrange(resources)
-        got = self.send(f"<iq id='s1' to='{to}' type='{kind}'><query xmlns='urn:example:none'/></iq>", to)
+def _iq_test(to: str, kind: str, outcome: str) -> Test:
+    def test(self: Cells) -> None:
+        got = self.stage.send(f"<iq id='s1' to='{to}' type='{kind}'><query xmlns='urn:example:none'/></iq>", to)
         wanted = {"error": "service-unavailable"} if outcome == "E" else dict.fromkeys(outcome, kind)
         self.assertEqual(got, {} if outcome == "S" else wanted)
 
     return test
 
 
-for _row, (_resources, _cells) in IQS.items():
-    for _resource, _outcomes in _cells.items():
-        _to, _called = _address(_resource)
-        for _kind, _outcome in zip(("get", "set", "result", "error"), _outcomes.split(), strict=True):
-            setattr(IqTests, f"test_{_row}__{_called}__{_kind}", _iq_test(_resources, _to, _kind, _outcome))
+_tests("Iq", IQS, ("get", "set", "result", "error"), _iq_test, keep=False)
 
 
 # -- the host itself, and others --------------------------------------------------------------------------------------

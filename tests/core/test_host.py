@@ -7,6 +7,8 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
+from twisted.internet.defer import CancelledError, ensureDeferred
+
 from federix.api import IQ, JID, Element, Module, Session, StanzaError, hooks, iq_get, option
 from federix.life.tree import Node, State
 from federix.testing import Client, World
@@ -47,6 +49,15 @@ class Clockwork(Module):
     @iq_get(NS, "question")
     def answer(self, iq: IQ) -> Element:
         return Element("answer", NS, text=self.options.say)
+
+
+class Slow(Module):
+    """Never gets ready."""
+
+    name = "mod_slow"
+
+    async def on_start(self) -> None:
+        await Gate().wait()
 
 
 class HostTestCase(WorldTestCase):
@@ -227,6 +238,18 @@ class LifeTests(HostTestCase):
         del self.world.server.children["failing"]
         self.world.run(self.world.server.start())
         self.assertEqual(self.says(self.world.client(ROMEO)), "tick")
+
+    def test_a_server_that_is_stopped_while_it_starts_comes_to_nothing(self) -> None:
+        world = self.new_world(modules={"mod_slow": {}}, own_modules={"mod_slow": Slow}, start=False)
+        starting = ensureDeferred(world.server.start())
+        world.pump()
+        self.assertNoResult(starting)
+        world.stop()
+        self.failureResultOf(starting, CancelledError)
+        self.assertIs(world.server.state, State.STOPPED)
+        self.assertEqual(world.clock.getDelayedCalls(), [])
+        self.assertEqual(world.server.router.domains(), [])
+        self.assertEqual(world.clock.tcpServers, [])
 
     def test_nobody_is_let_in_before_all_is_running(self) -> None:
         self.arrange()

@@ -173,6 +173,11 @@ class AnswerTests(WorldTestCase):
         self.romeo.expect("<iq type='result' from='juliet@example.org'/>")
         self.assertEqual(str(self.module.asked[0].to), "juliet@example.org")
 
+    def test_a_request_for_a_resource_of_the_host_reaches_no_handler(self) -> None:
+        self.romeo.send(self.ask("empty", to="to='example.org/somewhere'"))
+        self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
+        self.assertEqual(self.module.asked, [])
+
     def test_a_request_for_no_account_reaches_no_handler(self) -> None:
         self.romeo.send(self.ask("empty", to="to='nobody@example.org'"))
         self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
@@ -308,6 +313,16 @@ class RequestTests(WorldTestCase):
         self.failureResultOf(asked, TimeoutError)
         self.romeo.send(f"<iq type='result' id='{id}' to='example.org'/>")
         self.romeo.nothing()
+
+    def test_nothing_stays_of_a_request_that_is_over(self) -> None:
+        owned, timers = len(self.host.scope), len(self.world.clock.getDelayedCalls())
+        for kind in ("result", "error"):
+            asked = self.ask().addErrback(lambda _: None)
+            id = self.romeo.receive().get("id")
+            self.assertGreater(len(self.host.scope), owned)
+            self.romeo.send(f"<iq type='{kind}' id='{id}' to='example.org'/>")
+            self.successResultOf(asked)
+            self.assertEqual((len(self.host.scope), len(self.world.clock.getDelayedCalls())), (owned, timers))
 
     def test_a_second_answer_is_dropped(self) -> None:
         asked = self.ask()

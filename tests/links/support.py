@@ -1,4 +1,4 @@
-"""What the tests of client connections share: a world with one host, both halves of a login, and TLS as one likes it."""
+"""What the tests of client connections share: both halves of a login, TLS as one likes it, what a stream keeps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class WorldTestCase(SynchronousTestCase):
         """The next thing *client* receives is this stream error, and then its stream ends."""
         error = client.receive()
         self.assertEqual((error.ns, error.name), (ns.STREAMS, "error"), error.to_xml())
-        self.assertEqual([e.name for e in error.elements()][0], condition)
+        self.assertEqual(next(e.name for e in error.elements()), condition)
         self.assertTrue(client.ended, "the stream goes on")
         client.nothing()
         return error

@@ -1,4 +1,4 @@
-"""However the bytes are cut and whenever they come, a conversation is the same; and chat is passed on in its own bytes."""
+"""However bytes are cut and whenever they come, a conversation is the same; chat is passed on in its own bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.links.support import WorldTestCase, auth, decoded, response
 from tests.xmpp.sasl.support import Client as Scram
 
 STANZAS = (
-    "<message to='juliet@example.org/balcony' type='chat' id='1'><body>Neither, fair saint &amp; &#x2665;</body></message>",
+    "<message to='juliet@example.org/balcony' type='chat'><body>Neither, fair saint &amp; &#x2665;</body></message>",
     "<message to='juliet@example.org/balcony' type='chat'><body><![CDATA[if > either]]></body></message>",
     "\n  <message to = 'juliet@example.org/balcony' a=\">\"><body>\u2665\U0001f339</body><x xmlns='urn:x'/></message>",
     "<presence to='juliet@example.org/balcony'/>",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from twisted.internet.defer import ensureDeferred
+
 from federix.testing import Client, World
 from federix.xmpp import ns
 from federix.xmpp.errors import StreamCondition, StreamError
@@ -42,6 +44,14 @@ def session_saying(said: str | bytes) -> Provoke:
 def replaced(world: World) -> Client:
     client = world.client("romeo@example.org/orchard")
     world.client("romeo@example.org/orchard")
+    return client
+
+
+def taken_away(world: World) -> Client:
+    client = world.connect()
+    client.open("example.net")
+    world.run(world.server.reload(world.configure({**world.settings, "hosts": ["example.org"]})))
+    client.send(plain("romeo"))
     return client
 
 
@@ -85,6 +95,7 @@ TABLE: Final[tuple[tuple[str, StreamCondition, Provoke], ...]] = (
     ),
     ("4.9.3.3", StreamCondition.CONFLICT, replaced),
     ("4.9.3.4", StreamCondition.CONNECTION_TIMEOUT, silent),
+    ("4.9.3.5", StreamCondition.HOST_GONE, taken_away),
     ("4.9.3.6", StreamCondition.HOST_UNKNOWN, saying(f"{HEADER} to='example.com' version='1.0'>")),
     ("4.9.3.7", StreamCondition.IMPROPER_ADDRESSING, saying(f"{HEADER} version='1.0'>")),
     ("4.9.3.9", StreamCondition.INVALID_FROM, session_saying("<presence from='juliet@example.org/x'/>")),
@@ -108,7 +119,6 @@ TABLE: Final[tuple[tuple[str, StreamCondition, Provoke], ...]] = (
 )
 
 ELSEWHERE: Final = {
-    StreamCondition.HOST_GONE: "hosts that are taken away are unknown from then on",
     StreamCondition.INTERNAL_SERVER_ERROR: "a bug of ours: `test_a_fault_of_ours`",
     StreamCondition.INVALID_XML: "nothing here validates by a schema",
     StreamCondition.REMOTE_CONNECTION_FAILED: "for servers",
@@ -122,7 +132,7 @@ ELSEWHERE: Final = {
 class StreamErrorTests(WorldTestCase):
     def test_each_comes_where_it_belongs_and_ends_the_stream(self) -> None:
         for section, condition, provoke in TABLE:
-            world = self.make()
+            world = self.make(hosts=("example.org", "example.net"))
             client = provoke(world)
             while client._inbox[0].name != "error":
                 client.receive()
@@ -153,12 +163,31 @@ class StreamErrorTests(WorldTestCase):
         clients = [world.connect(), world.connect(), world.client("romeo@example.org/orchard")]
         clients[1].open("example.org")
         world.stop()
-        self.assert_stream_error(clients[2], "system-shutdown")
+        for client in clients:
+            self.assert_stream_error(client, "system-shutdown")
+            self.assertIsNotNone(client.lost)
+        self.assertEqual(world.clock.getDelayedCalls(), [])
+
+    def test_it_does_not_wait_for_ever(self) -> None:
+        world = World()
+        clients = [world.connect(5223), world.client("romeo@example.org/orchard", tls=True)]
+        for client in clients:
+            client.wire.broken = True
+        begun = world.clock.seconds()
+        ended: list[float] = []
+        stopping = ensureDeferred(world.server.stop())
+        stopping.addCallback(lambda _: ended.append(world.clock.seconds() - begun))
+        world.advance(10)
+        self.assertLessEqual(ended[0], 4.0)
+        self.assertTrue(all(client.lost for client in clients))
+        world.stop()
 
     def test_an_error_ends_one_stream_alone(self) -> None:
-        world = self.make()
+        world = self.make(hosts=("example.org", "example.net"))
         juliet = world.client("juliet@example.org/balcony")
         for _, _, provoke in TABLE:
+            if provoke is taken_away:
+                continue  # it would be gone for the others as well
             provoke(world)
             juliet.send("<message to='juliet@example.org/balcony' type='chat'><body>x</body></message>")
             juliet.expect("<message from='juliet@example.org/balcony'><body>x</body></message>")

@@ -1,4 +1,4 @@
-"""What a client may send, exactly; what hostile ones get, and how little they cost (RFC 6120 §11.1, §13.12, XEP-0478)."""
+"""What a client may send, exactly; what hostile ones get, and how little they cost (RFC 6120 §13.12, XEP-0478)."""
 
 from __future__ import annotations
 

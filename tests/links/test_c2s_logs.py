@@ -5,21 +5,34 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
 from twisted.logger import eventAsText as as_text
+from zope.interface import implementer
 
 from federix.testing import World
 from tests.links.support import WorldTestCase, auth, plain, response, secured
 from tests.xmpp.sasl.support import Client as Scram
 
 
+@implementer(ILogObserver)
+class Journal:
+    """Keeps every event whole."""
+
+    def __init__(self) -> None:
+        self.events: list[LogEvent] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        self.events.append(event)
+
+
 class LogTests(WorldTestCase):
     def setUp(self) -> None:
         self.world = self.make()
         self.world.register("romeo@example.org", "open sesame")
-        self.events: list[dict[str, Any]] = []
-        globalLogPublisher.addObserver(self.events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        journal = Journal()
+        self.events = journal.events
+        globalLogPublisher.addObserver(journal)
+        self.addCleanup(globalLogPublisher.removeObserver, journal)
 
     def lines(self) -> list[str]:
         """What was logged since they were last asked for."""

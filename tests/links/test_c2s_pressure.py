@@ -125,6 +125,14 @@ class WaitingTests(WorldTestCase):
         self.slow.go_on()
         self.assertEqual(bodies(self.juliet), ["wait"])
 
+    def test_inside_tls_it_does_not_take_longer_for_that(self) -> None:
+        """TLS is closed when the other side's close was read."""
+        mercutio = self.world.client("mercutio@example.org/street", tls=True)
+        mercutio.send(chat("wait"))
+        self.world.host("example.org").sessions.of("mercutio")[0].end()
+        self.world.advance(2.5)
+        self.assertIsNotNone(mercutio.lost)
+
     def test_a_server_that_stops_leaves_no_wait_behind(self) -> None:
         world = World(modules={"mod_slow": {}}, own_modules={"mod_slow": Slow})
         world.client("romeo@example.org/orchard").send(chat("wait"))

@@ -8,6 +8,7 @@ from typing import Any
 from cryptography import x509
 from OpenSSL import SSL
 
+from federix.api import HANDLED, IQ, Candidate, Handled, Module, Stanza, hooks
 from federix.testing import Client, World
 from federix.testing.world import PASSWORD
 from federix.xmpp import ns
@@ -17,6 +18,51 @@ from tests.streams.handshakes import Identity
 
 STARTTLS = f"<starttls xmlns='{ns.TLS}'/>"
 REQUIRED = {"starttls_required": True}
+
+
+class Welcome(Module):
+    """Answers whoever is not logged in."""
+
+    name = "mod_welcome"
+
+    @hooks.c2s_unauthenticated_packet
+    def answer(self, candidate: Candidate, stanza: Stanza) -> Handled:
+        assert isinstance(stanza, IQ)
+        candidate.stream.send(stanza.result())
+        return HANDLED
+
+
+class StrangerTests(WorldTestCase):
+    """What modules may do for clients that have not logged in, they do inside TLS, where that is required."""
+
+    REQUEST = "<iq type='get' id='1'><query xmlns='urn:welcome'/></iq>"
+
+    def world_with(self, **listener: bool) -> World:
+        return self.make(modules={"mod_welcome": {}}, own_modules={"mod_welcome": Welcome}, listener=listener)
+
+    def test_without_tls_they_are_not_asked(self) -> None:
+        client = self.world_with(starttls_required=True).connect()
+        client.open("example.org")
+        client.send(self.REQUEST)
+        self.assert_stream_error(client, "not-authorized")
+
+    def test_inside_tls_they_are(self) -> None:
+        client = secured(self.world_with(starttls_required=True))
+        client.send(self.REQUEST)
+        client.expect("<iq type='result' id='1'/>")
+
+    def test_where_tls_is_not_required_they_are(self) -> None:
+        client = self.world_with().connect()
+        client.open("example.org")
+        client.send(self.REQUEST)
+        client.expect("<iq type='result' id='1'/>")
+
+    def test_of_messages_and_presence_they_do_not_hear(self) -> None:
+        for said in ("<message/>", "<presence/>"):
+            client = self.world_with().connect()
+            client.open("example.org")
+            client.send(said)
+            self.assert_stream_error(client, "not-authorized")
 
 
 class StartTlsTests(WorldTestCase):

@@ -183,6 +183,10 @@ class Elsewhere:
         """Have a presence from here come in."""
         self.world.run(_route(self.world, Presence(parse(xml))))
 
+    def send_later(self, xml: str) -> None:
+        """Have it come in, and not wait until it is dealt with."""
+        self.world.server.scope.spawn(_route(self.world, Presence(parse(xml))))
+
 
 async def _route(world: World, stanza: Stanza) -> None:
     waiting = world.server.router.route(stanza)

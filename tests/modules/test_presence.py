@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from federix.api import HANDLED, IQ, JID, Contact, Module, Outcome, Presence, RosterItem, Session, Stanza, hooks
 from federix.modules.directed import Directed
 from federix.modules.roster import Roster
+from federix.modules.strangers import ADDRESSED, MOST_ADDRESSED
 from federix.testing import Client, World
 from federix.testing.match import parse
 
@@ -512,6 +513,16 @@ class ErrorsTest(PresenceCase):
         self.remote.send(f"<presence from='{MERCUTIO}' to='{ORCHARD}' type='error'><error type='cancel'/></presence>")
         romeo.expect("<presence type='error'/>")
 
+    def test_only_so_many_addresses_are_waited_for(self) -> None:
+        romeo = self.arrive(ORCHARD)
+        addresses = [f"{number}@remote.example" for number in range(MOST_ADDRESSED + 1)]
+        romeo.send("".join(f"<presence to='{address}' type='unavailable'/>" for address in addresses))
+        self.assertEqual(len(self.session(romeo).notes[ADDRESSED]), MOST_ADDRESSED)
+        for sender in addresses[:2]:
+            self.remote.send(f"<presence from='{sender}' to='{ORCHARD}' type='error'><error type='cancel'/></presence>")
+        romeo.expect(f"<presence from='{addresses[1]}' type='error'/>")
+        romeo.nothing()
+
     def test_errors_from_strangers_to_the_account_are_dropped(self) -> None:
         romeo = self.arrive(ORCHARD)
         self.remote.send(
@@ -664,7 +675,8 @@ class HooksTest(SynchronousTestCase):
         self.jealous.waits = True
         arrive(self.world, ORCHARD)
         self.remote.expect()
-        self.assertEqual(len(self.worries), 1)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.jealous.waits = False
 
     def test_others_hear_who_comes_and_goes(self) -> None:
         romeo = arrive(self.world, ORCHARD)
@@ -677,18 +689,22 @@ class HooksTest(SynchronousTestCase):
 
 class CostTest(PresenceCase):
     def test_a_broadcast_renders_nothing_and_asks_no_storage(self) -> None:
-        """Whether contacts are elsewhere, here, or nowhere."""
-        romeo = self.arrive(ORCHARD, "<presence><show>away</show></presence>")
-        juliet = self.arrive(BALCONY)
-        keep(self.world, "absent@example.org", ROMEO, Contact(RosterItem(ROMEO, subscription="both")))
+        """Whether contacts are elsewhere, here, or here and offline; whether a client or the server has made it."""
+        befriend(self.world, ROMEO, "absent@example.org")
+        self.world.register("absent@example.org")
+        romeo, juliet = self.arrive(ORCHARD), self.arrive(BALCONY)
+        romeo.drain()
         asked: list[str] = []
-        self.patch(type(self.world.server.storage.rosters), "item", lambda *_: asked.append("item"))
-        self.patch(type(self.world.server.storage.accounts), "exists", lambda *_: asked.append("exists"))
-        rendered = self.session(juliet).attachment.counters.rendered  # type: ignore[attr-defined]
+        rosters, accounts = self.world.server.storage.rosters, self.world.server.storage.accounts
+        for part, name in ((rosters, "item"), (rosters, "get"), (rosters, "transition"), (accounts, "exists")):
+            self.patch(part, name, lambda *_, name=name: asked.append(name))
+        counters = self.session(juliet).attachment.counters  # type: ignore[attr-defined]
+        rendered = counters.rendered
         romeo.send("<presence><show>dnd</show></presence>")
+        romeo.cut()
         juliet.expect("<presence><show>dnd</show></presence>")
-        self.assertEqual(self.session(juliet).attachment.counters.rendered, rendered)  # type: ignore[attr-defined]
-        self.assertEqual(asked, [])
+        juliet.expect("<presence type='unavailable'/>")
+        self.assertEqual((counters.rendered - rendered, asked), (0, []))
 
     def test_what_is_in_memory_goes_with_the_last_session(self) -> None:
         contacts = self.world.host("example.org").module(Roster).contacts

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -36,6 +37,8 @@ from .rfc6121 import (
 )
 
 JULIET = "juliet@example.org"
+#: Resources of Romeo's that are available, in the tests of the tables.
+AVAILABLE = ("both", "available")
 #: A stanza error of that condition.
 REFUSED = "<presence type='error'><error><{0} xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>"
 PUSH = "<iq type='set' from='{0}' to='*'><query xmlns='jabber:iq:roster' ver='*'>{1}</query></iq>"
@@ -55,27 +58,34 @@ def item_of(contact: Contact) -> str:
 
 class TablesCase(SynchronousTestCase):
     """Romeo has three clients: one that is available and interested, one that is interested alone, one available alone.
-    Mercutio is elsewhere.
+    For each row of the tables there is a contact elsewhere, who is in that row's state. All rows share one world.
     """
 
-    def setUp(self) -> None:
-        self.world = World(modules={"mod_roster": {}})
-        self.addCleanup(self.world.stop)
-        self.remote = Elsewhere(self.world)
+    TABLE: ClassVar[dict[str, dict[str, Row]]]
 
-    def begin(self, state: str | None) -> Contact:
-        before = Contact() if state is None else contact_in(state)
-        keep(self.world, ROMEO, MERCUTIO, before)
-        self.both = arrive(self.world, f"{ROMEO}/both")
-        self.interested = arrive(self.world, f"{ROMEO}/interested", presence=None)
-        self.available = arrive(self.world, f"{ROMEO}/available", interested=False)
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.world = World(modules={"mod_roster": {}})
+        cls.remote = Elsewhere(cls.world)
+        for kind, rows in cls.TABLE.items():
+            for state in rows:
+                contact = contact_of(kind, state)
+                keep(cls.world, ROMEO, contact, contact_in(state, contact))
+        cls.both = arrive(cls.world, f"{ROMEO}/both")
+        cls.interested = arrive(cls.world, f"{ROMEO}/interested", presence=None)
+        cls.available = arrive(cls.world, f"{ROMEO}/available", interested=False)
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.world.stop()
+
+    def setUp(self) -> None:
         for client in (self.both, self.interested, self.available):
             client.drain()
         self.remote.got.clear()
-        return before
 
-    def check_kept(self, before: Contact, old: str, row: Row) -> Contact:
-        after = kept(self.world, ROMEO, MERCUTIO)
+    def check_kept(self, contact: str, before: Contact, old: str, row: Row) -> Contact:
+        after = kept(self.world, ROMEO, contact)
         if row.new is None:
             self.assertEqual(after, before)
         elif row.new == APPROVED:
@@ -86,18 +96,25 @@ class TablesCase(SynchronousTestCase):
         return after
 
 
+def contact_of(kind: str, state: str) -> str:
+    """The contact for a row; for the state "" somebody who is not in the roster."""
+    return f"{method_name(kind, state)}@remote.example"
+
+
 class OutboundTablesTest(TablesCase):
     """A.2: what the user sends. The tests are made below, one for each row."""
 
-    def check(self, kind: str, old: str, row: Row, *, in_roster: bool) -> None:
-        before = self.begin(old if in_roster else None)
-        self.both.send(f"<presence to='{MERCUTIO}/pda' type='{kind}' id='s1'/>")
-        after = self.check_kept(before, old, row)
-        unavailable = [f"<presence from='{ROMEO}/{r}' type='unavailable'/>" for r in ("both", "available")]
-        available = [f"<presence from='{ROMEO}/{r}' type='-'/>" for r in ("both", "available")]
+    TABLE = OUTBOUND
+
+    def check(self, kind: str, old: str, row: Row, contact: str) -> None:
+        before = kept(self.world, ROMEO, contact)
+        self.both.send(f"<presence to='{contact}/pda' type='{kind}' id='s1'/>")
+        after = self.check_kept(contact, before, old, row)
+        unavailable = [f"<presence from='{ROMEO}/{r}' to='{contact}' type='unavailable'/>" for r in AVAILABLE]
+        available = [f"<presence from='{ROMEO}/{r}' to='{contact}' type='-'/>" for r in AVAILABLE]
         self.remote.expect(
             *(unavailable if kind == "unsubscribed" and old in SEEN else ()),
-            *([f"<presence from='{ROMEO}' to='{MERCUTIO}' type='{kind}' id='s1'/>"] if row.passes else ()),
+            *([f"<presence from='{ROMEO}' to='{contact}' type='{kind}' id='s1'/>"] if row.passes else ()),
             *(available if kind == "subscribed" and row.passes else ()),
         )
         for client in (self.both, self.interested):
@@ -110,19 +127,21 @@ class OutboundTablesTest(TablesCase):
 class InboundTablesTest(TablesCase):
     """A.3: what the contact sends."""
 
-    def check(self, kind: str, old: str, row: Row, *, in_roster: bool) -> None:
-        before = self.begin(old if in_roster else None)
+    TABLE = INBOUND
+
+    def check(self, kind: str, old: str, row: Row, contact: str) -> None:
+        before = kept(self.world, ROMEO, contact)
         status = "<status>!</status>"
-        self.remote.send(f"<presence from='{MERCUTIO}/pda' to='{ROMEO}' type='{kind}' id='s1'>{status}</presence>")
-        after = self.check_kept(before, old, row)
-        unavailable = [f"<presence from='{ROMEO}/{r}' type='unavailable'/>" for r in ("both", "available")]
-        available = [f"<presence from='{ROMEO}/{r}' type='-'/>" for r in ("both", "available")]
+        self.remote.send(f"<presence from='{contact}/pda' to='{ROMEO}' type='{kind}' id='s1'>{status}</presence>")
+        after = self.check_kept(contact, before, old, row)
+        unavailable = [f"<presence from='{ROMEO}/{r}' to='{contact}' type='unavailable'/>" for r in AVAILABLE]
+        available = [f"<presence from='{ROMEO}/{r}' to='{contact}' type='-'/>" for r in AVAILABLE]
         self.remote.expect(
             *(unavailable if kind == "unsubscribe" and old in SEEN else ()),
-            *([f"<presence from='{ROMEO}' to='{MERCUTIO}' type='{row.reply}' id='s1'/>"] if row.reply else ()),
+            *([f"<presence from='{ROMEO}' to='{contact}' type='{row.reply}' id='s1'/>"] if row.reply else ()),
             *(available if row.reply == "subscribed" else ()),
         )
-        delivered = f"<presence from='{MERCUTIO}' to='{ROMEO}' type='{kind}' id='s1'>{status}</presence>"
+        delivered = f"<presence from='{contact}' to='{ROMEO}' type='{kind}' id='s1'>{status}</presence>"
         those = (self.both, self.available) if kind == "subscribe" else (self.both, self.interested)
         for client in (self.both, self.interested, self.available):
             if row.passes and client in those:
@@ -133,22 +152,23 @@ class InboundTablesTest(TablesCase):
             client.nothing()
 
 
-def _row_test(kind: str, old: str, row: Row, *, in_roster: bool) -> Callable[[OutboundTablesTest], None]:
+def _row_test(kind: str, old: str, row: Row, contact: str) -> Callable[[OutboundTablesTest], None]:
     def test(self: OutboundTablesTest) -> None:
-        self.check(kind, old, row, in_roster=in_roster)
+        self.check(kind, old, row, contact)
 
     return test
 
 
-def _make_tests(case: type[TablesCase], table: dict[str, dict[str, Row]]) -> None:
-    for kind, rows in table.items():
+def _make_tests(case: type[TablesCase]) -> None:
+    for kind, rows in case.TABLE.items():
         for old, row in rows.items():
-            setattr(case, method_name(kind, "in state", old), _row_test(kind, old, row, in_roster=True))
-        setattr(case, method_name(kind, "and no item"), _row_test(kind, NONE, rows[NONE], in_roster=False))
+            setattr(case, method_name(kind, "in state", old), _row_test(kind, old, row, contact_of(kind, old)))
+        test = _row_test(kind, NONE, rows[NONE], contact_of(kind, ""))
+        setattr(case, method_name(kind, "and no item"), test)
 
 
-_make_tests(OutboundTablesTest, OUTBOUND)
-_make_tests(InboundTablesTest, INBOUND)
+_make_tests(OutboundTablesTest)
+_make_tests(InboundTablesTest)
 
 
 class RequestsTest(SynchronousTestCase):
@@ -386,15 +406,21 @@ class BetweenUsersTest(SynchronousTestCase):
         self.assertIsNone(kept(self.world, ROMEO, JULIET).item)
 
 
-class RemovalTest(TablesCase):
+class RemovalTest(SynchronousTestCase):
     """§2.5.2: what removing a contact sends, by its state."""
 
     def check(self, state: str, *kinds: str) -> None:
-        self.begin(state)
-        answer = set_item(self.both, f"<item jid='{MERCUTIO}' subscription='remove'/>")
+        self.world = World(modules={"mod_roster": {}})
+        self.addCleanup(self.world.stop)
+        remote = Elsewhere(self.world)
+        keep(self.world, ROMEO, MERCUTIO, contact_in(state))
+        romeo = arrive(self.world, f"{ROMEO}/orchard")
+        remote.got.clear()
+        answer = set_item(romeo, f"<item jid='{MERCUTIO}' subscription='remove'/>")
         self.assertEqual(answer.get("type"), "result")
-        self.remote.expect(
-            *[f"<presence type='{kind}' to='{MERCUTIO}'/>" for kind in ("unavailable",) * 2 if "unsubscribed" in kinds],
+        unavailable = [f"<presence from='{ROMEO}/orchard' to='{MERCUTIO}' type='unavailable'/>"]
+        remote.expect(
+            *(unavailable if "unsubscribed" in kinds else ()),
             *[f"<presence from='{ROMEO}' to='{MERCUTIO}' type='{kind}' id='*'/>" for kind in kinds],
         )
 

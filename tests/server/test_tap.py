@@ -184,6 +184,43 @@ class Running(SynchronousTestCase):
                 self.assertIn("running there already", told)
                 self.assertNotIn("Traceback", told)
 
+    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`federixctl` for the server of this test."""
+        where = ["-c", str(self.folder / "federix.yml"), "-d", str(self.folder / "data")]
+        return subprocess.run(
+            [sys.executable, "-c", "from federix.server.ctl.main import main; main()", *where, *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def test_a_reload_takes_what_is_right_and_drops_nobody(self) -> None:
+        path = self.write()
+        with self.twistd("-c", str(path), "-d", str(self.folder / "data")) as process:
+            self.until_it_listens(process)
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as old:
+                path.write_text("hosts: [a.test\n")
+                broken = self.ctl("reload_config")
+                self.assertEqual(broken.returncode, 1)
+                self.assertIn("federix.yml:", broken.stderr)
+                self.assertIn(b"from='a.test'", self.header())
+
+                self.write("loglevel: error\nhost_config: {b.test: {language: de}}\n")
+                path.write_text(path.read_text().replace("[a.test]", "[a.test, b.test]"))
+                self.assertEqual(self.ctl("reload_config").returncode, 0)
+                self.assertEqual(self.ctl("registered_vhosts").stdout.split(), ["a.test", "b.test"])
+                self.assertEqual(self.ctl("register", "romeo", "b.test", "secret").returncode, 0)
+                # The connection from before is still open: nothing has come, not even its end.
+                old.setblocking(False)
+                self.assertRaises(BlockingIOError, old.recv, 1)
+            self.assertEqual(self.ctl("stop").returncode, 0)
+            self.assertEqual(process.wait(PATIENCE), 0)
+            assert process.stdout is not None
+            told = process.stdout.read().decode()
+        self.assertNotIn("Traceback", told)
+        self.assertNotIn("server stopped", told)  # from the reload on, only errors are logged
+
     @skipUnless(os.geteuid() == 0, "only root can give up rights")
     def test_rights_are_given_up_after_binding(self) -> None:
         nobody = pwd.getpwnam("nobody")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import textwrap
 
+from hypothesis import given
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import IQ, Module, iq_get
@@ -88,6 +90,39 @@ class ReadingTests(SynchronousTestCase):
     def test_what_is_indented_below_nothing_is_refused(self) -> None:
         error = self.assertRaises(DialogueError, Dialogue.parse, "   Romeo connects", "d")
         self.assertIn("d:1", str(error))
+
+
+LINES = (
+    "Romeo is romeo@example.org with tls",
+    "Juliet is juliet@",
+    "Configuration:",
+    "  hosts: [example.org]",
+    "  - [",
+    "Romeo connects",
+    "Romeo sends:",
+    "Romeo receives in any order:",
+    "Romeo cannot connect: why",
+    "Romeo's cable is cut",
+    "1.5 days pass",
+    "    <message id='{id}'><body>*</body></message>",
+    "    <message>",
+    "    </stream:stream>",
+    "    <?xml version='1.0'?>",
+    "    <!-- -->",
+    "# a comment",
+    "",
+)
+
+
+class AnyTextTests(SynchronousTestCase):
+    @given(st.lists(st.sampled_from(LINES) | st.text(max_size=30), max_size=8))
+    def test_any_text_is_a_dialogue_or_refused_with_its_name(self, lines: list[str]) -> None:
+        try:
+            dialogue = Dialogue.parse("\n".join(lines), "some.dialogue")
+        except DialogueError as error:
+            self.assertTrue(str(error).startswith("some.dialogue:"), str(error))
+        else:
+            self.assertTrue(dialogue.steps)
 
 
 class PlayingTests(SynchronousTestCase):

@@ -64,6 +64,10 @@ class Asked(SynchronousTestCase):
         with self.assertRaisesRegex(ServerFailed, "there is no command 'konnect'"):
             self.server.command("konnect")
 
+    def test_an_answer_that_nobody_waited_for_is_not_taken_for_another(self) -> None:
+        self.server._say({"number": 0, "do": "registered_vhosts", "with": {}})
+        self.assertEqual(self.server.command("connected_users"), [])
+
     def test_its_authority_vouches_for_it(self) -> None:
         context = ssl.create_default_context(cafile=self.server.ca_file)
         for name in ("localhost", "example.org", "127.0.0.1"):

@@ -66,8 +66,9 @@ class Config:
         """Read a file (a Path), a YAML text (a str) or a mapping. Raises ConfigErrors with everything that is wrong.
 
         *known_modules* answers the class of a module for its name, or None; the class's `Options` reads what stands
-        under the name; *found_folders* is told first in which folders `modules_dir` has it look. *listeners* are the classes of options of the listeners that can be started. *environ* is
-        searched for macros. *directory* and *log_directory* are what @DATABASE_PATH@ and @LOG_PATH@ stand for.
+        under the name; *found_folders* is told first in which folders `modules_dir` has it look. *listeners* are the
+        classes of options of the listeners that can be started. *environ* is searched for macros. *directory* and
+        *log_directory* are what @DATABASE_PATH@ and @LOG_PATH@ stand for.
         """
         around = Surroundings(listeners, known_modules, found_folders, environ, directory, log_directory or directory)
         loaded = load_pieces(source, around)

@@ -1,4 +1,4 @@
-"""Requests to the host that no iq handler answers: a module may take them."""
+"""An iq to the host that is nobody's: a module may take it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ class Odd(Module):
     def known(self, _: IQ) -> Element:
         return Element("known", ODD)
 
-    @hooks.local_request
+    @hooks.local_iq
     def take(self, to: JID, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
         assert isinstance(stanza, IQ) and stanza.payload is not None
         self.heard.append(stanza.payload.name)
+        if stanza.type == "result":
+            return self.late(stanza) if stanza.payload.name == "late" else HANDLED
         if stanza.payload.name == "late":
             return self.late(stanza)
         if stanza.payload.name == "forbidden":
@@ -75,6 +77,17 @@ class Taken(WorldTestCase):
     def test_a_crash_refuses(self) -> None:
         self.assertEqual(condition(self.ask("broken")), "internal-server-error")
         self.failures(KeyError)
+
+    def test_an_answer_that_nobody_waits_for_is_offered_too(self) -> None:
+        self.romeo.send(f"<iq type='result' id='1' to='example.org'><odd xmlns='{ODD}'/></iq>")
+        self.assertEqual(self.module.heard, ["odd"])
+
+    def test_an_answer_is_dropped_when_it_is_not_taken_in_the_end(self) -> None:
+        self.module.gate = Gate()
+        self.romeo.send(f"<iq type='result' id='1' to='example.org'><late xmlns='{ODD}'/></iq>")
+        self.assertEqual(self.module.heard, ["late"])
+        self.module.gate.open()
+        self.romeo.nothing()
 
     def test_what_has_a_handler_or_is_for_an_account_is_not_offered(self) -> None:
         self.ask("known")

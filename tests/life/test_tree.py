@@ -1,0 +1,305 @@
+"""The service tree: started in order, rolled back, drained, stopped in reverse; and loops that are begun again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from federix.life import tree
+from federix.life.tree import Branch, Loop, Node, State
+
+
+class Recording(Node):
+    """Writes down its life; fails where it is told to, and takes *seconds* to start."""
+
+    def __init__(self, name: str, clock: Clock, heard: list[str], failing: str = "", seconds: float = 0) -> None:
+        super().__init__(name, clock)
+        self.heard = heard
+        self.failing = failing
+        self.seconds = seconds
+
+    async def _do(self, what: str, seconds: float = 0) -> None:
+        if seconds:
+            await deferLater(self.clock, seconds)  # type: ignore[call-overload]
+        self.heard.append(f"{what} {self.name}")
+        if self.failing == what:
+            raise ZeroDivisionError
+
+    async def on_start(self) -> None:
+        self.scope.later(1000, lambda: None)
+        await self._do("start", self.seconds)
+
+    async def on_drain(self, deadline: float) -> None:
+        await self._do("drain")
+
+    async def on_stop(self) -> None:
+        await self._do("stop")
+
+
+class TreeTestCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.heard: list[str] = []
+
+    def node(self, name: str, failing: str = "", seconds: float = 0) -> Recording:
+        return Recording(name, self.clock, self.heard, failing, seconds)
+
+    def branch(self, *nodes: Node, name: str = "branch") -> Branch:
+        branch = Branch(name, self.clock)
+        for node in nodes:
+            branch.attach(node)
+        return branch
+
+    def run_now(self, task: Any) -> Any:
+        return self.successResultOf(ensureDeferred(task))
+
+    def logged(self, count: int = 1) -> None:
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), count)
+
+
+class NodeTests(TreeTestCase):
+    def test_it_goes_through_its_states(self) -> None:
+        node = self.node("a", seconds=1)
+        states = [node.state]
+        starting = ensureDeferred(node.start())
+        states.append(node.state)
+        self.clock.advance(1)
+        self.successResultOf(starting)
+        states.append(node.state)
+        self.assertTrue(node.running)
+        self.run_now(node.drain(0))
+        states.append(node.state)
+        self.assertTrue(node.running)
+        self.run_now(node.stop())
+        states.append(node.state)
+        self.assertEqual(states, [State.STOPPED, State.STARTING, State.RUNNING, State.DRAINING, State.STOPPED])
+        self.assertFalse(node.running)
+
+    def test_it_knows_since_when(self) -> None:
+        node = self.node("a")
+        self.run_now(node.start())
+        self.clock.advance(7)
+        self.assertEqual(node.uptime, 7)
+        self.run_now(node.stop())
+        self.assertEqual(node.uptime, 0)
+
+    def test_what_it_owns_ends_with_it(self) -> None:
+        node = self.node("a")
+        self.run_now(node.start())
+        self.run_now(node.stop())
+        self.assertTrue(node.scope.closed)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_that_cannot_start_leaves_nothing_and_says_why(self) -> None:
+        node = self.node("a", failing="start")
+        self.failureResultOf(ensureDeferred(node.start()), ZeroDivisionError)
+        self.assertIs(node.state, State.FAILED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_that_cannot_stop_cleanly_is_stopped_all_the_same(self) -> None:
+        node = self.node("a", failing="stop")
+        self.run_now(node.start())
+        self.run_now(node.stop())
+        self.assertIs(node.state, State.STOPPED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.logged()
+
+    def test_it_starts_and_stops_once(self) -> None:
+        node = self.node("a")
+        for _ in range(2):
+            self.run_now(node.start())
+        for _ in range(2):
+            self.run_now(node.stop())
+        self.assertEqual(self.heard, ["start a", "stop a"])
+
+    def test_it_may_start_again(self) -> None:
+        node = self.node("a")
+        for _ in range(3):
+            self.run_now(node.start())
+            self.assertFalse(node.scope.closed)
+            self.run_now(node.stop())
+        self.assertEqual(self.heard, ["start a", "stop a"] * 3)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_does_not_run_is_not_drained(self) -> None:
+        node = self.node("a")
+        self.run_now(node.drain(0))
+        self.assertEqual(self.heard, [])
+
+    def test_it_is_a_service_of_twisted(self) -> None:
+        node = self.node("a")
+        verifyObject(IService, node)
+        parent = MultiService()  # type: ignore[no-untyped-call]
+        node.setServiceParent(parent)
+        parent.startService()  # type: ignore[no-untyped-call]
+        self.assertTrue(node.running)
+        parent.stopService()  # type: ignore[no-untyped-call]
+        self.assertEqual(self.heard, ["start a", "stop a"])
+
+
+class BranchTests(TreeTestCase):
+    def test_children_start_one_after_the_other_and_stop_in_reverse(self) -> None:
+        branch = self.branch(self.node("a", seconds=1), self.node("b"), self.node("c"))
+        starting = ensureDeferred(branch.start())
+        self.assertEqual(self.heard, [])
+        self.clock.advance(1)
+        self.successResultOf(starting)
+        self.run_now(branch.drain(5))
+        self.run_now(branch.stop())
+        starts = ["start a", "start b", "start c"]
+        self.assertEqual(self.heard, [*starts, "drain c", "drain b", "drain a", "stop c", "stop b", "stop a"])
+
+    def test_one_that_cannot_start_stops_those_before_it(self) -> None:
+        last = self.node("c")
+        branch = self.branch(self.node("a"), self.branch(self.node("b1"), self.node("b2", failing="start")), last)
+        self.failureResultOf(ensureDeferred(branch.start()), ZeroDivisionError)
+        self.assertEqual(self.heard, ["start a", "start b1", "start b2", "stop b1", "stop a"])
+        self.assertIs(branch.state, State.FAILED)
+        self.assertIs(last.state, State.STOPPED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_that_cannot_drain_or_stop_does_not_keep_the_others_from_it(self) -> None:
+        branch = self.branch(self.node("a"), self.node("b", failing="drain"), self.node("c", failing="stop"))
+        self.run_now(branch.start())
+        self.heard.clear()
+        self.run_now(branch.drain(5))
+        self.run_now(branch.stop())
+        self.assertEqual(self.heard, ["drain c", "drain b", "drain a", "stop c", "stop b", "stop a"])
+        self.logged(2)
+
+    def test_a_child_is_added_and_removed_while_it_runs(self) -> None:
+        branch = self.branch()
+        self.run_now(branch.add(self.node("early")))
+        self.assertEqual(self.heard, [])
+        self.run_now(branch.start())
+        child = self.node("late")
+        self.run_now(branch.add(child))
+        self.assertTrue(child.running)
+        self.run_now(branch.remove("late"))
+        self.run_now(branch.remove("nobody"))
+        self.assertEqual(list(branch.children), ["early"])
+        self.assertEqual(self.heard, ["start early", "start late", "stop late"])
+
+    def test_an_added_child_that_cannot_start_is_not_there(self) -> None:
+        branch = self.branch(self.node("a"))
+        self.run_now(branch.start())
+        self.failureResultOf(ensureDeferred(branch.add(self.node("b", failing="start"))), ZeroDivisionError)
+        self.assertEqual(list(branch.children), ["a"])
+        self.assertTrue(branch.running)
+        self.run_now(branch.add(self.node("b")))
+
+    def test_names_are_unique(self) -> None:
+        branch = self.branch(self.node("a"))
+        self.assertRaises(ValueError, branch.attach, self.node("a"))
+
+    def test_it_can_be_walked_through(self) -> None:
+        branch = self.branch(self.node("a"), self.branch(self.node("c"), name="b"), name="root")
+        self.assertEqual(
+            [(depth, node.name) for depth, node in branch.walk()], [(0, "root"), (1, "a"), (1, "b"), (2, "c")]
+        )
+
+    def test_stopping_while_it_starts_ends_the_start(self) -> None:
+        branch = self.branch(self.node("a"), self.node("slow", seconds=10), self.node("c"))
+        starting = ensureDeferred(branch.start())
+        self.run_now(branch.stop())
+        self.failureResultOf(starting, CancelledError)
+        self.clock.advance(100)
+        self.assertEqual(self.heard.count("start slow") + self.heard.count("start c"), 0)
+        self.assertIn("stop a", self.heard)
+        for _, node in branch.walk():
+            self.assertFalse(node.running, node.name)
+        self.assertIs(branch.state, State.STOPPED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class LoopTests(TreeTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.gave_up: list[float] = []
+        self.began: list[float] = []
+
+    def loop(self, task: Callable[[], Any]) -> Loop:
+        async def run() -> None:
+            self.began.append(self.clock.seconds())
+            await task()
+
+        loop = Loop("loop", self.clock, run, on_giving_up=lambda: self.gave_up.append(self.clock.seconds()))
+        self.run_now(loop.start())
+        return loop
+
+    async def crash(self) -> None:
+        raise ZeroDivisionError
+
+    def pass_time(self, seconds: float, step: float = 0.05) -> None:
+        for _ in range(round(seconds / step)):
+            self.clock.advance(step)
+
+    def test_one_that_ends_is_done(self) -> None:
+        async def task() -> None: ...
+
+        loop = self.loop(task)
+        self.clock.advance(1000)
+        self.assertEqual(self.began, [0])
+        self.assertTrue(loop.running)
+
+    def test_one_that_crashes_is_begun_again_later_and_later(self) -> None:
+        self.loop(self.crash)
+        self.pass_time(7)
+        pauses = [round(b - a, 1) for a, b in zip(self.began, self.began[1:], strict=False)]
+        self.assertEqual(pauses, [0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_one_that_crashes_too_often_is_given_up_loudly(self) -> None:
+        loop = self.loop(self.crash)
+        self.pass_time(60, 0.1)
+        self.assertEqual(len(self.began), tree.MAX_CRASHES + 1)
+        self.assertEqual(len(self.gave_up), 1)
+        self.assertIs(loop.state, State.FAILED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.logged(tree.MAX_CRASHES + 1)
+
+    def test_one_that_crashes_now_and_then_goes_on_for_ever(self) -> None:
+        async def task() -> None:
+            await deferLater(self.clock, 20)  # type: ignore[call-overload]
+            raise ZeroDivisionError
+
+        loop = self.loop(task)
+        for _ in range(1000):
+            self.clock.advance(1)
+        self.assertGreater(len(self.began), 3 * tree.MAX_CRASHES)
+        self.assertEqual(self.gave_up, [])
+        self.assertTrue(loop.running)
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_stopping_ends_it_at_work_and_between(self) -> None:
+        waiting: Deferred[None] = Deferred()
+
+        async def work() -> None:
+            await waiting
+
+        for task in (work, self.crash):
+            loop = self.loop(task)
+            self.run_now(loop.stop())
+            self.assertIs(loop.state, State.STOPPED)
+            began = len(self.began)
+            self.pass_time(10, 1)
+            self.assertEqual(len(self.began), began)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertTrue(waiting.called)
+        self.logged()
+
+    def test_one_that_was_given_up_can_be_started_again(self) -> None:
+        loop = self.loop(self.crash)
+        self.pass_time(60, 0.1)
+        self.run_now(loop.stop())
+        self.run_now(loop.start())
+        self.assertTrue(loop.running)
+        self.assertEqual(len(self.began), tree.MAX_CRASHES + 2)
+        self.run_now(loop.stop())
+        self.flushLoggedErrors(ZeroDivisionError)

@@ -1,0 +1,165 @@
+"""What happens while storage takes its time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from federix.api import JID, Contact, StoreError
+from federix.modules.roster import Roster
+from federix.testing import World
+
+from .rfc6121 import BOTH, FROM, MERCUTIO, ROMEO, Elsewhere, arrive, ask_for_roster, contact_in, keep, state_of
+
+ORCHARD, GARDEN = f"{ROMEO}/orchard", f"{ROMEO}/garden"
+GET = "<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>"
+SET = "<iq type='set' id='s'><query xmlns='jabber:iq:roster'><item jid='nurse@example.org'/></query></iq>"
+
+
+class SlowStorageTest(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(modules={"mod_roster": {}})
+        self.addCleanup(self.world.stop)
+        self.remote = Elsewhere(self.world)
+        self.held: list[Deferred[None]] = []
+        keep(self.world, ROMEO, MERCUTIO, contact_in(FROM))
+
+    def slow(self, name: str) -> None:
+        """From now on that method answers when `go_on` says so."""
+        rosters: Any = self.world.server.storage.rosters
+        method: Callable[..., Awaitable[object]] = getattr(rosters, name)
+
+        async def later(*args: object) -> object:
+            gate: Deferred[None] = Deferred()
+            self.held.append(gate)
+            await gate
+            return await method(*args)
+
+        self.patch(rosters, name, later)
+
+    def go_on(self) -> None:
+        while self.held:
+            self.held.pop(0).callback(None)
+            self.world.pump()
+
+    def contacts(self) -> Any:
+        return self.world.host("example.org").module(Roster).contacts
+
+    def test_who_leaves_before_the_contacts_are_known_was_never_there(self) -> None:
+        romeo = self.world.client(ORCHARD)
+        self.slow("get")
+        romeo.send("<presence/>")
+        self.assertEqual(len(self.held), 1)
+        romeo.cut()
+        self.go_on()
+        self.remote.expect()
+        self.assertIsNone(self.contacts().circle_now(JID.parse(ROMEO)))
+
+    def test_two_resources_that_come_at_once_ask_storage_once(self) -> None:
+        clients = [self.world.client(ORCHARD), self.world.client(GARDEN)]
+        self.slow("get")
+        for client in clients:
+            client.send("<presence/>")
+        self.assertEqual(len(self.held), 1)
+        self.go_on()
+        self.remote.expect(f"<presence from='{ORCHARD}'/>", f"<presence from='{GARDEN}'/>")
+
+    def test_the_roster_comes_before_the_pushes_that_follow_it(self) -> None:
+        orchard, garden = self.world.client(ORCHARD), self.world.client(GARDEN)
+        self.slow("get")
+        orchard.send(GET)
+        garden.send(SET)
+        self.go_on()
+        orchard.expect(
+            f"<iq type='result' id='g'><query xmlns='jabber:iq:roster'><item jid='{MERCUTIO}'/></query></iq>"
+        )
+        orchard.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='nurse@example.org'/></query></iq>")
+        garden.expect("<iq type='result' id='s'/>")
+
+    def test_a_roster_got_after_a_change_has_it(self) -> None:
+        orchard, garden = self.world.client(ORCHARD), self.world.client(GARDEN)
+        self.slow("transition")
+        garden.send(SET)
+        orchard.send(GET)
+        self.go_on()
+        answer = orchard.expect("<iq type='result' id='g'/>")
+        self.assertIn("nurse@example.org", answer.to_xml())
+        orchard.nothing()
+
+    def test_changes_are_pushed_in_their_order(self) -> None:
+        clients = [arrive(self.world, ORCHARD), arrive(self.world, GARDEN)]
+        self.slow("transition")
+        for number in range(4):
+            for resource, client in enumerate(clients):
+                client.send(SET.replace("nurse", f"c{number}{resource}"))
+        self.go_on()
+        for client in clients:
+            pushes = [element for element in client.drain() if element.get("type") == "set"]
+            versions = [int(query.get("ver") or "") for push in pushes for query in push.elements()]
+            self.assertEqual(versions, list(range(2, 10)))
+
+    def test_what_changes_while_the_contacts_are_being_looked_up_is_not_lost(self) -> None:
+        romeo = self.world.client(ORCHARD)
+        self.slow("get")
+        romeo.send("<presence/>")
+        self.remote.send_later(f"<presence type='unsubscribe' from='{MERCUTIO}' to='{ROMEO}'/>")
+        self.go_on()
+        self.remote.expect(
+            f"<presence from='{ORCHARD}' type='-'/>",
+            f"<presence from='{ORCHARD}' type='unavailable'/>",
+            "<presence type='unsubscribed'/>",
+        )
+        romeo.send("<presence/>")
+        self.remote.expect()
+
+    def test_who_asks_a_client_waits_until_it_is_known_who_may(self) -> None:
+        juliet = self.world.client("juliet@example.org/balcony")
+        romeo = self.world.client(ORCHARD)
+        self.slow("get")
+        juliet.send(f"<iq type='get' id='v' to='{ORCHARD}'><query xmlns='jabber:iq:version'/></iq>")
+        self.assertEqual(len(self.held), 1)
+        self.go_on()
+        juliet.expect("<iq type='error'/>")
+        romeo.nothing()
+
+    def test_a_subscription_is_dealt_with_when_its_sender_is_gone(self) -> None:
+        """The state is kept, the other side hears, the other resource as well."""
+        orchard, garden = arrive(self.world, ORCHARD), arrive(self.world, GARDEN)
+        self.remote.got.clear()
+        for client in (orchard, garden):
+            client.drain()
+        self.slow("transition")
+        orchard.send(f"<presence to='{MERCUTIO}' type='subscribe'/>")
+        orchard.cut()
+        self.go_on()
+        garden.expect(f"<presence from='{ORCHARD}' type='unavailable'/>")
+        garden.expect("<iq type='set'/>")
+        self.remote.expect("<presence type='unavailable'/>", f"<presence from='{ROMEO}' type='subscribe'/>")
+
+    def test_both_ask_each_other_while_storage_is_slow(self) -> None:
+        juliet, romeo = arrive(self.world, "juliet@example.org/balcony"), arrive(self.world, ORCHARD)
+        self.slow("transition")
+        for client, contact in ((romeo, "juliet@example.org"), (juliet, ROMEO)):
+            client.send(f"<presence to='{contact}' type='subscribe'/><presence to='{contact}' type='subscribed'/>")
+        self.go_on()
+        for owner, contact in ((ROMEO, "juliet@example.org"), ("juliet@example.org", ROMEO)):
+            self.assertEqual(self.state(owner, contact), BOTH)
+
+    def state(self, owner: str, contact: str) -> str:
+        item = self.world.run(self.world.server.storage.rosters.item(owner, contact))
+        return state_of(Contact(item))
+
+    def test_presence_that_finds_no_storage_comes_back(self) -> None:
+        romeo = self.world.client(ORCHARD)
+
+        async def broken(owner: str) -> None:
+            raise StoreError("it is gone")
+
+        self.patch(self.world.server.storage.rosters, "get", broken)
+        romeo.send("<presence/>")
+        romeo.expect("<presence type='error'><error type='wait'/></presence>")
+        answer = ask_for_roster(romeo)
+        self.assertEqual(answer.get("type"), "error")
