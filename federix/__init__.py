@@ -1,1 +1,27 @@
+"""Federix: a federated XMPP server, and the framework to build one with.
+
+What an embedder needs: ``Server(config, reactor)`` and ``Config``.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .server.config import Config
+    from .server.server import Server
+
 __version__ = "0.1.0"
+
+__all__ = ["Config", "Server", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    # Imported when asked for: a tool that only wants the version, or the language, does not load a server.
+    if name == "Server":
+        from .server.server import Server
+
+        return Server
+    if name == "Config":
+        from .server.config import Config
+
+        return Config
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import os
+import signal
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
+from unittest import SkipTest
 
+from slixmpp import ClientXMPP
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.core.loader import Catalogue
 from federix.testing import World
+from federix.testing.serve import Ports
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SOURCE = Path(__file__).resolve().parents[1]
+EXAMPLES = SOURCE / "examples"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE)}
+TIMEOUT = 60.0
+#: A Python that has SPADE: it brings a slixmpp of its own, which cannot be installed beside the other.
+SPADE = os.environ.get("SPADE_PYTHON", sys.executable)
 
 
 class QuietHours(SynchronousTestCase):
@@ -46,13 +60,110 @@ class QuietHours(SynchronousTestCase):
         self.romeo.nothing()
 
 
+class Embedded(SynchronousTestCase):
+    """A program with a server inside."""
+
+    def test_it_welcomes_who_comes_online_and_ends_when_it_is_told(self) -> None:
+        ports = Ports()
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            subprocess.Popen(
+                [sys.executable, EXAMPLES / "embedded.py", folder, str(ports[0])],
+                env=ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+            ) as program,
+        ):
+            try:
+                assert program.stdout is not None
+                self.assertEqual(program.stdout.readline(), b"ready\n")
+                ports.release()
+                heard = asyncio.run(self.heard(ports[0], Path(folder) / "self-signed.pem"))
+                self.assertEqual(heard, "Welcome! Sessions here: 1")
+                program.send_signal(signal.SIGINT)
+                program.wait(TIMEOUT)
+            finally:
+                program.kill()
+
+    async def heard(self, port: int, certificate: Path) -> str:
+        """What romeo is told when he comes online."""
+        romeo = ClientXMPP("romeo@localhost", "wherefore")
+        romeo.ca_certs = certificate
+        romeo.enable_direct_tls = False
+        romeo.add_event_handler("session_start", lambda _: romeo.send_presence())
+        message = romeo.wait_until("message", timeout=int(TIMEOUT))
+        romeo.connect("127.0.0.1", port)
+        said = str((await message)["body"])
+        await romeo.disconnect()
+        return said
+
+
+class Bot(SynchronousTestCase):
+    """A bot whose test uses the fixture."""
+
+    def test_its_test_passes(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "pytest", "-p", "federix.testing.pytest", "-p", "no:cacheprovider"),
+                    *(f"--rootdir={folder}", "-c", os.devnull, EXAMPLES / "bot_test.py"),
+                ],
+                env={**ENVIRONMENT, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+            )
+        self.assertIn("1 passed", done.stdout, done.stdout + done.stderr)
+
+
+class Dice(SynchronousTestCase):
+    """A handler of wokkel's, hosted."""
+
+    def test_they_roll(self) -> None:
+        python = imported(EXAMPLES / "wokkel_handler.py")
+        self.addCleanup(sys.modules.pop, python.__name__, None)
+        world = World(modules={"mod_dice": {"host": "dice.@HOST@"}}, own_modules={"mod_dice": python.DiceModule})
+        self.addCleanup(world.stop)
+        romeo = world.client("romeo@example.org/orchard")
+        for said, answer in (("d1", "1"), ("1", "1"), ("d0", "Say d6*"), ("dance", "Say d6*")):
+            romeo.send(f"<message to='dice.example.org' type='chat'><body>{said}</body></message>")
+            body = romeo.expect("<message from='dice.example.org' type='chat'><body/></message>").first()
+            assert body is not None
+            self.assertTrue(body.text == answer or body.text.startswith(answer.rstrip("*") + ","), body.text)
+
+
+class Agents(SynchronousTestCase):
+    """Two SPADE agents."""
+
+    def test_the_one_answers_the_other(self) -> None:
+        if subprocess.run([SPADE, "-c", "import spade"], capture_output=True).returncode:
+            raise SkipTest("SPADE is not installed; SPADE_PYTHON may name a Python that has it, and what Federix needs")
+        done = subprocess.run(
+            [SPADE, EXAMPLES / "spade_agents.py"],
+            env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+        )
+        self.assertEqual(done.stdout, "42\n", done.stderr)
+
+
+def imported(path: Path) -> Any:
+    """An example, as a module in `sys.modules`."""
+    spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    python = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = python
+    spec.loader.exec_module(python)
+    return python
+
+
 class Standing(SynchronousTestCase):
     def test_every_example_can_be_imported(self) -> None:
         for path in sorted(EXAMPLES.rglob("*.py")):
-            spec = importlib.util.spec_from_file_location(f"example_{path.stem}", path)
-            assert spec is not None and spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            sys.modules[spec.name] = module
-            self.addCleanup(sys.modules.pop, spec.name, None)
-            spec.loader.exec_module(module)
-            self.assertTrue(module.__doc__, path)
+            python = imported(path)
+            self.addCleanup(sys.modules.pop, python.__name__, None)
+            self.assertTrue(python.__doc__, path)

@@ -169,6 +169,8 @@ class Element:
             # XML Namespaces §3: it must not be declared as the default, and its prefix needs no declaration.
             name = f"xml:{self.name}"
             prefixed = True
+            # What is in it says what it is: it stays so, whatever the default namespace around is.
+            default = namespaces.XML
         parts.append(f"<{name}")
         if not prefixed and self.ns != default:
             parts.append(f" xmlns='{escape_value(self.ns)}'")

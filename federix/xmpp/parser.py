@@ -426,9 +426,16 @@ class StreamParser:
             return StreamError(StreamCondition.RESTRICTED_XML)
         if code in (expat.errors.XML_ERROR_UNKNOWN_ENCODING, expat.errors.XML_ERROR_INCORRECT_ENCODING):
             return StreamError(StreamCondition.UNSUPPORTED_ENCODING)
-        if code == expat.errors.XML_ERROR_INVALID_TOKEN and not _is_utf_8(bytes(self._held) + self._window):
+        if code == expat.errors.XML_ERROR_INVALID_TOKEN and not self._is_utf_8_there():
             return StreamError(StreamCondition.UNSUPPORTED_ENCODING)
         return StreamError(StreamCondition.NOT_WELL_FORMED)
+
+    def _is_utf_8_there(self) -> bool:
+        """Whether what expat refused is a character at all; what else has come behind it is not looked at."""
+        assert self._expat is not None
+        at = self._expat.ErrorByteIndex - self._base
+        # What began before this piece and was not refused then is a character that is not whole.
+        return at >= 0 and _is_utf_8(self._window[at : at + 4])
 
 
 def _expat() -> expat.XMLParserType:

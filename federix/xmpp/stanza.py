@@ -288,8 +288,8 @@ def reusable_bytes(raw: bytes, name: str, prefixes: frozenset[bytes]) -> bytes |
     for prefix in prefixes:
         if prefix in raw:
             return None
-    if b"xmlns:" in raw:
-        return None  # what a prefix stands for has been looked at only where it is used
+    if b"xmlns:" in raw or b"<xml:" in raw:
+        return None  # what a prefix stands for has been looked at only where it is used; <xml:x/> declares no default
     if _AMPERSAND in raw and b"&#" in raw and b"xmlns" in raw:
         return None  # a namespace may be spelt with character references
     if b"xmlns" in raw[: raw.index(b">")]:
