@@ -10,11 +10,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
-from twisted.words.protocols.jabber.error import StanzaError
-from twisted.words.protocols.jabber.xmlstream import TimeoutError, toResponse
-from zope.interface import implementer
+from twisted.words.protocols.jabber.xmlstream import TimeoutError
 
-from federix._wokkel import data_form, disco, domish, generic, iwokkel, jid, ping, pubsub, subprotocols, xmppim
+from federix._wokkel import domish, generic, jid, ping, pubsub
 from federix.api import HostPattern
 from federix.core.loader import GROUP
 from federix.core.options import ConfigErrors, read
@@ -25,101 +23,14 @@ from federix.modules.wokkel_slot import MAX_REQUESTS
 from federix.testing import Client, World
 from federix.xmpp.element import Element
 from tests.core.support import WorldTestCase, condition
+from tests.modules.wokkel_handlers import ECHO, Failing, Hosting, OddHandler, message_from, with_question
 
-ECHO = "urn:example:echo"
 INFO = "http://jabber.org/protocol/disco#info"
 ITEMS = "http://jabber.org/protocol/disco#items"
 HANDLERS = {
     "wokkel.ping.PingHandler": {},
     "wokkel.generic.VersionHandler": {"name": "Hosted", "version": "1"},
 }
-
-
-class EchoHandler(xmppim.MessageProtocol):  # type: ignore[misc]
-    """Says again what was said."""
-
-    def onMessage(self, message: Any) -> None:
-        answer = domish.Element((None, "message"))
-        answer["to"], answer["from"] = message["from"], message["to"]
-        answer["type"] = "chat"
-        answer.addElement("body", content=str(message.body))
-        self.send(answer)
-
-
-@implementer(iwokkel.IDisco)
-class OddHandler(subprotocols.XMPPHandler, subprotocols.IQHandlerMixin):  # type: ignore[misc]
-    """Does what handlers may do, and what they should not."""
-
-    iqHandlers = {  # noqa: RUF012
-        f"/iq[@type='get']/answer[@xmlns='{ECHO}']": "onAnswer",
-        f"/iq[@type='get']/later[@xmlns='{ECHO}']": "onLater",
-        f"/iq[@type='get']/refuse[@xmlns='{ECHO}']": "onRefuse",
-        f"/iq[@type='get']/crash[@xmlns='{ECHO}']": "onCrash",
-    }
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waiting: Deferred[Any] = Deferred()
-        self.heard: list[Any] = []
-        self.lost: list[Any] = []
-
-    def connectionInitialized(self) -> None:
-        for query in self.iqHandlers:
-            self.xmlstream.addObserver(query, self.handleRequest)
-        self.xmlstream.addObserver(f"/iq/raw[@xmlns='{ECHO}']", self.onRaw)
-        self.xmlstream.addObserver(f"/iq/silent[@xmlns='{ECHO}']", self.heard.append)
-        self.xmlstream.addObserver(f"/iq/break[@xmlns='{ECHO}']", self.onBreak)
-        self.xmlstream.addObserver("/presence", self.heard.append)
-
-    def connectionLost(self, reason: Any) -> None:
-        super().connectionLost(reason)
-        self.lost.append(reason.value)
-
-    def onAnswer(self, iq: Any) -> Any:
-        return domish.Element((ECHO, "answered"))
-
-    def onLater(self, iq: Any) -> Any:
-        return self.waiting
-
-    def onRefuse(self, iq: Any) -> None:
-        raise StanzaError("forbidden", text="not today")
-
-    def onCrash(self, iq: Any) -> None:
-        raise KeyError("crash")
-
-    def onRaw(self, iq: Any) -> None:
-        """Answers, and forgets to say that it did."""
-        self.xmlstream.send(toResponse(iq, "result"))
-
-    def onBreak(self, iq: Any) -> None:
-        raise KeyError("break")
-
-    def getDiscoInfo(self, requestor: Any, target: Any, nodeIdentifier: str = "") -> Any:
-        if nodeIdentifier:
-            return succeed([disco.DiscoFeature(f"{ECHO}#{nodeIdentifier}")] if nodeIdentifier == "room" else [])
-        form = data_form.Form("result", formNamespace=ECHO)
-        form.addField(data_form.Field(var="size", value="3"))
-        return [disco.DiscoIdentity("automation", "echo", "An echo"), disco.DiscoFeature(ECHO), form]
-
-    def getDiscoItems(self, requestor: Any, target: Any, nodeIdentifier: str = "") -> Any:
-        return succeed([] if nodeIdentifier else [disco.DiscoItem(jid.JID("room.example.org"), "room", "A room")])
-
-
-class Hosting(HandlerModule):
-    """As somebody would write it."""
-
-    name = "mod_hosting"
-
-    def make_handlers(self) -> Iterable[Any]:
-        self.odd = OddHandler()
-        return [EchoHandler(), self.odd]
-
-
-class Failing(HandlerModule):
-    name = "mod_failing"
-
-    def make_handlers(self) -> Iterable[Any]:
-        return [object()]
 
 
 class Hosted(WorldTestCase):
@@ -208,7 +119,7 @@ class Everywhere:
     def request(self: Any, **options: Any) -> tuple[list[Any], Element]:
         """What the handler's request ends with, once it does; and the request as it came."""
         request = generic.Request(jid.JID("romeo@example.org/orchard"))
-        request.toElement = lambda: _with_payload(generic.Request.toElement(request))
+        request.toElement = lambda: with_question(generic.Request.toElement(request))
         for name, value in options.items():
             setattr(request, name, value)
         results: list[Any] = []
@@ -259,7 +170,7 @@ class Everywhere:
         self.world.run(self.host.modules.remove("mod_hosting"))
         results[0].trap(ConnectionDone)
         self.assertEqual([type(why) for why in odd.lost], [ConnectionDone])
-        odd.send(_message(self.at))  # as a handler that has not noticed
+        odd.send(message_from(self.at))  # as a handler that has not noticed
         self.romeo.nothing()
         late: list[Any] = []
         odd.request(generic.Request(jid.JID("romeo@example.org/orchard"))).addErrback(late.append)
@@ -283,7 +194,7 @@ class Everywhere:
     def test_an_observer_hears_the_answer_to_what_it_sent_and_to_nothing_else(self: Any) -> None:
         heard: list[Any] = []
         self.odd.xmlstream.addObserver("/iq[@type='result']", heard.append)
-        question = _with_payload(domish.Element((None, "iq")))
+        question = with_question(domish.Element((None, "iq")))
         question["type"], question["id"], question["to"] = "get", "mine", "romeo@example.org/orchard"
         self.odd.send(question)
         with self.assertRaises(ValueError):
@@ -306,7 +217,7 @@ class Everywhere:
     def test_nobody_else_can_be_spoken_for(self: Any) -> None:
         for sender in ("juliet@example.org", "other.example", "juliet@other.example/balcony", "@@", *self.strangers):
             with self.assertRaises(ValueError):
-                self.odd.send(_message(sender))
+                self.odd.send(message_from(sender))
         self.romeo.nothing()
 
 
@@ -499,15 +410,3 @@ class Big(Hosted):
         (request,) = world.host("example.org").module(PubSubs).published
         self.assertEqual((request.nodeIdentifier, request.sender.full()), ("n", "romeo@example.org/orchard"))
         self.assertEqual(request.items[0].entry.uri, "urn:x")
-
-
-def _message(sender: str) -> Any:
-    message = domish.Element((None, "message"))
-    message["from"], message["to"] = sender, "romeo@example.org/orchard"
-    message.addElement("body", content="hello")
-    return message
-
-
-def _with_payload(iq: Any) -> Any:
-    iq.addElement((ECHO, "question"))
-    return iq
