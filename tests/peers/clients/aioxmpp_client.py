@@ -99,6 +99,8 @@ async def main() -> None:
     client = make_client(read_login())
     conversation = Conversation(client)
     async with client.connected():
+        # The server takes what we send in order: when this is answered it has our presence, and messages reach us.
+        await aioxmpp.ping.ping(client, client.local_jid.replace(localpart=None, resource=None))
         tell("online", jid=str(client.local_jid))
         await conversation.obey()
     tell("offline", reason="")

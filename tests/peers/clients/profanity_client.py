@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.peers.clients.console import Login, commands, read_login, tell
 
 LOGGED_IN = re.compile(r"(?P<jid>\S+) logged in successfully")
+PONG = re.compile(r"Ping response from ")
 REQUESTED = re.compile(r"Received authorization request from (?P<jid>\S+)")
 GRANTED = re.compile(r"Subscription received from (?P<jid>\S+)")
 CAME = re.compile(r"\+\+ (?P<name>\S+)( \((?P<resource>\S+)\))? is online")
@@ -124,6 +125,7 @@ class Conversation:
         """Contact and group set here that the roster has not shown yet."""
         self._lines_read = 0
         self._last_message = 0
+        self._own = ""
 
     def obey(self) -> None:
         """Follow commands until the test says to quit or profanity ends."""
@@ -169,7 +171,12 @@ class Conversation:
     def _tell_line(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
         if found := LOGGED_IN.match(line):
-            tell("online", jid=found["jid"])
+            self._own = found["jid"]
+            self._terminal.type("/ping")
+        elif PONG.match(line) and self._own:
+            # The server takes what we send in order: it has our presence too, and messages reach us.
+            tell("online", jid=self._own)
+            self._own = ""
         elif found := REQUESTED.match(line):
             tell("subscribe", sender=found["jid"])
         elif found := GRANTED.match(line):

@@ -16,6 +16,7 @@ class Slixmpp(ClientXMPP):
     def __init__(self, login: Login) -> None:
         super().__init__(login.jid, login.password)
         self._login = login
+        self._is_online = False
         self.ca_certs = login.authority
         self.enable_direct_tls = login.is_direct_tls
         self.enable_starttls = not login.is_direct_tls
@@ -47,13 +48,16 @@ class Slixmpp(ClientXMPP):
     async def _begin(self, _event: object) -> None:
         await self.get_roster()
         self.send_presence()
-        tell("online", jid=str(self.boundjid))
 
     def _hear_message(self, message: Message) -> None:
         if message["body"]:
             tell("message", sender=str(message["from"]), body=message["body"])
 
     def _hear_presence(self, presence: Presence) -> None:
+        if presence["from"] == self.boundjid and not self._is_online:
+            # The server sends a client's presence back to it (RFC 6121 §4.2.2): from now on messages reach it.
+            self._is_online = True
+            tell("online", jid=str(self.boundjid))
         if presence["from"].bare == self.boundjid.bare:
             return
         tell(presence["type"], sender=str(presence["from"]))

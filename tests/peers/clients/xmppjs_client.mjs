@@ -64,6 +64,8 @@ const obey = {
 xmpp.on("online", async (address) => {
   tellItems(await xmpp.iqCaller.get(xml("query", { xmlns: ROSTER })));
   await xmpp.send(xml("presence"));
+  // The server takes what we send in order: when this is answered, messages reach us.
+  await xmpp.iqCaller.get(xml("query", { xmlns: ROSTER }));
   tell("online", { jid: address.toString() });
 });
 await xmpp.start();
