@@ -17,9 +17,13 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers; tests of one group, as those of one client in tests/peers, stay together on one.
 WORKERS ?= -n 2 --dist loadgroup
 
-CHECKED := federix tests twisted
+CHECKED := federix fuzz tests twisted
 
-.PHONY: run test check format bench docs peers clean
+# How much `make fuzz` does for each target, and for which one alone: MINUTES=1 EXECUTIONS=10000 TARGET=parser.
+MINUTES ?= 30
+EXECUTIONS ?= 5000000
+
+.PHONY: run test check format bench fuzz docs peers clean
 
 run: $(VENV)/installed
 	exec $(TWISTD) federix $(DEMO)
@@ -40,6 +44,9 @@ format: $(VENV)/installed-for-development
 
 bench: $(VENV)/installed-for-development
 	$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(VENV)/installed-for-fuzzing
+	$(BIN)/python -m fuzz $(TARGET) --minutes $(MINUTES) --executions $(EXECUTIONS)
 
 docs: $(VENV)/installed
 	$(BIN)/python -m federix.server.reference
@@ -63,3 +70,7 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 $(VENV)/installed-for-development: setup.cfg pyproject.toml | $(VENV)/bin/python
 	sh .ci/retry $(BIN)/python -m pip install --quiet --editable '.[test,dev]'
 	touch $(VENV)/installed $@
+
+$(VENV)/installed-for-fuzzing: setup.cfg pyproject.toml | $(VENV)/bin/python
+	sh .ci/retry $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	touch $@

@@ -1,0 +1,257 @@
+"""The clients: one process, one epoll, many connections, each of them lean enough not to be the bottleneck.
+
+``python -m bench.load SPECIFICATION`` (JSON, see `Specification`). It logs its clients in, warms up, prints a line
+``ready``, waits for a line on its standard input, does what is measured, and prints a line of JSON: what was done. In
+between its caller looks at what the server uses. It only ever connects to the loopback address, and only for so long.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import ssl
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Final
+
+from .inbox import LoadFailed
+from .process import LOOPBACK, raise_open_files
+
+#: Bytes one read takes at most.
+READ: Final = 64 * 1024
+#: Logins under way at the same time.
+LOGINS_AT_ONCE: Final = 16
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What the load is to do; *work* names a class of `work.py`, *count* is how often it does it."""
+
+    port: int
+    mechanism: str
+    work: str
+    tls: bool
+    clients: int
+    count: int
+    in_flight: int
+    seconds: float
+
+
+#: A dialogue waits for a mark in what the server sends (`None`: for anything to happen) and goes on with what came.
+Dialogue = Generator[bytes | None, bytes, None]
+
+
+class Connection:
+    """One client's connection."""
+
+    __slots__ = ("_buffer", "_dialogue", "_mark", "_out", "fd", "jid", "loop", "received", "sock")
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.sock: socket.socket | ssl.SSLSocket = socket.create_connection((LOOPBACK, loop.specification.port), 5.0)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.sock.setblocking(False)
+        self.fd = self.sock.fileno()
+        self.jid = ""
+        self.received: Callable[[bytes], object] = self._converse
+        self._out = b""
+        self._buffer = b""
+        self._mark: bytes | None = None
+        self._dialogue: Dialogue | None = None
+        loop.add(self)
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        if self._out:
+            self._out += data
+            return
+        sent = self._try(data)
+        if sent < len(data):
+            self._out = data[sent:]
+            self.loop.epoll.modify(self.fd, select.EPOLLIN | select.EPOLLOUT)
+
+    def _try(self, data: bytes) -> int:
+        try:
+            return self.sock.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
+            return 0
+
+    def writable(self) -> None:
+        self._out = self._out[self._try(self._out) :]
+        if not self._out:
+            self.loop.epoll.modify(self.fd, select.EPOLLIN)
+
+    # -- reading --------------------------------------------------------------------------------------------------
+
+    def readable(self) -> None:
+        sock = self.sock
+        while True:
+            if self._dialogue is not None and self._mark is None:
+                self._go_on(b"")
+                return
+            try:
+                data = sock.recv(READ)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return
+            except ConnectionError:
+                data = b""
+            if not data:
+                self.loop.closed(self)
+                return
+            self.received(data)
+            sock = self.sock
+            # What OpenSSL has already decrypted epoll does not tell of.
+            if not (isinstance(sock, ssl.SSLSocket) and sock.pending()):
+                return
+
+    def close(self) -> None:
+        self.loop.remove(self)
+        self.sock.close()
+
+    # -- dialogues: logging in ------------------------------------------------------------------------------------
+
+    def converse(self, dialogue: Dialogue) -> None:
+        """Go through *dialogue*; afterwards what comes is ignored until `received` is set."""
+        self.received = self._converse
+        self._dialogue = dialogue
+        self._mark = next(dialogue)
+        self._converse(b"")
+
+    def _converse(self, data: bytes) -> None:
+        self._buffer += data
+        while self._mark is not None:
+            at = self._buffer.find(self._mark)
+            if at < 0:
+                if b"<failure" in self._buffer or b"<stream:error" in self._buffer:
+                    raise LoadFailed(f"logging in: {self._buffer.decode(errors='replace')}")
+                return
+            at += len(self._mark)
+            told, self._buffer = self._buffer[:at], self._buffer[at:]
+            self._go_on(told)
+
+    def _go_on(self, told: bytes) -> None:
+        assert self._dialogue is not None
+        try:
+            self._mark = self._dialogue.send(told)
+        except StopIteration:
+            self._dialogue = None
+            self._mark = None
+            self._buffer = b""
+            if self.received == self._converse:
+                self.received = _ignore
+
+
+def _ignore(data: bytes) -> None:
+    """Not for us."""
+
+
+class Loop:
+    """All connections, and the clock that runs out."""
+
+    def __init__(self, specification: Specification) -> None:
+        self.specification = specification
+        self.epoll = select.epoll()
+        self.connections: dict[int, Connection] = {}
+        self.finished = False
+        self.cipher: tuple[str, str] | None = None  # TLS version and cipher agreed on
+        self._deadline = time.monotonic() + specification.seconds
+        self._closing: set[Connection] = set()
+
+    def add(self, connection: Connection) -> None:
+        self.connections[connection.fd] = connection
+        self.epoll.register(connection.fd, select.EPOLLIN)
+
+    def remove(self, connection: Connection) -> None:
+        if self.connections.pop(connection.fd, None) is not None:
+            self.epoll.unregister(connection.fd)
+        self._closing.discard(connection)
+
+    def expect_end(self, connection: Connection) -> None:
+        """The server may now close *connection*; whoever else is closed is a failure."""
+        self._closing.add(connection)
+
+    def closed(self, connection: Connection) -> None:
+        if connection not in self._closing:
+            raise LoadFailed(f"the server closed the connection of {connection.jid or 'somebody who logs in'}")
+        connection.close()
+
+    def run(self, done: Callable[[], bool]) -> None:
+        """Serve the connections until *done* says yes. Raises `LoadFailed` when the time is over."""
+        poll, connections = self.epoll.poll, self.connections
+        while not done():
+            events = poll(0.1)
+            for fd, event in events:
+                connection = connections.get(fd)
+                if connection is None:
+                    continue
+                if event & select.EPOLLOUT:
+                    connection.writable()
+                if event & ~select.EPOLLOUT:
+                    connection.readable()
+            if time.monotonic() > self._deadline:
+                raise LoadFailed(f"not done after {self.specification.seconds:g} s: a stanza is lost, or all is slow")
+
+    def pause(self, seconds: float) -> None:
+        """Serve the connections for so long."""
+        end = time.monotonic() + seconds
+        self.run(lambda: time.monotonic() >= end)
+
+
+def log_in(loop: Loop, names: list[str], dialogue: Callable[[Connection, str], Dialogue]) -> list[Connection]:
+    """Connections for *names*, logged in by *dialogue*, some at a time."""
+    waiting = deque(names)
+    under_way: list[Connection] = []
+    found: list[Connection] = []
+
+    def done() -> bool:
+        under_way[:] = [connection for connection in under_way if not connection.jid]
+        while waiting and len(under_way) < LOGINS_AT_ONCE:
+            name = waiting.popleft()
+            connection = Connection(loop)
+            connection.converse(dialogue(connection, name))
+            under_way.append(connection)
+            found.append(connection)
+        return not under_way and not waiting
+
+    loop.run(done)
+    return found
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main(text: str) -> int:
+    from .work import WORKS
+
+    raise_open_files()
+    specification = Specification(**json.loads(text))
+    loop = Loop(specification)
+    try:
+        work = WORKS[specification.work](loop)
+        work.prepare()
+        say("ready")
+        if not sys.stdin.readline():
+            return 1
+        before = time.perf_counter()
+        work.run()
+        took = time.perf_counter() - before
+        # Whoever asked looks at the server now, while all are still connected.
+        say(json.dumps({"done": work.done, "seconds": took, "round_trips": work.round_trips(), "cipher": loop.cipher}))
+        sys.stdin.readline()
+    except (LoadFailed, OSError) as error:
+        say(json.dumps({"error": f"{type(error).__name__}: {error}"}))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    # As a module of the package: `work` imports the classes of this file, and there must be one of each.
+    from bench.load import main as run_main
+
+    sys.exit(run_main(sys.argv[1]))

@@ -1,0 +1,172 @@
+"""Prosody and ejabberd as Debian has them, set up to be like Federix and one another. Each has Federix's modules."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from federix.modules import MODULES
+
+from . import people
+from .names import DOMAIN, HEADER
+from .process import LOOPBACK, Process, answers
+from .server import MAX_STANZA, BenchServer
+
+#: What of Federix's modules is called how elsewhere; those that are not here have no counterpart, or no part in this.
+PROSODY_MODULES: Final[Mapping[str, str]] = {
+    "mod_blocking": "blocklist",
+    "mod_carboncopy": "carbons",
+    "mod_client_state": "csi_simple",
+    "mod_disco": "disco",
+    "mod_last": "lastactivity",
+    "mod_offline": "offline",
+    "mod_ping": "ping",
+    "mod_private": "private",
+    "mod_register": "register",
+    "mod_pubsub": "pep",
+    "mod_roster": "roster",
+    "mod_stream_mgmt": "smacks",
+    "mod_time": "time",
+    "mod_vcard": "vcard_legacy",
+    "mod_version": "version",
+}
+EJABBERD_MODULES: Final = (
+    *("mod_blocking", "mod_caps", "mod_carboncopy", "mod_client_state", "mod_disco", "mod_last", "mod_offline"),
+    *("mod_ping", "mod_private", "mod_pubsub", "mod_register", "mod_roster", "mod_stream_mgmt", "mod_time"),
+    *("mod_vcard", "mod_version"),
+)
+#: What the scenarios need.
+NEEDED: Final = ("mod_disco", "mod_ping", "mod_roster")
+
+
+class Prosody(BenchServer):
+    """Debian's Prosody."""
+
+    name = "prosody"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if shutil.which("prosody") else "not installed: sh .ci/debian-packages prosody"
+
+    @classmethod
+    def version(cls) -> str:
+        return f"Prosody {_debian_version('prosody')}"
+
+    def _start(self) -> Process:
+        data = self.folder / "data"
+        people.for_prosody(self.users, data)
+        configuration = self.folder / "prosody.cfg.lua"
+        configuration.write_text(self._settings(data))
+        return Process(self.name, ["prosody", "--config", configuration, "-F"], self.folder, {})
+
+    def _settings(self, data: Path) -> str:
+        modules = sorted({PROSODY_MODULES[m] for m in (*MODULES, *NEEDED) if m in PROSODY_MODULES})
+        absent = {"offline"} - set(modules)
+        tls = f'{{ certificate = "{self.certificate}"; key = "{self.certificate}"; }}'
+        return f"""
+daemonize = false
+run_as_root = true
+data_path = "{data}"
+pidfile = "{self.folder}/prosody.pid"
+log = {{ {{ levels = {{ min = "warn" }}, to = "console" }} }}
+interfaces = {{ "{LOOPBACK}" }}
+c2s_ports = {{ {self.port} }}
+s2s_ports = {{}}
+http_ports = {{}}
+https_ports = {{}}
+c2s_require_encryption = false
+c2s_stanza_size_limit = {MAX_STANZA}
+network_settings = {{ tcp_backlog = 4096 }}
+authentication = "internal_hashed"
+password_hash = "SHA-256"
+storage = "internal"
+modules_enabled = {{ "saslauth"; "tls"; {" ".join(f'"{m}";' for m in modules)} }}
+modules_disabled = {{ "s2s"; {" ".join(f'"{m}";' for m in sorted(absent))} }}
+ssl = {tls}
+VirtualHost "{DOMAIN}"
+"""
+
+
+class Ejabberd(BenchServer):
+    """Debian's ejabberd, as a node of its own that knows of no other (so it needs no epmd)."""
+
+    name = "ejabberd"
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return None if shutil.which("ejabberdctl") else "not installed: sh .ci/debian-packages ejabberd"
+
+    @classmethod
+    def version(cls) -> str:
+        return f"ejabberd {_debian_version('ejabberd')}"
+
+    def _start(self) -> Process:
+        accounts = self.folder / "accounts.terms"
+        people.for_ejabberd(self.users, accounts)
+        configuration = self.folder / "ejabberd.yml"
+        configuration.write_text(yaml.safe_dump(self._settings()))
+        after = (
+            f'{{ok,_}} = application:ensure_all_started(ejabberd), {{ok,Records}} = file:consult("{accounts}"),'
+            f' lists:foreach(fun mnesia:dirty_write/1, Records), ok = file:write_file("{self._seeded}", <<>>).'
+        )
+        spool = self.folder / "spool"
+        # Without +sbwt its schedulers spin when they have nothing to do, and that would be counted.
+        flags = ["+K", "true", "+P", "250000", "+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"]
+        command = ["erl", *flags, "-noinput", "-mnesia", "dir", f'"{spool}"', "-s", "ejabberd", "-eval", after]
+        environment = {
+            "HOME": str(self.folder),
+            "EJABBERD_CONFIG_PATH": str(configuration),
+            "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log"),
+            "ERL_LIBS": "/usr/lib/x86_64-linux-gnu",
+            "ERL_MAX_PORTS": "32000",
+            "ERL_CRASH_DUMP_BYTES": "0",
+        }
+        return Process(self.name, command, self.folder, environment)
+
+    @property
+    def _seeded(self) -> Path:
+        return self.folder / "seeded"
+
+    def _ready(self) -> bool:
+        return self._seeded.exists() and answers(self.port, HEADER)
+
+    def said(self) -> str:
+        log = self.folder / "ejabberd.log"
+        return super().said() + (log.read_text()[-3000:] if log.exists() else "")
+
+    def _settings(self) -> dict[str, object]:
+        listener = {
+            "module": "ejabberd_c2s",
+            "port": self.port,
+            "ip": LOOPBACK,
+            "starttls": True,
+            "starttls_required": False,
+            "shaper": "none",
+            "access": "all",
+            "backlog": 4096,
+            "max_stanza_size": MAX_STANZA,
+        }
+        modules: dict[str, object] = {name: {} for name in EJABBERD_MODULES if name in MODULES or name in NEEDED}
+        if "mod_blocking" in modules:
+            modules["mod_privacy"] = {}
+        return {
+            "hosts": [DOMAIN],
+            "loglevel": "warning",
+            "certfiles": [str(self.certificate)],
+            "auth_password_format": "scram",
+            "auth_scram_hash": "sha256",
+            "listen": [listener],
+            "modules": modules,
+        }
+
+
+def _debian_version(package: str) -> str:
+    done = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Version}", package], capture_output=True, text=True, check=False
+    )
+    return done.stdout or "?"

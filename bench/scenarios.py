@@ -1,0 +1,105 @@
+"""What is done and what is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much of it: clients, how often each does it, and how often all of it is repeated."""
+
+    clients: int
+    count: int
+    repeat: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One comparison. *measure*: the server's processor time per unit of work, or its memory per session."""
+
+    name: str
+    title: str
+    work: str
+    measure: Literal["cpu", "memory"]
+    unit: str
+    scale: float
+    """From seconds or bytes to *unit*."""
+    full: Size
+    quick: Size
+    tls: bool = True
+    in_flight: int = 1
+    seconds: float = 180.0
+    """How long one repetition may take."""
+
+
+def _pairs(name: str, title: str, *, tls: bool, in_flight: int) -> Scenario:
+    return Scenario(
+        name,
+        title,
+        "pairs",
+        "cpu",
+        "µs/message",
+        1e6,
+        Size(100, 400, 3),
+        Size(20, 50, 1),
+        tls=tls,
+        in_flight=in_flight,
+    )
+
+
+_ALL: Final = (
+    _pairs("pairs", "messages in pairs, TLS, 1 in flight", tls=True, in_flight=1),
+    _pairs("pairs-5", "messages in pairs, TLS, 5 in flight", tls=True, in_flight=5),
+    _pairs("pairs-plain", "messages in pairs, TCP, 1 in flight", tls=False, in_flight=1),
+    _pairs("pairs-plain-5", "messages in pairs, TCP, 5 in flight", tls=False, in_flight=5),
+    # in_flight: sessions that come and go before.
+    Scenario(
+        "idle",
+        "memory of an idle session, TLS",
+        "idle",
+        "memory",
+        "KiB/session",
+        1 / 1024,
+        Size(2000, 1, 1),
+        Size(200, 1, 1),
+        in_flight=20,
+    ),
+    Scenario(
+        "logins",
+        "logins over TLS (RSA-2048), SCRAM-SHA-256",
+        "logins",
+        "cpu",
+        "ms/login",
+        1e3,
+        Size(100, 400, 3),
+        Size(20, 40, 1),
+    ),
+    Scenario(
+        "presence",
+        "presence to a roster of 100, TLS",
+        "presence",
+        "cpu",
+        "µs/delivery",
+        1e6,
+        Size(101, 250, 3),
+        Size(101, 20, 1),
+    ),
+    Scenario("ping", "pings answered, TLS", "ping", "cpu", "µs/iq", 1e6, Size(100, 200, 3), Size(20, 50, 1)),
+    Scenario("disco", "disco#info answered, TLS", "disco", "cpu", "µs/iq", 1e6, Size(100, 200, 3), Size(20, 50, 1)),
+)
+SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
+
+#: Names that stand for several.
+GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "all": tuple(SCENARIOS),
+    "iq": ("ping", "disco"),
+}
+
+
+def chosen(names: list[str]) -> list[Scenario]:
+    """The scenarios of those names, or all; KeyError for one that nobody knows."""
+    wanted = [member for name in names or ["all"] for member in GROUPS.get(name, (name,))]
+    return [SCENARIOS[name] for name in dict.fromkeys(wanted)]

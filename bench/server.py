@@ -1,0 +1,71 @@
+"""A server under test, whichever it is."""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Final
+
+from .names import HEADER
+from .process import Process, ServerFailed, answers, free_port
+
+#: Bytes of the largest stanza that every server is told to take.
+MAX_STANZA: Final = 256 * 1024
+
+
+class BenchServer(ABC):
+    """One server under test, in a folder of its own."""
+
+    name: str
+    mechanism = "SCRAM-SHA-256"
+
+    def __init__(self, folder: Path, certificate: Path, users: int) -> None:
+        self.folder = folder
+        self.certificate = certificate
+        self.users = users
+        self.port = free_port()
+        self._process: Process | None = None
+
+    @classmethod
+    @abstractmethod
+    def missing(cls) -> str | None:
+        """Why it cannot be run here; ``None`` where it can."""
+
+    @classmethod
+    @abstractmethod
+    def version(cls) -> str:
+        """Name and version, for people."""
+
+    @abstractmethod
+    def _start(self) -> Process:
+        """Write accounts and configuration into the empty folder, and start."""
+
+    def _ready(self) -> bool:
+        return answers(self.port, HEADER)
+
+    def start(self) -> None:
+        """Start it with an empty history; returns when clients may come. Raises `ServerFailed`."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        self._process = self._start()
+        try:
+            self._process.wait_for(self._ready)
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise ServerFailed(f"{self.name} does not run")
+        return self._process.pid
+
+    def said(self) -> str:
+        """The end of its output."""
+        return self._process.said() if self._process is not None else ""
+
+    def stop(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.stop()

@@ -1,0 +1,30 @@
+"""Which scenarios there are."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from bench.scenarios import SCENARIOS, chosen
+from bench.work import WORKS
+
+
+class ScenarioTests(SynchronousTestCase):
+    def test_none_named_means_all(self) -> None:
+        self.assertEqual(chosen([]), list(SCENARIOS.values()))
+
+    def test_a_group_stands_for_its_members_and_nothing_comes_twice(self) -> None:
+        self.assertEqual([scenario.name for scenario in chosen(["disco", "iq", "idle"])], ["disco", "ping", "idle"])
+
+    def test_an_unknown_one_is_an_error(self) -> None:
+        self.assertRaises(KeyError, chosen, ["nonsense"])
+
+    def test_each_has_its_work_and_a_quick_size_that_is_smaller(self) -> None:
+        for scenario in SCENARIOS.values():
+            self.assertIn(scenario.work, WORKS)
+            quick, full = scenario.quick, scenario.full
+            self.assertLess(quick.clients * quick.count * quick.repeat, full.clients * full.count * full.repeat)
+
+    def test_pairs_have_two_halves(self) -> None:
+        for scenario in SCENARIOS.values():
+            if scenario.work == "pairs":
+                self.assertEqual((scenario.full.clients % 2, scenario.quick.clients % 2), (0, 0))
