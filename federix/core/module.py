@@ -16,7 +16,7 @@ from ..storage.storage import Storage
 from .chain import places_of
 from .commands import is_command
 from .iq import requests_of
-from .options import Options
+from .options import Options as BaseOptions
 
 if TYPE_CHECKING:
     from .host import Host
@@ -54,7 +54,7 @@ class Module(Node):
     features: ClassVar[tuple[str, ...]] = ()
 
     @dataclass(frozen=True)
-    class Options(Options):
+    class Options(BaseOptions):
         """No options."""
 
     def __init__(self, host: Host, options: Any) -> None:
