@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers; tests of one group, as those of one client in tests/peers, stay together on one.
 WORKERS ?= -n 2 --dist loadgroup
 
-CHECKED := federix tests twisted bench examples
+CHECKED := federix fuzz tests twisted bench examples
 
 # How much `make fuzz` does for each target, and for which one alone: MINUTES=1 EXECUTIONS=10000 TARGET=parser.
 MINUTES ?= 30

@@ -125,6 +125,15 @@ class Element:
         child = self.child(ns, name)
         return None if child is None else child.text
 
+    def sharing(self, attrs: dict[str, str]) -> Element:
+        """The same name and the very same children, with other attributes. Not for those who change children."""
+        twin = Element.__new__(Element)
+        twin.name = self.name
+        twin.ns = self.ns
+        twin.attrs = attrs
+        twin.children = self.children
+        return twin
+
     # -- building -------------------------------------------------------------------------------------------------
 
     def copy(self) -> Element:
@@ -169,8 +178,8 @@ class Element:
             # XML Namespaces §3: it must not be declared as the default, and its prefix needs no declaration.
             name = f"xml:{self.name}"
             prefixed = True
-            # What is in it says what it is: it stays so, whatever the default namespace around is.
-            default = namespaces.XML
+            if default:
+                default = namespaces.XML  # what it holds declares its own: the default around may become another one
         parts.append(f"<{name}")
         if not prefixed and self.ns != default:
             parts.append(f" xmlns='{escape_value(self.ns)}'")

@@ -90,9 +90,7 @@ class Stanza:
         changed = {name: value for name, value in attrs.items() if old.attrs.get(name) != value}
         if not changed:
             return self
-        element = Element(old.name, old.ns)
-        element.children = old.children
-        element.attrs = dict(old.attrs)
+        element = old.sharing(dict(old.attrs))
         for name, value in changed.items():
             if value is None:
                 del element.attrs[name]
@@ -105,10 +103,19 @@ class Stanza:
             replaced = [name for name in changed if name in old.attrs]
             if replaced:
                 raw = _without_attrs(raw, replaced)
-            added = "".join(f" {n}='{escape_value(v)}'" for n, v in changed.items() if v is not None).encode()
-            at = 1 + len(old.name)
-            raw = raw[:at] + added + raw[at:]
+            added = "".join([f" {n}='{escape_value(v)}'" for n, v in changed.items() if v is not None])
+            raw = _with_start(raw, old.name, added)
         return type(self)(element, raw)
+
+    def _adding(self, name: str, value: str) -> Self:
+        """The same with one more attribute: what each stanza goes through once or twice, so spelt out."""
+        old = self.element
+        attrs = old.attrs.copy()
+        attrs[name] = value
+        raw = self.raw
+        if raw is not None:
+            raw = _with_start(raw, old.name, f" {name}='{escape_value(value)}'")
+        return type(self)(old.sharing(attrs), raw)
 
     def rendered(self) -> Self:
         """The same with its bytes at hand, so that many copies to many addresses are splices, not renderings."""
@@ -116,17 +123,19 @@ class Stanza:
 
     def stamped(self, sender: JID, lang: str | None = None) -> Self:
         """The same from its true sender (RFC 6120 §8.1.2.1), with its stream's language if it has none (§4.7.4)."""
-        attrs: dict[str, str | None] = {"from": str(sender)}
-        if lang is not None and "xml:lang" not in self.element.attrs:
-            attrs["xml:lang"] = lang
-        stanza = self.with_attrs(attrs)
+        attrs = self.element.attrs
+        stanza = self.with_attrs({"from": str(sender)}) if "from" in attrs else self._adding("from", str(sender))
+        if lang is not None and "xml:lang" not in attrs:
+            stanza = stanza._adding("xml:lang", lang)
         stanza._from = sender
+        stanza._to = self._to
         return stanza
 
     def addressed(self, to: JID) -> Self:
         """The same to someone else."""
-        stanza = self.with_attrs({"to": str(to)})
+        stanza = self.with_attrs({"to": str(to)}) if "to" in self.element.attrs else self._adding("to", str(to))
         stanza._to = to
+        stanza._from = self._from
         return stanza
 
     def appending(self, *children: Element) -> Self:
@@ -298,6 +307,12 @@ def reusable_bytes(raw: bytes, name: str, prefixes: frozenset[bytes]) -> bytes |
     if b"jabber:" in raw and any(content in raw for content in _CONTENT):
         return None
     return raw
+
+
+def _with_start(raw: bytes, name: str, added: str) -> bytes:
+    """*raw* with *added* attributes behind the name of its start tag."""
+    at = 1 + len(name)
+    return b"%b%b%b" % (raw[:at], added.encode(), raw[at:])
 
 
 def _without_attrs(raw: bytes, names: tuple[str, ...] | list[str]) -> bytes:
