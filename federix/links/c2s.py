@@ -63,7 +63,6 @@ class ClientLink:
     def begin(self) -> None:
         """The connection is there."""
         self._ip = self.stream.peer
-        self.listener.links.add(self)
         if self.listener.options.tls:
             self._start_tls()
 
@@ -180,7 +179,6 @@ class ClientLink:
 
     def disconnected(self) -> None:
         self.listener.addresses.left(self._ip)
-        self.listener.left(self)
         # Nothing is left that refers back to us, for the cyclic collector to find.
         self.session = None
         self._sasl = None

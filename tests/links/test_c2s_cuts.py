@@ -7,7 +7,7 @@ import random
 from federix.testing import Client, World
 from federix.testing.world import PASSWORD
 from federix.xmpp import ns
-from tests.links.support import WorldTestCase, auth, decoded, response
+from tests.links.support import WorldTestCase, auth, decoded, response, scram
 from tests.xmpp.sasl.support import Client as Scram
 
 STANZAS = (
@@ -152,9 +152,12 @@ class ReuseTests(WorldTestCase):
 
     def test_the_language_of_a_stream_does_not_prevent_it(self) -> None:
         world = self.make()
-        romeo, juliet = world.client("romeo@example.org/orchard"), world.client("juliet@example.org/balcony")
-        stream = world.host("example.org").sessions.of("romeo")[0].attachment
-        stream.owner.lang = "it"  # type: ignore[attr-defined]
+        address = world.register("romeo@example.org").with_resource("orchard")
+        romeo, juliet = world.connect(), world.client("juliet@example.org/balcony")
+        romeo.open("example.org")
+        scram(romeo, Scram("SHA-1", name="romeo", password=PASSWORD), "SCRAM-SHA-1")
+        romeo.open("example.org", "xml:lang='it'")
+        romeo.bind(address)
         before = world.server.counters.rendered
         romeo.send("<message to='juliet@example.org/balcony'><body>ciao</body></message>")
         juliet.expect("<message xml:lang='it'><body>ciao</body></message>")
