@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError
@@ -20,6 +21,15 @@ from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.stanza import Stanza
 
 log = Logger()
+
+#: How many handlers of events may go on in the background, for one host.
+MAX_BACKGROUND: Final = 10_000
+#: How many items one handler may add to a list.
+MAX_ITEMS: Final = 100_000
+
+
+class TooMuch(Exception):
+    """A handler has a bug: it never ends, or what it returns does not."""
 
 
 class HandlerCrashed(StanzaError):
@@ -83,6 +93,10 @@ class Hook:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
+    def _failed(self, handler: Callable[..., Any]) -> None:
+        """Log the exception that is being handled."""
+        log.failure("handler failed", hook=self.name, module=module_of(handler))
+
     def _mark(self, handler: H, slot: Slot, after: tuple[str, ...]) -> H:
         places: list[Place] = getattr(handler, _PLACES, [])
         setattr(handler, _PLACES, [*places, Place(self, slot, after)])
@@ -108,9 +122,24 @@ class Event(Hook, Generic[P]):
             try:
                 waiting = handler(*args, **kwargs)
                 if waiting is not None and inspect.isawaitable(waiting):
-                    chains.scope.spawn(waiting)
+                    self._go_on(chains, handler, waiting)
             except Exception:
-                log.failure("handler failed", hook=self.name)
+                self._failed(handler)
+
+    def _go_on(self, chains: Chains, handler: Callable[..., Any], waiting: Awaitable[object]) -> None:
+        if len(chains.scope) >= MAX_BACKGROUND:
+            if isinstance(waiting, Coroutine):
+                waiting.close()
+            raise TooMuch("too many handlers go on in the background")
+        chains.scope.spawn(self._finish(handler, waiting))
+
+    async def _finish(self, handler: Callable[..., Any], waiting: Awaitable[object]) -> None:
+        try:
+            await waiting
+        except CancelledError:
+            raise
+        except Exception:
+            self._failed(handler)
 
     async def tell(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> None:
         """Tell one after the other and wait for each."""
@@ -119,8 +148,12 @@ class Event(Hook, Generic[P]):
                 waiting = handler(*args, **kwargs)
                 if waiting is not None and inspect.isawaitable(waiting):
                     await waiting
+            except CancelledError:
+                if chains.scope.closed:
+                    raise
+                # Its module was taken out while it worked; the others are still to hear it.
             except Exception:
-                log.failure("handler failed", hook=self.name)
+                self._failed(handler)
 
 
 class Filter(Hook, Generic[S]):
@@ -164,11 +197,11 @@ class Filter(Hook, Generic[S]):
                 elif isinstance(outcome, Handled):
                     return HANDLED
                 else:
-                    return self._go_on(chains, outcome, handlers[count + 1 :], subject, stanza)
+                    return self._go_on(chains, outcome, handlers[count:], subject, stanza)
         except StanzaError:
             raise
         except Exception:
-            raise self._crashed() from None
+            raise self._crashed(handler) from None
         return stanza
 
     def run_now(self, chains: Chains, subject: S, stanza: Stanza) -> Stanza | Handled:
@@ -190,17 +223,19 @@ class Filter(Hook, Generic[S]):
         except StanzaError:
             raise
         except Exception:
-            raise self._crashed() from None
+            raise self._crashed(handler) from None
         return stanza
 
     async def _go_on(
         self,
         chains: Chains,
         waiting: Awaitable[Outcome],
-        rest: tuple[Callable[..., Any], ...],
+        handlers: tuple[Callable[..., Any], ...],
         subject: S,
         stanza: Stanza,
     ) -> Stanza | Handled:
+        """*handlers* begins with the one that waits."""
+        handler, *rest = handlers
         try:
             outcome = await waiting
             remaining = iter(rest)
@@ -211,9 +246,10 @@ class Filter(Hook, Generic[S]):
                     return HANDLED
                 elif outcome is not None:
                     raise TypeError(f"a handler of {self.name} returned {outcome!r}")
-                handler = next(remaining, None)
-                if handler is None:
+                following = next(remaining, None)
+                if following is None:
                     return stanza
+                handler = following
                 answer = handler(subject, stanza)
                 outcome = await answer if inspect.isawaitable(answer) else answer
         except StanzaError:
@@ -224,10 +260,10 @@ class Filter(Hook, Generic[S]):
             # Its module was taken out while it worked; a check that did not end has not allowed the stanza.
             raise HandlerCrashed from None
         except Exception:
-            raise self._crashed() from None
+            raise self._crashed(handler) from None
 
-    def _crashed(self) -> HandlerCrashed:
-        log.failure("handler failed", hook=self.name)
+    def _crashed(self, handler: Callable[..., Any]) -> HandlerCrashed:
+        self._failed(handler)
         return HandlerCrashed()
 
 
@@ -246,11 +282,15 @@ class Collect(Hook, Generic[P, T]):
         for handler in chains.of(self):
             try:
                 found = handler(*args, **kwargs)
-                items.extend(await found if inspect.isawaitable(found) else found)
+                items += _all_of(await found if inspect.isawaitable(found) else found)
             except StanzaError:
                 raise
+            except CancelledError:
+                if chains.scope.closed:
+                    raise
+                # Its module was taken out while it worked; what it would have added is missing.
             except Exception:
-                log.failure("handler failed", hook=self.name)
+                self._failed(handler)
         return items
 
     def gather_now(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> list[T]:
@@ -262,10 +302,17 @@ class Collect(Hook, Generic[P, T]):
                 if isinstance(found, Coroutine):
                     found.close()
                     raise TypeError(f"{self.name} is asked for in the middle of things: its handlers cannot wait")
-                items.extend(found)
+                items += _all_of(found)
             except Exception:
-                log.failure("handler failed", hook=self.name)
+                self._failed(handler)
         return items
+
+
+def _all_of(found: Iterable[T]) -> list[T]:
+    items = list(islice(found, MAX_ITEMS + 1))
+    if len(items) > MAX_ITEMS:
+        raise TooMuch("the list has no end")
+    return items
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +366,12 @@ class Chains:
             return
         self._entries[hook] = ordered
         self._handlers[hook] = tuple(entry.handler for entry in ordered)
+
+
+def module_of(handler: Callable[..., Any]) -> str:
+    """The name of the module whose method *handler* is; of another function, its own."""
+    name = getattr(getattr(handler, "__self__", None), "name", None)
+    return name if isinstance(name, str) else getattr(handler, "__qualname__", repr(handler))
 
 
 def places_of(function: object) -> list[Place]:

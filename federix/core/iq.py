@@ -16,7 +16,7 @@ from ..xmpp.jid import JID
 from ..xmpp.stanza import IQ, Stanza
 from ..xmpp.stanza import iq as new_iq
 from . import hooks
-from .chain import Handled
+from .chain import Handled, module_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -37,6 +37,8 @@ HandlerT = TypeVar("HandlerT", bound=Handler)
 IQ_TIMEOUT: Final = 32.0
 #: How many of its own requests one host waits for at a time.
 MAX_REQUESTS: Final = 100_000
+#: How many answers one host works out while the streams that asked go on.
+MAX_DETACHED: Final = 10_000
 
 _REQUESTS: Final = "__federix_requests__"
 
@@ -99,6 +101,7 @@ class IqTable:
         self._host = host
         self._handlers: dict[tuple[Target, str, str, str], tuple[Handler | Callable[[IQ], Any], bool]] = {}
         self._namespaces: dict[tuple[Target, str], int] = {}
+        self._detached = 0
 
     def add(self, request: Request, handler: Callable[[IQ], Any]) -> Callable[[], None]:
         """Have *handler* answer; the call that comes back undoes it. One handler per request."""
@@ -138,20 +141,26 @@ class IqTable:
             if target == "host":
                 return self._unless_taken(iq, refusal)
             raise refusal
+        if detached and self._detached >= MAX_DETACHED:
+            raise StanzaError(Condition.RESOURCE_CONSTRAINT)
         try:
             answer = handler(iq)  # type: ignore[call-arg]
         except StanzaError:
             raise
         except Exception:
-            log.failure("iq handler failed", ns=payload.ns, name=payload.name)
+            _failed(payload, handler)
             raise StanzaError(Condition.INTERNAL_SERVER_ERROR) from None
         if inspect.isawaitable(answer):
-            waiting = self._later(iq, payload, answer)
+            waiting = self._later(iq, payload, answer, handler)
             if not detached:
                 return waiting
-            self._host.scope.spawn(waiting)
+            self._detached += 1
+            self._host.scope.spawn(waiting).addBoth(self._attached)
             return None
         return self._send(iq, answer)
+
+    def _attached(self, _: object) -> None:
+        self._detached -= 1
 
     def _unless_taken(self, iq: IQ, refusal: StanzaError) -> Awaitable[None] | None:
         assert iq.to is not None
@@ -171,7 +180,7 @@ class IqTable:
             return StanzaError(Condition.BAD_REQUEST, f"this is asked with type {other}")
         return StanzaError(Condition.BAD_REQUEST, "the namespace has no such request")
 
-    async def _later(self, iq: IQ, payload: Element, waiting: Awaitable[Answer]) -> None:
+    async def _later(self, iq: IQ, payload: Element, waiting: Awaitable[Answer], handler: Callable[..., Any]) -> None:
         try:
             answer = await waiting
         except StanzaError as error:
@@ -184,7 +193,7 @@ class IqTable:
             self._host.server.router.bounce(iq, StanzaError(Condition.SERVICE_UNAVAILABLE))
             return
         except Exception:
-            log.failure("iq handler failed", ns=payload.ns, name=payload.name)
+            _failed(payload, handler)
             self._host.server.router.bounce(iq, StanzaError(Condition.INTERNAL_SERVER_ERROR))
             return
         sending = self._send(iq, answer)
@@ -196,6 +205,10 @@ class IqTable:
             return None
         result = answer if isinstance(answer, IQ) else iq.result(answer)
         return self._host.server.router.route(result)
+
+
+def _failed(payload: Element, handler: Callable[..., Any]) -> None:
+    log.failure("iq handler failed", ns=payload.ns, name=payload.name, module=module_of(handler))
 
 
 def _from_stranger(target: Target, iq: IQ) -> bool:

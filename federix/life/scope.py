@@ -106,10 +106,13 @@ class Timer:
         return self._call is not None
 
     def fire(self) -> None:
-        function, args = self._function, self._args
+        function, args, scope = self._function, self._args, self._scope
         self._call = None
         self._forget()
-        function(*args)
+        try:
+            function(*args)
+        except Exception:
+            log.failure("timer failed", scope="" if scope is None else scope.name)
 
     def reset(self, seconds: float) -> None:
         """Count anew from now; nothing happens when it has fired or was cancelled."""

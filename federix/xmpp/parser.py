@@ -9,7 +9,6 @@ more data follows. So expat is handed whole tags only, and what is not whole yet
 
 from __future__ import annotations
 
-import codecs
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Final
 from xml.parsers import expat
 
 from . import ns
+from .characters import is_character, whole_characters, whole_text
 from .element import Element
 from .errors import StreamCondition, StreamError
 from .stanza import KINDS, Stanza, reusable_bytes
@@ -123,7 +123,7 @@ class StreamParser:
         self._header = b""  # its start tag; empty until it is whole
         self._cdata = False
         self._ended = False
-        self._tail = bytearray()  # begins with an unfinished tag or reference, or is empty
+        self._tail = bytearray()  # begins with an unfinished tag, reference or character, or is empty
         self._fed = 0  # how many bytes expat has been given
         self._base = 0  # the position of the first byte of _window
         self._window = b""  # what expat is working on
@@ -160,7 +160,8 @@ class StreamParser:
             # Its traceback would hold this frame, and this frame it.
             self._end(error.with_traceback(None))
         except expat.ExpatError as error:
-            self._end(self._named(error))
+            if not self._ended:
+                self._end(self._named(error))
         events, self._events = self._events, []
         return events
 
@@ -196,7 +197,7 @@ class StreamParser:
         if len(data) + len(tail) > self.limits.tag_bytes:
             self._check_tag(data or bytes(tail))
         if (_EXCLAMATION in data or _QUESTION in data) and (found := self._restricted_at(data)) is not None:
-            self._cut(data[:found])
+            self._cut(data[: found + 1])  # with its "<": what stands before it is whole, or wrong
             raise StreamError(StreamCondition.RESTRICTED_XML)
         if data:
             self._cut(data)
@@ -209,7 +210,7 @@ class StreamParser:
             if self._cdata:
                 whole = data.find(b"]]>") + 3
                 if whole < 3:
-                    whole = max(len(data) - 2, 0)
+                    whole = whole_characters(data, max(len(data) - 2, 0))
                 if not whole:
                     break
             else:
@@ -218,7 +219,7 @@ class StreamParser:
                     match = _WHOLE_TAG.match(data, last)
                     whole = match.end() if match else last
                 else:
-                    whole = _whole_text(data)
+                    whole = whole_text(data)
                 if not whole:
                     if not data.startswith(_CDATA):
                         break
@@ -434,8 +435,8 @@ class StreamParser:
         """Whether what expat refused is a character at all; what else has come behind it is not looked at."""
         assert self._expat is not None
         at = self._expat.ErrorByteIndex - self._base
-        # What began before this piece and was not refused then is a character that is not whole.
-        return at >= 0 and _is_utf_8(self._window[at : at + 4])
+        # What began in an earlier piece is never whole: it was cut before a tag.
+        return at >= 0 and is_character(self._window[at : at + 4])
 
 
 def _expat() -> expat.XMLParserType:
@@ -461,22 +462,6 @@ def _check_first(data: bytes) -> None:
         raise StreamError(StreamCondition.UNSUPPORTED_ENCODING)
     if data[:1] != b"<":
         raise StreamError(StreamCondition.NOT_WELL_FORMED, "a stream begins with its header")
-
-
-def _is_utf_8(data: bytes) -> bool:
-    try:
-        codecs.utf_8_decode(data, "strict", False)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _whole_text(data: bytes) -> int:
-    """How much of *data*, which has no tag, can be handed on: all but a reference that is not whole."""
-    reference = data.rfind(b"&")
-    if reference < 0 or data.find(b";", reference) >= 0:
-        return len(data)
-    return reference
 
 
 @lru_cache(maxsize=4096)
