@@ -14,7 +14,9 @@ from ..xmpp.stanza import Stanza
 T = TypeVar("T")
 U = TypeVar("U")
 
-_WITHOUT_LIMITS = Limits(stanza_bytes=2**31, elements=2**31, depth=2**31, attributes=2**31, tag_bytes=2**31)
+_WITHOUT_LIMITS = Limits(
+    stanza_bytes=2**31, elements=2**31, depth=2**31, attributes=2**31, tag_bytes=2**31, tree_bytes=2**31
+)
 """What is read here was within the limits of a stream when it came, or was written by the server itself."""
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"

@@ -38,8 +38,14 @@ _QUESTION: Final = ord("?")
 MAX_NAME: Final = 512
 #: How much one expat is fed: it remembers each name it ever met, at some twelve bytes a byte.
 MAX_EXPAT_BYTES: Final = 256 * 1024
+#: What the parts of a tree take, in bytes, in CPython: many times what they take on the wire when they are small.
+_ELEMENT_COST: Final = 360
+_DICT_COST: Final = 180
+_ATTRIBUTE_COST: Final = 200
 #: Pieces of text are joined up to here: byte by byte costs neither a string each nor the square of their number.
 _JOINED_TEXT: Final = 1024
+#: Expat's own buffer for text; eight times as much by default, for every stream.
+_TEXT_BUFFER: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class Limits:
     depth: int = 64
     attributes: int = 64
     tag_bytes: int = 64 * 1024
+    tree_bytes: int = 1280 * 1024  # what its tree may take in memory, about
 
 
 BEFORE_AUTHENTICATION: Final = Limits(stanza_bytes=8192, elements=32, depth=8, attributes=16)
@@ -94,6 +101,7 @@ class StreamParser:
         "_base",
         "_cdata",
         "_content",
+        "_cost",
         "_elements",
         "_ended",
         "_events",
@@ -117,6 +125,7 @@ class StreamParser:
         self._stack: list[Element] = []
         self._own = 0  # how many elements from the stanza down stand in its content namespace
         self._elements = 0
+        self._cost = 0  # about how many bytes the tree of the stanza under way takes
         self._content = ""
         self._namespaces: dict[str, str] = {}  # what the header declares
         self._prefixes: frozenset[bytes] = frozenset()
@@ -164,6 +173,11 @@ class StreamParser:
                 self._end(self._named(error))
         events, self._events = self._events, []
         return events
+
+    def hibernate(self) -> None:
+        """Let expat go, which is most of what an idle stream takes; the next byte brings a new one."""
+        if self._header and not self._stack and not self._tail:
+            self._expat = None
 
     def close(self) -> None:
         """Let go of everything: the connection is gone. What is fed from here on is ignored."""
@@ -214,7 +228,8 @@ class StreamParser:
                 if not whole:
                     break
             else:
-                last = data.rfind(b"<")
+                # Past its measure expat is fed tag by tag: then the end of a stanza is the end of what it was fed.
+                last = data.find(b"<") if self._fed > MAX_EXPAT_BYTES else data.rfind(b"<")
                 if last >= 0:
                     match = _WHOLE_TAG.match(data, last)
                     whole = match.end() if match else last
@@ -343,10 +358,14 @@ class StreamParser:
         if attrs:
             if len(attrs) > self.limits.attributes:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
+            self._cost += _DICT_COST + _ATTRIBUTE_COST * len(attrs)
             attrs = _attributes(attrs)
         element.attrs = attrs
         if depth:
             self._elements += 1
+            self._cost += _ELEMENT_COST
+            if self._cost > self.limits.tree_bytes:
+                raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza takes too much memory")
             if self._elements > self.limits.elements:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "too many elements")
             if depth >= self.limits.depth:
@@ -363,6 +382,7 @@ class StreamParser:
             assert self._expat is not None
             self._start = self._expat.CurrentByteIndex
             self._elements = 1
+            self._cost = _ELEMENT_COST
             self._own = 0
             if namespace == self._content and namespace in ns.CONTENT:
                 self._own = 1
@@ -442,6 +462,7 @@ class StreamParser:
 def _expat() -> expat.XMLParserType:
     parser = expat.ParserCreate("utf-8", " ")
     parser.buffer_text = True
+    parser.buffer_size = _TEXT_BUFFER
     if hasattr(parser, "SetReparseDeferralEnabled"):
         parser.SetReparseDeferralEnabled(False)
     # RFC 6120 §11.1: no comments, processing instructions, DTDs, entities but the five.

@@ -2,7 +2,7 @@
 
 from federix.xmpp.sasl.accounts import Challenge, InExecutor, Success
 from federix.xmpp.sasl.bindings import announced, server_end_point
-from federix.xmpp.sasl.credentials import HASH_NAMES, Credentials, HashName, ScramKeys, derive, matches
+from federix.xmpp.sasl.credentials import HASH_NAMES, Credentials, EncodedKeys, HashName, ScramKeys, derive, matches
 from federix.xmpp.sasl.decoys import Decoys
 from federix.xmpp.sasl.encoding import decode_base64, encode_base64
 from federix.xmpp.sasl.exchange import Exchange
@@ -16,6 +16,7 @@ __all__ = [
     "Challenge",
     "Credentials",
     "Decoys",
+    "EncodedKeys",
     "Exchange",
     "HashName",
     "InExecutor",

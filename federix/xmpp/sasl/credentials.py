@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
@@ -61,6 +61,34 @@ class ScramKeys:
         name, iterations, *encoded = match.groups()
         salt, stored, server = (b64decode(part, validate=True) for part in encoded)
         return cls(hash_named(name), salt, int(iterations), stored, server)
+
+
+class EncodedKeys(Mapping[HashName, ScramKeys]):
+    """Keys as they were written by `ScramKeys.encode`, each decoded when it is asked for: a login needs one of them."""
+
+    __slots__ = ("_encoded",)
+
+    def __init__(self, encoded: Mapping[HashName, str]) -> None:
+        self._encoded = encoded
+
+    def __getitem__(self, name: HashName) -> ScramKeys:
+        """Raises `ValueError` where what is written cannot be read, or is for another hash."""
+        keys = ScramKeys.decode(self._encoded[name])
+        if keys.hash_name != name:
+            raise ValueError("keys of another hash")
+        return keys
+
+    def __iter__(self) -> Iterator[HashName]:
+        return iter(self._encoded)
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._encoded
+
+    def __repr__(self) -> str:
+        return f"<EncodedKeys {', '.join(self._encoded)}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,14 +44,23 @@ class Decoys:
             self._bytes("server key", account, hash_name)[:size],
         )
 
+    def encoded(self, account: str, hash_name: HashName) -> str:
+        """`keys`, written as those of an account are kept: reading them takes as long."""
+        return self.keys(account, hash_name).encode()
+
     def derives(self, hash_name: HashName) -> bool:
         """Does every login with this hash cost a derivation?"""
         return hash_name not in self._kept
 
-    @property
-    def plain_hash(self) -> HashName:
-        """The hash with which PLAIN is checked."""
-        return next((name for name in PLAIN_ORDER if name in self._kept), PLAIN_ORDER[0])
+    def plain_hash(self, account: str) -> HashName:
+        """The hash with which PLAIN is checked for *account* (a bare JID).
+
+        Where no hash is common to all accounts they differ in it, and with it in time: so do those that do not exist.
+        """
+        common = next((name for name in PLAIN_ORDER if name in self._kept), None)
+        if common is not None:
+            return common
+        return PLAIN_ORDER[self._bytes("plain", account, PLAIN_ORDER[0])[0] % len(PLAIN_ORDER)]
 
     def _bytes(self, purpose: str, account: str, hash_name: HashName) -> bytes:
         return hmac.digest(self._secret, f"{purpose}\0{hash_name}\0{account}".encode(), "sha512")

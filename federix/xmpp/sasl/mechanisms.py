@@ -63,6 +63,6 @@ def available(
 def _works(name: str, *, secure: bool, bound: bool, stored: Collection[HashName]) -> bool:
     hash_name = hash_of(name)
     if hash_name is None:
-        # RFC 4616 §5: it hands the password over, so nobody may be listening.
-        return secure and bool(stored)
+        # RFC 4616 §5: it hands the password over, so nobody may be listening. It fits whatever is kept of it.
+        return secure
     return hash_name in stored and (bound or not is_plus(name))

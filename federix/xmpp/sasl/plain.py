@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from federix.xmpp.sasl.accounts import Accounts, Success, decode_text, malformed, wrong_password
-from federix.xmpp.sasl.credentials import Credentials, ScramKeys, matches
+from federix.xmpp.sasl.credentials import Credentials, HashName, ScramKeys, matches
 from federix.xmpp.sasl.decoys import PLAIN_ORDER
 from federix.xmpp.sasl.passwords import InvalidPassword, prepare_password
 
@@ -24,26 +24,27 @@ class Plain:
         authzid, name, password = parts
         account, acting_as = self._accounts.identify(name, authzid)
         decoys = self._accounts.decoys
-        decoy = decoys.keys(str(account), decoys.plain_hash)
+        hash_name = decoys.plain_hash(str(account))
+        decoy = decoys.encoded(str(account), hash_name)
         credentials = await self._accounts.lookup(account.local)
-        keys = None if credentials is None else _keys(credentials, decoy)
+        keys = None if credentials is None else _keys(credentials, hash_name)
         stored = None if credentials is None or keys is not None else credentials.plain
-        if not await self._accounts.in_executor(_fits, password, keys, stored, decoy):
+        if not await self._accounts.in_executor(_fits, password, keys, stored, keys or ScramKeys.decode(decoy)):
             raise wrong_password()
         return Success(account.local, acting_as, None)
 
 
-def _keys(credentials: Credentials, decoy: ScramKeys) -> ScramKeys | None:
-    """The keys to check with: those of the same hash as the decoy's, so that both take as long."""
-    for name in (decoy.hash_name, *PLAIN_ORDER):
+def _keys(credentials: Credentials, hash_name: HashName) -> ScramKeys | None:
+    """The keys to check with: those of *hash_name*, the decoy's, where there are such, so that both take as long."""
+    for name in (hash_name, *PLAIN_ORDER):
         if keys := credentials.scram.get(name):
             return keys
     return None
 
 
-def _fits(password: str, keys: ScramKeys | None, stored: str | None, decoy: ScramKeys) -> bool:
+def _fits(password: str, keys: ScramKeys | None, stored: str | None, shown: ScramKeys) -> bool:
     """Is it the password? A derivation runs in every case, even where its result is of no use."""
-    fits = matches(keys or decoy, password)
+    fits = matches(shown, password)
     if keys is not None:
         return fits
     if stored is None:

@@ -56,12 +56,13 @@ class Scram:
         message = ClientFirst.parse(data)
         self._channel_binding = self._channel.expected(message)
         self._account, self._authzid = self._accounts.identify(message.username, message.authzid)
-        decoy = self._accounts.decoys.keys(str(self._account), self._hash_name)
+        # Whoever it is, a decoy is made and one set of keys is decoded: who measures must not learn who exists.
+        decoy = self._accounts.decoys.encoded(str(self._account), self._hash_name)
         credentials = await self._accounts.lookup(self._account.local) or Credentials()
         self._keys = credentials.scram.get(self._hash_name)
         self._password = credentials.plain if self._keys is None else None
         # Keys made on the fly take the salt of the decoy: it must be the same at every login.
-        self._shown = self._keys or decoy
+        self._shown = self._keys or ScramKeys.decode(decoy)
         self._nonce = message.nonce + self._make_nonce()
         salt = b64encode(self._shown.salt).decode()
         reply = f"r={self._nonce},s={salt},i={self._shown.iterations}"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scramp import ScramMechanism
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.xmpp.sasl import Credentials, Decoys, InvalidPassword, ScramKeys, derive, matches
+from federix.xmpp.sasl import Credentials, Decoys, EncodedKeys, InvalidPassword, ScramKeys, derive, matches
 from federix.xmpp.sasl.credentials import MAX_ITERATIONS, MAX_SALT_LENGTH, MIN_ITERATIONS, SALT_LENGTH, digest_size
 from federix.xmpp.sasl.decoys import MIN_SECRET
 from tests.xmpp.sasl.support import DECOYS, HASHES, ITERATIONS, KEPT, PASSWORD, SALT, SECRET
@@ -122,5 +122,35 @@ class DecoyTests(SynchronousTestCase):
         self.assertRaises(ValueError, Decoys, SECRET, MIN_ITERATIONS - 1, ())
 
     def test_plain_is_checked_with_a_hash_that_everybody_has(self) -> None:
-        for kept, expected in (((), "SHA-256"), (HASHES, "SHA-256"), (("SHA-1", "SHA-512"), "SHA-512")):
-            self.assertEqual(Decoys(SECRET, ITERATIONS, kept).plain_hash, expected)
+        for kept, expected in ((HASHES, "SHA-256"), (("SHA-1", "SHA-512"), "SHA-512"), (("SHA-1",), "SHA-1")):
+            self.assertEqual(Decoys(SECRET, ITERATIONS, kept).plain_hash("a@example.org"), expected)
+
+    def test_where_accounts_differ_in_their_hashes_so_do_those_that_do_not_exist(self) -> None:
+        mixed = Decoys(SECRET, ITERATIONS, ())
+        names = [f"{number}@example.org" for number in range(60)]
+        self.assertEqual({mixed.plain_hash(name) for name in names}, set(HASHES))
+        self.assertEqual([mixed.plain_hash(name) for name in names], [mixed.plain_hash(name) for name in names])
+
+    def test_they_are_written_like_the_keys_of_an_account(self) -> None:
+        for name in HASHES:
+            self.assertEqual(
+                ScramKeys.decode(DECOYS.encoded("a@example.org", name)), DECOYS.keys("a@example.org", name)
+            )
+
+
+class EncodedTests(SynchronousTestCase):
+    def test_keys_are_read_when_they_are_asked_for(self) -> None:
+        encoded = EncodedKeys({"SHA-1": "damaged", "SHA-256": KEPT.scram["SHA-256"].encode()})
+        self.assertEqual(encoded["SHA-256"], KEPT.scram["SHA-256"])
+        self.assertRaises(ValueError, encoded.get, "SHA-1")
+        self.assertIsNone(encoded.get("SHA-512"))
+        self.assertEqual((list(encoded), len(encoded)), (["SHA-1", "SHA-256"], 2))
+        self.assertIn("SHA-1", encoded)
+        self.assertNotIn("SHA-512", encoded)
+
+    def test_keys_of_another_hash_are_refused(self) -> None:
+        self.assertRaises(ValueError, EncodedKeys({"SHA-1": KEPT.scram["SHA-256"].encode()}).get, "SHA-1")
+
+    def test_what_is_shown_of_them_is_no_secret(self) -> None:
+        line = KEPT.scram["SHA-256"].encode()
+        self.assertNotIn(line[-20:-4], repr(Credentials(EncodedKeys({"SHA-256": line}))))

@@ -68,7 +68,10 @@ class AvailableTests(SynchronousTestCase):
 
     def test_only_hashes_that_every_account_has_are_offered(self) -> None:
         self.assertEqual(offer(stored=HASHES[1:2]), ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN"])
-        self.assertEqual(offer(stored=()), [])
+
+    def test_where_no_hash_is_common_to_all_accounts_the_password_itself_can_be_checked_still(self) -> None:
+        self.assertEqual(offer(stored=()), ["PLAIN"])
+        self.assertEqual(offer(stored=(), secure=False), [])
 
     def test_the_given_order_is_kept_and_names_of_others_are_left_out(self) -> None:
         self.assertEqual(offer(["PLAIN", "EXTERNAL", "SCRAM-SHA-1"]), ["PLAIN", "SCRAM-SHA-1"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from unittest import mock
 
 from scramp import ScramClient
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.xmpp.errors import SaslCondition
-from federix.xmpp.sasl import Credentials, Decoys, HashName, Success, derive
+from federix.xmpp.sasl import Credentials, Decoys, EncodedKeys, HashName, Success, derive
+from federix.xmpp.sasl import credentials as keys_file
 from federix.xmpp.sasl.scram import STAND_IN
 from tests.xmpp.sasl.support import (
     DECOYS,
@@ -200,7 +202,7 @@ class RefusalTests(SynchronousTestCase):
         return reply, error.condition, error.text
 
     def test_wrong_password_unknown_user_and_missing_keys_fail_alike(self) -> None:
-        """Same shapes, same salt at every try, same number of derivations (DESIGN.md 11.8)."""
+        """Same shapes, same salt at every try, same number of derivations: nobody learns which accounts there are."""
         only_sha1 = Credentials({"SHA-1": KEPT.scram["SHA-1"]})
         stores: tuple[tuple[Credentials, Decoys], ...] = (
             (KEPT, DECOYS),
@@ -222,6 +224,16 @@ class RefusalTests(SynchronousTestCase):
                 nonce, salt, iterations = reply.split(b",")
                 self.assertEqual((nonce, iterations), (b"r=client-nonceserver-nonce", b"i=4096"))
                 self.assertEqual(len(b64decode(salt[2:])), len(SALT))
+
+    def test_known_and_unknown_users_cost_one_decoded_set_of_keys(self) -> None:
+        """What is read on the way to the first answer takes time, which anybody can measure."""
+        encoded = Credentials(EncodedKeys({name: keys.encode() for name, keys in KEPT.scram.items()}))
+        for kept, decoys in ((encoded, DECOYS), (PLAIN_KEPT, DERIVING_DECOYS)):
+            for name in ("user", "nobody"):
+                service = Service({"user": kept}, decoys=decoys)
+                with mock.patch.object(keys_file, "b64decode", wraps=b64decode) as counted:
+                    challenge(service.exchange(SCRAM), Client(name=name).first())
+                self.assertEqual(counted.call_count, 3, name)
 
     def test_success_costs_what_failure_costs(self) -> None:
         for credentials, decoys in ((KEPT, DECOYS), (KEPT, DERIVING_DECOYS), (PLAIN_KEPT, DERIVING_DECOYS)):

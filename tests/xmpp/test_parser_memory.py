@@ -1,0 +1,142 @@
+"""What a peer can make a parser hold, and what an idle one lets go."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+import weakref
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from federix.xmpp.errors import StreamCondition, StreamError
+from federix.xmpp.parser import AFTER_AUTHENTICATION, MAX_EXPAT_BYTES, Event, StreamParser
+from federix.xmpp.stanza import Message
+from tests.xmpp.test_parser import FOOTER, HEADER, HELLO, Watched, pieces_of
+
+
+class Leaving(SynchronousTestCase):
+    """A parser that is done leaves nothing to the cyclic collector."""
+
+    def setUp(self) -> None:
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+
+    def test_a_parser_that_ended_is_in_no_cycle(self) -> None:
+        endings = (FOOTER, b"<!-- -->", b"<message></presence>", b"text", b"\xff", b"<message>" + b"<a>" * 100)
+        for ending in endings:
+            parser = Watched(AFTER_AUTHENTICATION)
+            parser_reference = weakref.ref(parser)
+            events = parser.feed(HEADER + HELLO + b"<presence/>" + ending)
+            error_reference = weakref.ref(events[-1]) if isinstance(events[-1], StreamError) else None
+            del parser, events
+            self.assertIsNone(parser_reference(), ending)
+            self.assertIsNone(error_reference and error_reference(), ending)
+        self.assertEqual(gc.collect(), 0)
+
+    def test_a_closed_parser_is_in_no_cycle(self) -> None:
+        parser = Watched(AFTER_AUTHENTICATION)
+        reference = weakref.ref(parser)
+        parser.feed(HEADER + b"<message><body>Wherefore")
+        parser.close()
+        self.assertEqual((parser.held, parser.between), (0, True))
+        self.assertEqual(parser.feed(b"</body></message>"), [])
+        del parser
+        self.assertIsNone(reference())
+
+    def test_names_are_forgotten(self) -> None:
+        """Expat keeps each name it ever met: a peer with ever new ones would fill the memory."""
+        stanzas = [
+            b"<message>%s</message>"
+            % b"".join(b"<e%d a%d='' xmlns:p%d='u'/>" % (n, n, n) for n in range(at, at + 1000))
+            for at in range(0, 49_950, 999)
+        ]
+        parser = StreamParser(AFTER_AUTHENTICATION)
+        parser.feed(HEADER)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for stanza in stanzas:
+            self.assertIsInstance(parser.feed(stanza)[0], Message)
+        grown, _ = tracemalloc.get_traced_memory()
+        self.assertLess(grown, 25 * MAX_EXPAT_BYTES)
+        self.assertGreater(sum(map(len, stanzas)), 5 * MAX_EXPAT_BYTES)
+
+    def test_a_byte_at_a_time_costs_no_more_than_all_at_once(self) -> None:
+        """A piece of text each would be fifty times its size."""
+        parser = StreamParser(AFTER_AUTHENTICATION)
+        parser.feed(HEADER + b"<message><body>")
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        text = "€".encode() * 10_000
+        for piece in pieces_of(text, 1):
+            parser.feed(piece)
+        grown, _ = tracemalloc.get_traced_memory()
+        self.assertLess(grown, 4 * len(text))
+
+
+class Memory(SynchronousTestCase):
+    """What a peer can make us hold is bounded by what it takes, not by how it looks."""
+
+    def test_expat_is_renewed_whatever_the_cut(self) -> None:
+        """Expat keeps every name it has met; a peer whose reads never end between stanzas must not keep it for ever."""
+        for pattern in ("<presence a{n}=''></presence> <presen", "<presence a{n}=''></presence><presence><x/>"):
+            parser = StreamParser(AFTER_AUTHENTICATION)
+            parser.feed(HEADER)
+            rest = b""
+            renewals = before = 0
+            for number in range(30_000):
+                piece = pattern.format(n=number).encode()
+                parser.feed(rest + piece)
+                rest = b"ce></presence>" if piece.endswith(b"presen") else b"</presence>"
+                renewals += parser._fed < before
+                before = parser._fed
+                self.assertLess(before, 2 * MAX_EXPAT_BYTES)
+            self.assertGreater(renewals, 1, pattern)
+
+    def test_a_stanza_of_many_small_parts_is_refused_before_it_takes_two_mebibytes(self) -> None:
+        attributes = "".join(f" a{n}=''" for n in range(60))
+        for part in ("<a b=''/>", "<x>a</x>", f"<y{attributes}/>", "<z xmlns='urn:{n}'/>"):
+            parser = StreamParser(AFTER_AUTHENTICATION)
+            parser.feed(HEADER + b"<message>")
+            tracemalloc.start()
+            self.addCleanup(tracemalloc.stop)
+            before = tracemalloc.get_traced_memory()[0]
+            events: list[Event] = []
+            for number in range(20_000):
+                events = parser.feed(part.replace("{n}", str(number)).encode())
+                if events:
+                    break
+                if number % 100 == 0:
+                    self.assertLess(tracemalloc.get_traced_memory()[0] - before, 2 * 1024 * 1024, part)
+            [error] = events
+            assert isinstance(error, StreamError)
+            self.assertIs(error.condition, StreamCondition.POLICY_VIOLATION)
+            tracemalloc.stop()
+
+    def test_a_stanza_of_fifteen_hundred_elements_passes(self) -> None:
+        parser = StreamParser(AFTER_AUTHENTICATION)
+        parser.feed(HEADER)
+        [stanza] = parser.feed(b"<message>" + b"<a b='c'>text</a>" * 1500 + b"</message>")
+        self.assertIsInstance(stanza, Message)
+
+    def test_a_parser_that_slept_goes_on_where_it_was(self) -> None:
+        parser = StreamParser(AFTER_AUTHENTICATION)
+        parser.feed(HEADER)
+        for _ in range(3):
+            parser.hibernate()
+            self.assertIsNone(parser._expat)
+            parser.feed(b" ")
+            parser.hibernate()
+            [stanza] = parser.feed(HELLO)
+            assert isinstance(stanza, Message)
+            self.assertEqual(stanza.raw, HELLO)
+
+    def test_nothing_sleeps_in_the_middle_of_something(self) -> None:
+        parser = StreamParser(AFTER_AUTHENTICATION)
+        for data in (HEADER[:20], HEADER[20:], HELLO[:5], HELLO[5:-2]):
+            parser.feed(data)
+            awake = parser._expat is not None
+            parser.hibernate()
+            self.assertEqual(parser._expat is not None, awake and data != HEADER[20:])
+        [stanza] = parser.feed(HELLO[-2:])
+        self.assertIsInstance(stanza, Message)
