@@ -13,7 +13,7 @@ from .core.options import HostPattern, Secret, option
 from .core.rules import AccessRule, ShaperRule
 from .core.session import Candidate, Session
 from .life.scope import Scope, Timer
-from .life.turns import TooManyWait, Turns
+from .life.turns import Share, TooManyWait, Turns
 from .storage.codec import BYTES, ELEMENT, JSON, TEXT, Codec, Json
 from .storage.roster import Contact, Roster, RosterItem, Rosters, Transition
 from .storage.shapes import Document, Log, Table
@@ -68,6 +68,7 @@ __all__ = [
     "Secret",
     "Session",
     "ShaperRule",
+    "Share",
     "Slot",
     "Stanza",
     "StanzaError",

@@ -7,27 +7,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..storage.accounts import Account
+from twisted.logger import Logger
+
+from ..storage.accounts import Account, AccountExists, NoSuchAccount
 from ..storage.codec import BYTES
 from ..storage.shapes import Document
 from ..xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ..xmpp.jid import JID, InvalidJID, prepare_local
 from ..xmpp.sasl import (
+    HASH_NAMES,
+    PLAIN,
     Credentials,
     Decoys,
+    EncodedKeys,
     HashName,
     InvalidPassword,
-    ScramKeys,
     matches,
     prepare_password,
 )
 from . import hooks
+from .logins import Logins
+from .password_forms import SCRAM, CommonForms, Forms
 
 if TYPE_CHECKING:
     from .host import Host
 
-PLAIN: Final = "PLAIN"
-_SCRAM: Final = "SCRAM-"
+log = Logger()
 
 #: What unknown users' salts are made of must outlive restarts, or they would be told by their changing.
 _SECRET: Final = Document("decoys", BYTES)
@@ -41,26 +46,64 @@ class AccountPolicy:
     plain: bool = False
     iterations: int = 10_000
 
+    @property
+    def forms(self) -> Forms:
+        keys = frozenset(self.hashes)
+        return Forms(keys, frozenset(HASH_NAMES) if self.plain else keys)
+
 
 class Accounts:
     """The accounts of one host. Names are local parts, prepared here."""
 
     def __init__(self, host: Host, policy: AccountPolicy) -> None:
         self._host = host
-        self.policy = policy
-        self._decoys: Decoys | None = None
+        self._policy = policy
+        self._common = CommonForms()
+        self.logins = Logins()
         self._secret = b""
+        #: Names whose removal is under way: bounded by the removals that run.
+        self._leaving: set[str] = set()
 
     async def start(self) -> None:
         store = _SECRET.bind(self._host.storage)
         fresh = self._host.server.random_bytes(32)
         self._secret = (await store.update(self._host.name, lambda known: known or fresh)).after or fresh
+        await self._common.start(self._host.storage, self._host.name)
+        self._look()
+
+    @property
+    def policy(self) -> AccountPolicy:
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: AccountPolicy) -> None:
+        self._policy = policy
+        self._look()
+
+    def _look(self) -> None:
+        if not self.policy.forms <= self._common.now:
+            self._host.scope.spawn(self._look_at_all())
+
+    async def _look_at_all(self) -> None:
+        await self._common.look(self.policy.forms)
+        lacking = self.policy.forms.usable - self.hashes
+        if lacking:
+            log.warn(
+                "{host}: not offered because accounts from before lack it: {mechanisms}. Their passwords are kept in"
+                " the present forms after a login with PLAIN or when they are set; a start or reload looks again",
+                host=self._host.name,
+                mechanisms=", ".join(sorted(SCRAM + name for name in lacking)),
+            )
+
+    @property
+    def hashes(self) -> frozenset[HashName]:
+        """Those with which every account there is can be checked."""
+        return (self._common.now & self.policy.forms).usable
 
     @property
     def decoys(self) -> Decoys:
         """Keys for users that do not exist, like those of users that do."""
-        kept = () if self.policy.plain else self.policy.hashes
-        return Decoys(self._secret, self.policy.iterations, kept)
+        return Decoys(self._secret, self.policy.iterations, (self._common.now & self.policy.forms).keys)
 
     def _prepared(self, local: str) -> str:
         try:
@@ -70,13 +113,20 @@ class Accounts:
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
+    def is_leaving(self, local: str) -> bool:
+        """Whether *local* (prepared) is being removed: nobody logs in, nothing is kept, and the name is not free."""
+        return local in self._leaving
+
     async def exists(self, local: str) -> bool:
-        return await self._host.storage.accounts.exists(local, self._host.name)
+        """Whether there is an account *local* (prepared) that is not being removed."""
+        return not self.is_leaving(local) and await self._host.storage.accounts.exists(local, self._host.name)
 
     async def credentials(self, local: str) -> Credentials | None:
-        """What is kept of the password of *local* (a prepared local part)."""
+        """What is kept of the password of *local* (a prepared local part). Who logs in asks `logins` to begin first."""
+        if self.is_leaving(local):
+            return None
         account = await self._host.storage.accounts.get(local, self._host.name)
-        return None if account is None else _decoded(account.credentials)
+        return None if account is None else _read(account.credentials)
 
     async def check_password(self, local: str, password: str) -> bool:
         """Whether the account exists and this is its password."""
@@ -107,32 +157,80 @@ class Accounts:
         name = self._prepared(local)
         secrets = await self._secrets(password)
         account = Account(name, self._host.name, secrets, self._host.now())
-        await self._host.storage.accounts.create(account)
+        async with self._common.writing(Forms.of(secrets)):
+            if self.is_leaving(name):
+                raise AccountExists
+            await self._host.storage.accounts.create(account)
         jid = JID(name, self._host.name)
         await hooks.register_user.tell(self._host.chains, jid)
         return jid
 
     async def set_password(self, local: str, password: str) -> None:
-        """Change a password; `StanzaError`: item-not-found, not-acceptable."""
-        secrets = await self._secrets(password)
-        await self._host.storage.accounts.set_credentials(self._prepared(local), self._host.name, secrets)
+        """Change a password; `StanzaError`: item-not-found, not-acceptable.
 
-    async def remove(self, local: str) -> bool:
-        """Remove an account and all that is kept of it; whether there was one.
-
-        Its sessions end first, then the modules hear (subscriptions are cancelled), then the stores forget, and the
-        account itself goes last: what is interrupted can be done again.
+        Sessions stay. What has not become one yet must show the new password.
         """
         name = self._prepared(local)
-        if not await self.exists(name):
+        secrets = await self._secrets(password)
+        async with self._common.writing(Forms.of(secrets)):
+            if self.is_leaving(name):
+                raise NoSuchAccount
+            await self._host.storage.accounts.set_credentials(name, self._host.name, secrets)
+        self.logins.refuse(name, StreamError(StreamCondition.NOT_AUTHORIZED, "the password was changed"))
+
+    def proved(self, local: str, password: str, credentials: Credentials) -> None:
+        """Somebody has shown the *password* of an account, of which *credentials* are kept.
+
+        Where these lack a form that is wanted today, it is kept anew as if it were set now, beside the login.
+        """
+        if not self.policy.forms <= Forms.of(credentials.kinds):
+            self._host.scope.spawn(self._renew(local, password, credentials))
+
+    async def _renew(self, local: str, password: str, old: Credentials) -> None:
+        secrets = await self._secrets(password)
+        accounts = self._host.storage.accounts
+        async with self._common.writing(Forms.of(secrets)):
+            account = await accounts.get(local, self._host.name)
+            # Meanwhile the password may have been changed, or the account be another.
+            if account is None or self.is_leaving(local) or _read(account.credentials) != old:
+                return
+            await accounts.set_credentials(local, self._host.name, secrets)
+        log.info("password kept in the present forms", account=str(JID(local, self._host.name)))
+
+    async def remove(self, local: str) -> bool:
+        """Remove an account and all that is kept of it; whether there was one that nobody else is removing.
+
+        Its sessions end first, then the modules hear (subscriptions are cancelled), then the stores forget, and the
+        account itself goes last: what is interrupted can be done again. Until all is done nobody logs in under the
+        name, and nobody registers it.
+        """
+        name = self._prepared(local)
+        if not await self.exists(name) or self.is_leaving(name):
             return False
-        for session in self._host.sessions.of(name):
-            # XEP-0077 §3.2: a stream error of not-authorized ends the streams of an account that is gone.
-            session.end(StreamError(StreamCondition.NOT_AUTHORIZED, "the account was removed"))
-        jid = JID(name, self._host.name)
+        self._leaving.add(name)
+        try:
+            return await self._remove(JID(name, self._host.name))
+        finally:
+            self._leaving.discard(name)
+
+    async def _remove(self, jid: JID) -> bool:
+        storage = self._host.storage
+        self._shut_out(jid.local)
         await hooks.remove_user.tell(self._host.chains, jid)
-        await self._host.storage.forget(str(jid))
-        return await self._host.storage.accounts.delete(name, self._host.name)
+        await storage.forget(str(jid))
+        removed = await storage.accounts.delete(jid.local, jid.domain)
+        # What was being done for its sessions when they ended may have been written since: the next owner of the name
+        # must not find it.
+        await storage.forget(str(jid))
+        self._shut_out(jid.local)
+        return removed
+
+    def _shut_out(self, local: str) -> None:
+        # XEP-0077 §3.2: a stream error of not-authorized ends the streams of an account that is gone.
+        gone = StreamError(StreamCondition.NOT_AUTHORIZED, "the account was removed")
+        for session in self._host.sessions.of(local):
+            session.end(gone)
+        self.logins.refuse(local, gone)
 
     async def _secrets(self, password: str) -> Mapping[str, str]:
         try:
@@ -146,10 +244,10 @@ class Accounts:
             made = await server.executor.run(
                 Credentials.make, prepared, policy.hashes, policy.iterations, server.random_bytes
             )
-            secrets.update({f"{_SCRAM}{name}": keys.encode() for name, keys in made.scram.items()})
+            secrets.update({f"{SCRAM}{name}": keys.encode() for name, keys in made.scram.items()})
         return secrets
 
 
-def _decoded(secrets: Mapping[str, str]) -> Credentials:
-    keys = [ScramKeys.decode(text) for kind, text in secrets.items() if kind.startswith(_SCRAM)]
-    return Credentials({k.hash_name: k for k in keys}, secrets.get(PLAIN))
+def _read(secrets: Mapping[str, str]) -> Credentials:
+    encoded = {name: secrets[SCRAM + name] for name in HASH_NAMES if SCRAM + name in secrets}
+    return Credentials(EncodedKeys(encoded), secrets.get(PLAIN))

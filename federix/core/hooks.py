@@ -94,8 +94,9 @@ sm_receive_packet: Filter[JID] = Filter(
 )
 roster_in_subscription: Filter[JID] = Filter(
     "roster_in_subscription",
-    "A presence of type subscribe, subscribed, unsubscribe, unsubscribed or probe is addressed to an account, or an"
-    " error in answer to one. Not HANDLED: nobody keeps rosters here, and it is dropped.",
+    "A presence of type subscribe, subscribed, unsubscribe, unsubscribed or probe is addressed to an account that"
+    " exists. Errors in answer to one are presence like any other: see sm_receive_packet. Not HANDLED: nobody keeps"
+    " rosters here, and it is dropped.",
 )
 offline_message: Filter[JID] = Filter(
     "offline_message",

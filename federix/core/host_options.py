@@ -44,7 +44,10 @@ class HostOptions(Options):
         None, "The only hash of SCRAM keys to keep; none: keys for each, so that every client finds its mechanism."
     )
     auth_stored_password_types: tuple[PasswordType, ...] = option(
-        (), "All forms in which a new password is kept; empty: auth_password_format and auth_scram_hash decide."
+        (),
+        "All forms in which a new password is kept; empty: auth_password_format and auth_scram_hash decide. Old"
+        " accounts keep their forms until a login with PLAIN or a new password, and a mechanism that does not fit all"
+        " accounts is not offered: to go over to another hash, list the old one with it for a while.",
     )
     disable_sasl_mechanisms: tuple[str, ...] = option((), "SASL mechanisms that are not offered.", kind=read_mechanisms)
     resource_conflict: Literal["setresource", "closeold", "closenew", "acceptnew"] = option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -15,6 +16,7 @@ from twisted.logger import Logger
 from .module import Module
 
 if TYPE_CHECKING:
+    from ..life.tree import Branch
     from .host import Host
     from .options import Options
 
@@ -69,8 +71,8 @@ class Catalogue:
                     spec.loader.exec_module(python)
                 except Exception as error:
                     del sys.modules[spec.name]
-                    raise ModuleError(f"{path}: {type(error).__name__}: {error}") from error
-                return self._only_module(python.__dict__, str(path), spec.name)
+                    raise ModuleError(f"{path}{_line(error, path)}: {_said(error)}") from error
+                return self._of_that_name(self._only_module(python.__dict__, str(path), spec.name), name, str(path))
         return None
 
     def _only_module(self, names: Mapping[str, object], where: str, python_name: str) -> type[Module]:
@@ -83,12 +85,18 @@ class Catalogue:
             raise ModuleError(f"{where}: must define exactly one class that is a Module, has {len(classes)}")
         return classes[0]
 
+    def _of_that_name(self, found: type[Module], name: str, where: str) -> type[Module]:
+        """*found*, which must be called as it is in the configuration: logs and chains say its own name."""
+        if found.name and found.name != name:
+            raise ModuleError(f"{where}: the class {found.__name__} says name = {found.name!r}, and must say {name!r}")
+        return found
+
     def _installed(self, name: str) -> type[Module] | None:
         for entry in entry_points(group=GROUP, name=name):
             try:
                 found = entry.load()
             except Exception as error:
-                raise ModuleError(f"{name} ({entry.value}): {type(error).__name__}: {error}") from error
+                raise ModuleError(f"{name} ({entry.value}): {_said(error)}{_place(error)}") from error
             return self._checked(found, entry.value)
         return None
 
@@ -101,15 +109,36 @@ class Catalogue:
         except ModuleNotFoundError as error:
             if error.name is not None and (package == error.name or package.startswith(f"{error.name}.")):
                 return None
-            raise ModuleError(f"{name}: {error}") from error
+            raise ModuleError(f"{name}: {error}{_place(error)}") from error
         except Exception as error:
-            raise ModuleError(f"{name}: {type(error).__name__}: {error}") from error
+            raise ModuleError(f"{name}: {_said(error)}{_place(error)}") from error
         return self._checked(found, name)
 
     def _checked(self, found: object, where: str) -> type[Module]:
         if isinstance(found, type) and issubclass(found, Module):
             return found
         raise ModuleError(f"{where} is not a Module")
+
+
+def _said(error: Exception) -> str:
+    # Python's own text of a syntax error names the file and line again.
+    return f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
+
+
+def _line(error: Exception, path: Path) -> str:
+    """``:12``, the line of the file that was the last to run."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f":{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f":{lines[-1]}" if lines else ""
+
+
+def _place(error: Exception) -> str:
+    """`` (file:12)``, where it happened, outside of what imports it."""
+    if isinstance(error, SyntaxError):
+        return f" ({error.filename}:{error.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames and frames[-1].filename != __file__ else ""
 
 
 def ordered(classes: Iterable[type[Module]]) -> list[type[Module]]:
@@ -160,10 +189,18 @@ async def load(host: Host, wanted: Wanted) -> None:
         options = wanted[cls.name][1]
         running = modules.children.get(cls.name)
         if running is None:
-            await modules.add(cls(host, options))
+            await _start(modules, cls, host, options)
         elif isinstance(running, Module) and running.options != options:
             old, running.options = running.options, options
             try:
                 running.reconfigure(old, options)
             except Exception:
                 log.failure("module could not take its new options", module=cls.name, host=host.name)
+
+
+async def _start(modules: Branch, cls: type[Module], host: Host, options: Options) -> None:
+    try:
+        await modules.add(cls(host, options))
+    except Exception as error:
+        error.add_note(f"{cls.name} could not start on {host.name}")
+        raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.logger import Logger
@@ -71,7 +70,6 @@ class Session:
         "host",
         "jid",
         "notes",
-        "on_end",
         "presence",
         "priority",
         "scope",
@@ -90,7 +88,6 @@ class Session:
         self.available = False
         self.priority = 0
         self.ended = False
-        self.on_end: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         return f"<Session {self.jid}>"

@@ -66,7 +66,10 @@ class Sessions:
 
         Where it is taken, *policy* decides: the old session ends (`acceptnew`, `closeold`), the new one gets another
         resource (`setresource`) or `ResourceConflict` is raised (`closenew`). Past *limit* sessions the oldest ends.
+        Raises `StreamError` (not-authorized) while the account is being removed.
         """
+        if self._host.accounts.is_leaving(local):
+            raise StreamError(StreamCondition.NOT_AUTHORIZED, "the account is being removed")
         resource = resource or new_resource()
         old = self.find(local, resource)
         if old is not None:
@@ -100,5 +103,3 @@ class Sessions:
                 del self._accounts[local]
         hooks.sm_remove_connection.run(self._host.chains, session)
         session.scope.close()
-        if session.on_end is not None:
-            session.on_end()

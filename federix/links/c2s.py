@@ -12,6 +12,7 @@ from ..core import hooks
 from ..core.chain import Handled
 from ..core.conditions import Who
 from ..core.host import Host
+from ..core.logins import Login
 from ..core.session import Session
 from ..core.sessions import ResourceConflict
 from ..life.scope import Timer
@@ -26,7 +27,7 @@ from ..xmpp.element import Element
 from ..xmpp.errors import Condition, SaslCondition, SaslFailure, StanzaError, StreamCondition, StreamError
 from ..xmpp.jid import JID, InvalidJID, prepare_domain
 from ..xmpp.parser import Header
-from ..xmpp.sasl import MECHANISMS, PLAIN, Exchange, Success, announced, available, hash_of, is_plus
+from ..xmpp.sasl import MECHANISMS, PLAIN, Credentials, Exchange, Success, announced, available, is_plus
 from ..xmpp.stanza import IQ, Stanza
 from .listener import UNLIMITED, C2SListener
 from .submission import submit
@@ -57,6 +58,7 @@ class ClientLink:
         self._ip = ""
         self._bindings: dict[str, bytes] = {}
         self.over = False
+        self._login: Login | None = None
         self._sasl: SaslNegotiation | None = SaslNegotiation(self, stream.send_element)
         self._deadline: Timer | None = self.server.scope.later(self.server.negotiation_timeout, self._too_slow)
 
@@ -170,6 +172,7 @@ class ClientLink:
             return
         self.over = True
         self._in_time()
+        self._arrived()
         session = self.session
         if session is not None:
             log.info("client session closed", session=str(session.jid), why=error.condition if error else "closed")
@@ -226,13 +229,12 @@ class ClientLink:
     def _mechanisms(self) -> list[str]:
         if self.host is None or not self._may_authenticate:
             return []
-        policy = self.host.accounts.policy
         return available(
             MECHANISMS,
             secure=Facts.SECURE in self.facts,
             bindings=self._bindings,
             disabled=self.server.host_options(self.host.name).disable_sasl_mechanisms,
-            stored=[h for h in (hash_of(m) for m in MECHANISMS) if h] if policy.plain else policy.hashes,
+            stored=self.host.accounts.hashes,
         )
 
     def offer_sasl(self) -> Sequence[Element]:
@@ -271,22 +273,38 @@ class ClientLink:
         return Exchange(
             mechanism,
             host=host.name,
-            lookup=host.accounts.credentials,
+            lookup=self._credentials,
             in_executor=host.server.executor.run,
             bindings=self._bindings,
             plus_offered=any(map(is_plus, mechanisms)),
             decoys=host.accounts.decoys,
             nonce=self.server.token,
+            proved=host.accounts.proved,
         )
 
-    async def authenticated(self, success: Success, mechanism: str) -> None:
+    async def _credentials(self, local: str) -> Credentials | None:
+        self._arrived()
         assert self.host is not None
+        self._login = self.host.accounts.logins.begin(local, self.stream)
+        return await self.host.accounts.credentials(local)
+
+    def _arrived(self) -> None:
+        """This stream is on its way into an account no more."""
+        login, self._login = self._login, None
+        if login is not None:
+            login.over()
+
+    async def authenticated(self, success: Success, mechanism: str) -> None:
+        assert self.host is not None and self._login is not None
+        if self._login.refused:
+            raise SaslFailure(SaslCondition.NOT_AUTHORIZED)
         jid = JID(success.username, self.host.name)
         if not self.server.access(self.host.name).allows(
             self.listener.options.access, Who(jid, self._ip, self.host.name)
         ):
             raise AccessDenied(SaslCondition.NOT_AUTHORIZED)
         self.username = success.username
+        self._login.authenticated = True
         self.listener.addresses.login_succeeded(self._ip)
         connection = self.stream.tls
         tls = negotiated(connection).version if connection is not None else "none"
@@ -295,6 +313,7 @@ class ClientLink:
 
     def authentication_failed(self, failure: SaslFailure) -> None:
         assert self.host is not None
+        self._arrived()
         condition = "access denied" if isinstance(failure, AccessDenied) else str(failure.condition)
         log.info("login failed", host=self.host.name, peer=self._ip, condition=condition)
         hooks.c2s_auth_result.run(self.host.chains, JID("", self.host.name), False, self._ip)
@@ -342,6 +361,7 @@ class ClientLink:
         self.session = session
         self.facts |= Facts.BOUND
         self._in_time()
+        self._arrived()
         self.stream.send(bound(iq, session.jid))
         log.info("client session opened", session=str(session.jid), peer=self._ip)
 
@@ -360,7 +380,7 @@ def _header_error(header: Header) -> StreamError | None:
     if header.content != ns.CLIENT:
         return StreamError(StreamCondition.INVALID_NAMESPACE)
     if header.prefixes.get("stream") != ns.STREAMS:
-        # §4.8.5: "an entity MAY … use any prefix", though nearly all software expects this one.
+        # §4.8.5: "an implementation MAY accept only the prefix 'stream' for the stream namespace".
         return StreamError(StreamCondition.BAD_NAMESPACE_PREFIX)
     # §4.7.5: "a numeric comparison on the major and minor version numbers, not a string match". Who speaks a newer
     # version is answered with ours, and decides.

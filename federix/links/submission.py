@@ -62,7 +62,10 @@ async def _submit_later(host: Host, stanza: Stanza, waiting: Awaitable[Stanza | 
 
 
 def _check_from(session: Session, stanza: Stanza) -> None:
-    """RFC 6120 §8.1.2.1: "the server MUST validate that the value … matches" the full JID or its bare one."""
+    """RFC 6120 §4.9.3.9: <invalid-from/> where "a 'from' attribute does not match an authorized JID … as negotiated".
+
+    These are the full JID and its bare one; §8.1.2.1 would let us override any other.
+    """
     try:
         sender = stanza.sender
     except StanzaError:

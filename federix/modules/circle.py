@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..api import JID, Contact, RosterItem
+from .subscription_states import Kind
 
 
 class Circle:
@@ -13,7 +14,7 @@ class Circle:
     Each attribute is a set in the order of the roster.
     """
 
-    __slots__ = ("asked", "members", "publishers", "requesters", "subscribers")
+    __slots__ = ("approved", "asked", "members", "publishers", "requesters", "size", "subscribers")
 
     def __init__(self, items: Iterable[RosterItem], requesters: Iterable[str]) -> None:
         #: All who are in the roster.
@@ -23,6 +24,10 @@ class Circle:
         self.publishers: dict[JID, None] = {}
         #: Those whom the account has asked, and those who have asked the account and wait.
         self.asked: dict[JID, None] = {}
+        #: Those whose request is granted before it comes (§3.4).
+        self.approved: dict[JID, None] = {}
+        #: Bytes of all items as they are sent; ``None`` until somebody has counted.
+        self.size: int | None = None
         self.requesters: dict[JID, None] = dict.fromkeys(map(JID.parse, requesters))
         for item in items:
             self._put(JID.parse(item.jid), item)
@@ -32,12 +37,25 @@ class Circle:
         self._put(contact, now.item)
         _set(self.requesters, contact, now.request is not None)
 
+    def ignores(self, kind: Kind, contact: JID) -> bool:
+        """Whether such a stanza from *contact* changes nothing and is not answered (appendix A.3)."""
+        match kind:
+            case "subscribe":
+                return contact in self.requesters and contact not in self.subscribers and contact not in self.approved
+            case "unsubscribe":
+                return contact not in self.subscribers and contact not in self.requesters
+            case "subscribed":
+                return contact not in self.asked
+            case "unsubscribed":
+                return contact not in self.asked and contact not in self.publishers
+
     def _put(self, contact: JID, item: RosterItem | None) -> None:
         subscription = item.subscription if item is not None else "none"
         _set(self.members, contact, item is not None)
         _set(self.subscribers, contact, subscription in ("from", "both"))
         _set(self.publishers, contact, subscription in ("to", "both"))
         _set(self.asked, contact, item is not None and item.ask)
+        _set(self.approved, contact, item is not None and item.approved)
 
 
 def _set(members: dict[JID, None], contact: JID, is_one: bool) -> None:

@@ -14,6 +14,7 @@ from ..api import (
     Key,
     RosterItem,
     Session,
+    Share,
     StanzaError,
     TooManyWait,
     Transition,
@@ -21,7 +22,8 @@ from ..api import (
     iq,
 )
 from .circle import Circle
-from .roster_items import query_element
+from .roster_items import query_element, size_of
+from .subscription_states import Kind
 
 if TYPE_CHECKING:
     from .roster import Roster
@@ -32,8 +34,18 @@ T = TypeVar("T")
 #: resource'": it gets the pushes.
 INTERESTED: Final[Key[bool]] = Key("mod_roster.interested")
 
-#: How much work may wait for one account.
+#: How much work may wait for one account: of its own, of those in its roster, and of all the others. Nobody takes the
+#: room of somebody else's.
 MOST_WAITING: Final = 100
+OF_CONTACTS: Final = Share("contacts", 100)
+OF_STRANGERS: Final = Share("strangers", 20)
+
+
+class Crowded(StanzaError):
+    """As much work as may wait for the account waits already."""
+
+    def __init__(self) -> None:
+        super().__init__(Condition.RESOURCE_CONSTRAINT, "too much is being done for this account")
 
 
 class Contacts:
@@ -46,19 +58,22 @@ class Contacts:
         self._turns = Turns(roster.scope, most=MOST_WAITING)
         #: By local part, for accounts that have sessions.
         self._circles: dict[str, Circle] = {}
+        #: How many changes wait, by local part and contact.
+        self._changing: dict[tuple[str, JID], int] = {}
         self._mark = f"{roster.host.server.token()}-"
         self._ids = count(1)
 
-    async def take_turn(self, account: JID, work: Callable[[], Awaitable[T]]) -> T:
+    async def take_turn(self, account: JID, work: Callable[[], Awaitable[T]], share: Share | None = None) -> T:
         """Do *work* while nobody else changes the account's contacts. It must not ask for a turn itself.
 
-        It is done even where whoever waits for it is gone. No stanza may be routed from within but to the account
-        itself: two accounts that write to each other would wait for each other.
+        *share* says whose work it is where it is not the account's own. It is done even where whoever waits for it is
+        gone. No stanza may be routed from within but to the account itself: two accounts that write to each other
+        would wait for each other. Raises `Crowded`.
         """
         try:
-            return await self._turns.take(account.local, work)
+            return await self._turns.take(account.local, work, share)
         except TooManyWait:
-            raise StanzaError(Condition.RESOURCE_CONSTRAINT, "too much is being done for this account") from None
+            raise Crowded from None
 
     # -- changing -----------------------------------------------------------------------------------------------------
 
@@ -71,15 +86,34 @@ class Contacts:
         may_add: Literal["item", "request"] | None = None,
         first: Callable[[Transition], None] = lambda _: None,
         push_always: bool = False,
+        share: Share | None = None,
     ) -> Transition:
         """Change what is between an account and a contact, and push what clients may see of it.
 
-        *first* is called when it is kept and before it is pushed. Raises what *change* raises. Where *change* may add
-        an item and the roster is full: `StanzaError` (policy-violation). Where it may add a stranger's request and too
-        many wait, the request is not kept.
+        *first* is called when it is kept and before it is pushed. Raises what *change* raises, and `Crowded`. Where
+        *change* may add an item, or make one larger, and the roster is full: `StanzaError` (policy-violation). Where it
+        may add a stranger's request and too many wait, the request is not kept.
         """
-        work = partial(self._change, account, contact, change, may_add, first, push_always)
-        return await self.take_turn(account, work)
+
+        async def work() -> Transition:
+            try:
+                return await self._change(account, contact, change, may_add, first, push_always)
+            finally:
+                self._changed(account, contact)
+
+        key = account.local, contact
+        self._changing[key] = self._changing.get(key, 0) + 1
+        try:
+            return await self.take_turn(account, work, share)
+        except Crowded:
+            self._changed(account, contact)
+            raise
+
+    def _changed(self, account: JID, contact: JID) -> None:
+        key = account.local, contact
+        self._changing[key] -= 1
+        if not self._changing[key]:
+            del self._changing[key]
 
     async def _change(
         self,
@@ -91,14 +125,16 @@ class Contacts:
         push_always: bool,
     ) -> Transition:
         bounded = change
-        if may_add == "item" and await self._item_count(account) >= self._roster.options.max_items:
-            bounded = partial(_in_full_roster, change)
+        if may_add == "item":
+            bounded = await self._in_roster(account, change)
         elif may_add == "request" and await self._request_count(account) >= self._roster.options.max_requests:
             bounded = partial(_among_too_many_requests, change)
         transition = await self._rosters.transition(str(account), str(contact), bounded)
         circle = self.circle_now(account)
         if circle is not None:
             circle.update(contact, transition.after)
+            if circle.size is not None:
+                circle.size += size_of(transition.after.item) - size_of(transition.before.item)
         first(transition)
         item = transition.after.item
         if push_always or item != transition.before.item:
@@ -106,9 +142,14 @@ class Contacts:
             self.push(account, shown, transition.version, self.interested(account))
         return transition
 
-    async def _item_count(self, account: JID) -> int:
-        circle = self.circle_now(account)
-        return len(circle.members) if circle is not None else await self._rosters.count(str(account))
+    async def _in_roster(self, account: JID, change: Callable[[Contact], Contact]) -> Callable[[Contact], Contact]:
+        """*change*, as far as the roster is not full by it."""
+        circle, options = self.circle_now(account), self._roster.options
+        if circle is None or circle.size is None:
+            roster = await self._rosters.get(str(account))
+            circle = circle or await self.remember(account, roster.items)
+            circle.size = sum(map(size_of, roster.items))
+        return partial(_within, change, options.max_items - len(circle.members), options.max_size - circle.size)
 
     async def _request_count(self, account: JID) -> int:
         circle = self.circle_now(account)
@@ -141,6 +182,19 @@ class Contacts:
         """Who is around an account, if that is in memory, as it is for all that have an available session."""
         return self._circles.get(account.local)
 
+    def ignores(self, account: JID, contact: JID, kind: Kind) -> bool:
+        """Whether a subscription stanza of *contact* is known to change nothing and to get no answer.
+
+        Of accounts that are here that can be told without asking storage, unless something waits to be changed.
+        """
+        circle = self.circle_now(account)
+        return circle is not None and (account.local, contact) not in self._changing and circle.ignores(kind, contact)
+
+    def share_of(self, account: JID, contact: JID) -> Share:
+        """Whose room is taken by what *contact* wants; of accounts that are not here, all are strangers."""
+        circle = self.circle_now(account)
+        return OF_CONTACTS if circle is not None and contact in circle.members else OF_STRANGERS
+
     async def circle(self, account: JID) -> Circle:
         """Who is around an account."""
         known = self.circle_now(account)
@@ -164,9 +218,11 @@ class Contacts:
         self._circles.pop(account.local, None)
 
 
-def _in_full_roster(change: Callable[[Contact], Contact], known: Contact) -> Contact:
+def _within(change: Callable[[Contact], Contact], items: int, size: int, known: Contact) -> Contact:
+    """There is room for so many *items* more, and bytes. What has become too large under other bounds may shrink."""
     after = change(known)
-    if known.item is None and after.item is not None:
+    growth = size_of(after.item) - size_of(known.item)
+    if growth > max(size, 0) or (known.item is None and after.item is not None and items <= 0):
         raise StanzaError(Condition.POLICY_VIOLATION, "the roster is full")
     return after
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from ..api import (
@@ -57,6 +57,14 @@ class ServerInfo(Module.Options):
                 yield "urls", f"{url} is no URI: it should begin with mailto:, xmpp:, https: or their like"
 
 
+class _Answer(NamedTuple):
+    """What is made of the information about a host."""
+
+    found: caps.Information
+    info: Element
+    caps: caps.Caps
+
+
 class Disco(Module):
     """Answers disco#info and disco#items for the host and its accounts, and announces the host's capabilities."""
 
@@ -74,13 +82,24 @@ class Disco(Module):
         server_info: tuple[ServerInfo, ...] = option((), "Contact addresses of the service.")
 
     options: Options
+    _last: _Answer | None = None
 
     # -- the host: information ----------------------------------------------------------------------------------------
 
     @iq_get(ns.DISCO_INFO, "query", on=("host",))
-    async def host_info(self, iq: IQ) -> Element:
+    def host_info(self, iq: IQ) -> Element | Awaitable[Element]:
         who, node = _asked(iq)
-        return _info(node, await self._about_node(who, node) if node else self.information(who))
+        return self._node_info(who, node) if node else self._answer(self.information(who)).info
+
+    async def _node_info(self, who: JID, node: str) -> Element:
+        return _info(node, await self._about_node(who, node))
+
+    def _answer(self, found: caps.Information) -> _Answer:
+        """The answer is the same for nearly all who ask: it is made anew where what it is made of is another."""
+        if self._last is None or self._last.found != found:
+            whole = _once(found)
+            self._last = _Answer(found, _info("", found), caps.Caps(CAPS_NODE, caps.verification(*whole)))
+        return self._last
 
     def information(self, who: JID) -> caps.Information:
         """What the host is and can do, for *who*."""
@@ -96,7 +115,7 @@ class Disco(Module):
                 caps.Identity("server", "im", name=self.options.name),
                 *hooks.disco_local_identity.gather_now(chains, who, ""),
             ),
-            tuple(features),
+            tuple(sorted(features)),
             (form, *more) if form else tuple(more),
         )
 
@@ -125,8 +144,7 @@ class Disco(Module):
 
     def capabilities(self) -> caps.Caps:
         """One string for all the host can do (XEP-0115)."""
-        found = _once(self.information(self.host.jid))
-        return caps.Caps(CAPS_NODE, caps.verification(*found))
+        return self._answer(self.information(self.host.jid)).caps
 
     @hooks.c2s_post_auth_features
     def announce(self) -> list[Element]:

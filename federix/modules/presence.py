@@ -7,14 +7,13 @@ Contacts get copies of one stanza, with nothing but another address: splices of 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from ..api import (
-    ELEMENT,
     HANDLED,
     JID,
     Condition,
+    ErrorType,
     Outcome,
     Presence,
     Session,
@@ -41,7 +40,7 @@ class PresenceSessions:
 
     def enter(self, session: Session, stanza: Presence) -> Outcome | Awaitable[Outcome]:
         """A client says that it is available, for the first time or in another way."""
-        priority = stanza.priority
+        stanza, priority = self._bounded(stanza), stanza.priority
         circle = self._roster.contacts.circle_now(session.jid.bare)
         if circle is None:
             return self._enter_later(session, stanza, priority)
@@ -57,7 +56,6 @@ class PresenceSessions:
     def _enter(self, session: Session, stanza: Presence, priority: int, circle: Circle) -> None:
         account = session.jid.bare
         others = self._host.sessions.available(account.local)
-        stanza = stanza.rendered()
         is_initial = not session.available
         session.presence, session.priority, session.available = stanza, priority, True
         # §4.2.2: "to all contacts that are subscribed to the user's presence", §4.4.2 alike.
@@ -79,21 +77,9 @@ class PresenceSessions:
                 session.send(other.presence.addressed(account))
         self._roster.probes.send(account, circle)
         if circle.requesters:
-            self._roster.scope.spawn(self._hand_over_requests(session))
+            self._roster.scope.spawn(self._roster.requests.hand_over(session))
         if not others:
             self._ask_again(account, circle)
-
-    async def _hand_over_requests(self, session: Session) -> None:
-        """§3.1.3: "The contact's server MUST continue to deliver the subscription request whenever the contact creates
-        an available resource, until the contact either approves or denies the request."
-        """
-        await self._roster.contacts.take_turn(session.jid.bare, partial(self._hand_over, session))
-
-    async def _hand_over(self, session: Session) -> None:
-        requests = await self._roster.storage.rosters.requests(str(session.jid.bare))
-        if session.available:
-            for stanza in requests.values():
-                session.send(Presence(ELEMENT.decode(stanza)))
 
     def _ask_again(self, account: JID, circle: Circle) -> None:
         """§3.1.2: "the user's server SHOULD resend the subscription request", as it may have been lost on its way.
@@ -109,7 +95,7 @@ class PresenceSessions:
 
     def leave(self, session: Session, stanza: Presence) -> Outcome:
         """A client says that it is not available any more."""
-        self._leave(session, stanza)
+        self._leave(session, self._bounded(stanza))
         return HANDLED
 
     def end(self, session: Session) -> None:
@@ -175,6 +161,15 @@ class PresenceSessions:
             directed = session.notes.get(DIRECTED)
             if directed is not None and to.resource in ("", session.jid.resource):
                 directed.discard(sender)
+
+    def _bounded(self, stanza: Presence) -> Presence:
+        """A broadcast, with its bytes at hand. It is kept, and copied to all who may see it: one that is too large
+        raises `StanzaError` (policy-violation).
+        """
+        stanza = stanza.rendered()
+        if len(stanza.to_bytes()) > self._roster.options.max_presence_size:
+            raise StanzaError(Condition.POLICY_VIOLATION, "the presence is too large", ErrorType.MODIFY)
+        return stanza
 
     # -- sending ------------------------------------------------------------------------------------------------------
 

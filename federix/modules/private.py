@@ -3,8 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
-from ..api import ELEMENT, IQ, Condition, Element, Module, StanzaError, Table, Xep, iq_get, iq_set, ns, option
+from ..api import (
+    ELEMENT,
+    IQ,
+    Condition,
+    Element,
+    Module,
+    StanzaError,
+    Table,
+    TooManyWait,
+    Turns,
+    Xep,
+    iq_get,
+    iq_set,
+    ns,
+    option,
+)
+
+#: How many requests to store something may wait for one account.
+MOST_WAITING: Final = 8
 
 
 class Private(Module):
@@ -18,10 +38,20 @@ class Private(Module):
         """Settings of mod_private."""
 
         max_size: int = option(128 * 1024, "Largest fragment that is kept.", unit="bytes", minimum=1)
+        max_total_size: int = option(
+            256 * 1024,
+            "All fragments of one account together, and those of one answer where a client asks for several.",
+            unit="bytes",
+            minimum=1,
+        )
         max_fragments: int = option(200, "How many fragments are kept for one account.", minimum=1)
 
     options: Options
     kept = Table("private", ELEMENT)
+
+    async def on_start(self) -> None:
+        #: An account's fragments are counted and changed by one request at a time.
+        self._turns = Turns(self.scope, most=MOST_WAITING)
 
     @iq_get(ns.PRIVATE, "query", on=("account",))
     async def fetch(self, iq: IQ) -> Element:
@@ -30,10 +60,18 @@ class Private(Module):
         # §2.3: "A client MUST NOT query for more than one namespace in a single IQ get request."
         if len({fragment.ns for fragment in wanted}) > 1:
             raise StanzaError(Condition.NOT_ACCEPTABLE, "one namespace at a time")
-        found = [await self.kept.get(owner, _key(fragment)) for fragment in wanted]
-        # What was never stored comes back as it was asked for: empty.
-        answers = (kept or Element(asked.name, asked.ns) for kept, asked in zip(found, wanted, strict=True))
-        return Element("query", ns.PRIVATE, *answers)
+        if len(wanted) == 1:
+            return Element("query", ns.PRIVATE, await self._fragment(owner, wanted[0]))
+        # "an IQ set or result MAY contain multiple elements qualified by the same namespace": as many as an account
+        # may keep, so that a small request has no answer without an end.
+        sizes = await self.kept.sizes(owner)
+        if sum(sizes.get(_key(asked), 0) for asked in wanted) > self.options.max_total_size:
+            raise StanzaError(Condition.NOT_ACCEPTABLE, "too much for one answer: ask for one element at a time")
+        found = [await self._fragment(owner, asked) if _key(asked) in sizes else _nothing(asked) for asked in wanted]
+        return Element("query", ns.PRIVATE, *found)
+
+    async def _fragment(self, owner: str, asked: Element) -> Element:
+        return await self.kept.get(owner, _key(asked)) or _nothing(asked)
 
     @iq_set(ns.PRIVATE, "query", on=("account",))
     async def store(self, iq: IQ) -> None:
@@ -42,6 +80,12 @@ class Private(Module):
         for fragment in fragments:
             if len(fragment.to_bytes()) > self.options.max_size:
                 raise StanzaError(Condition.NOT_ACCEPTABLE, f"more than {self.options.max_size} bytes")
+        try:
+            await self._turns.take(owner, partial(self._store, owner, fragments))
+        except TooManyWait:
+            raise StanzaError(Condition.RESOURCE_CONSTRAINT, "too much is being stored") from None
+
+    async def _store(self, owner: str, fragments: list[Element]) -> None:
         await self._check_room(owner, fragments)
         for fragment in fragments:
             if _is_empty(fragment):
@@ -51,13 +95,19 @@ class Private(Module):
                 await self.kept.put(owner, _key(fragment), fragment)
 
     async def _check_room(self, owner: str, fragments: list[Element]) -> None:
-        most = self.options.max_fragments
-        if await self.kept.count(owner) + len(fragments) <= most:
-            return
-        there = set(await self.kept.all(owner))
-        coming = {_key(fragment) for fragment in fragments if not _is_empty(fragment)} - there
-        if coming and len(there) + len(coming) > most:
-            raise StanzaError(Condition.RESOURCE_CONSTRAINT, f"more than {most} fragments")
+        """Raise `StanzaError` (resource-constraint) if it becomes too much, unless it becomes less than it was."""
+        before = await self.kept.sizes(owner)
+        after = dict(before)
+        for fragment in fragments:
+            if _is_empty(fragment):
+                after.pop(_key(fragment), None)
+            else:
+                after[_key(fragment)] = len(fragment.to_bytes())
+        options, size = self.options, sum(after.values())
+        if len(after) > max(options.max_fragments, len(before)):
+            raise StanzaError(Condition.RESOURCE_CONSTRAINT, f"more than {options.max_fragments} fragments")
+        if size > max(options.max_total_size, sum(before.values())):
+            raise StanzaError(Condition.RESOURCE_CONSTRAINT, f"more than {options.max_total_size} bytes together")
 
 
 def _owner(iq: IQ) -> str:
@@ -91,3 +141,8 @@ def _key(fragment: Element) -> str:
 
 def _is_empty(fragment: Element) -> bool:
     return not fragment.children and not fragment.attrs
+
+
+def _nothing(asked: Element) -> Element:
+    """What was never stored comes back as it was asked for: empty."""
+    return Element(asked.name, asked.ns)

@@ -42,16 +42,14 @@ class Probes:
         if sender.bare == account or (circle is not None and sender.bare in circle.subscribers):
             return self._tell(account, probe, sender)
         if circle is not None:
-            self._refuse(account, probe, sender, has_asked=sender.bare in circle.requesters)
+            self._refuse(account, probe, sender)
             return HANDLED
         return self._answer_later(account, probe, sender)
 
     async def _answer_later(self, account: JID, probe: Presence, sender: JID) -> Outcome:
-        rosters = self._roster.storage.rosters
-        item = await rosters.item(str(account), str(sender.bare))
+        item = await self._roster.storage.rosters.item(str(account), str(sender.bare))
         if item is None or item.subscription not in ("from", "both"):
-            has_asked = str(sender.bare) in await rosters.requests(str(account))
-            self._refuse(account, probe, sender, has_asked=has_asked)
+            self._refuse(account, probe, sender)
             return HANDLED
         answer = self._tell(account, probe, sender)
         if isinstance(answer, Awaitable):
@@ -99,16 +97,17 @@ class Probes:
 
     # -- the others ---------------------------------------------------------------------------------------------------
 
-    def _refuse(self, account: JID, probe: Presence, sender: JID, *, has_asked: bool) -> None:
-        """Rule 1: unsubscribed, be there such an account or not; but what a session has told the sender itself is no
-        secret (§4.6.6). Whoever waits for an answer to its request would take this for the answer.
+    def _refuse(self, account: JID, probe: Presence, sender: JID) -> None:
+        """Rule 1: unsubscribed, be there such an account or not, and whether a request of the sender waits or not: who
+        asks and then probes would learn of the account otherwise. What a session has told the sender itself is no
+        secret (§4.6.6).
         """
         resource = probe.to.resource if probe.to is not None else ""
         session = self._host.sessions.find(account.local, resource)
         directed = session.notes.get(DIRECTED) if session is not None else None
         if session is not None and directed is not None and directed.knows(sender):
             self._send_mere(session, sender)
-        elif not has_asked:
+        else:
             self._host.route(presence("unsubscribed", to=sender.bare, sender=account, id=probe.id))
 
     def _send_mere(self, session: Session, to: JID) -> None:

@@ -137,8 +137,8 @@ class Register(Module):
     @iq_get(ns.REGISTER, "query")
     async def tell(self, iq: IQ) -> Element | IQ:
         """§3.1: fields for those who are not registered, what is on file for those who are."""
+        asker = self._asker(iq)
         try:
-            asker = self._asker(iq)
             assert asker.jid is not None
             if asker.jid.domain == self.host.name and await self.host.accounts.exists(asker.jid.local):
                 # "the IQ result … MUST contain an empty <registered/> element".
@@ -150,13 +150,18 @@ class Register(Module):
     @iq_set(ns.REGISTER, "query")
     async def change(self, iq: IQ) -> IQ | None:
         """§3.1 to §3.3: a password, an end, or a further account."""
+        asker = self._asker(iq)
         try:
-            await self._set(self._asker(iq), _wish(iq))
+            await self._set(asker, _wish(iq))
         except StanzaError as error:
             return refused(iq, error)
         return None
 
     def _asker(self, iq: IQ) -> Asker:
+        """Who asks. Raises `StanzaError` for the account of another.
+
+        It is not `refused`: the answer must be the one that comes where there is no such account (RFC 6120 §13.11).
+        """
         to, sender = iq.to, iq.sender
         assert to is not None and sender is not None
         if to.local and to.bare != sender.bare:

@@ -2,8 +2,8 @@
 
 Reading begins here: the module, its options, what it hears, and the roster as clients ask for it (§2). What is kept of
 contacts is changed in `contacts.py`, always one account's at a time. Subscriptions (§3) are in `subscriptions.py` and
-`subscription_states.py`, presence (§4) in `presence.py`, probes (§4.3) in `probes.py`, what strangers may not do in
-`strangers.py`.
+`subscription_states.py`, requests that wait in `requests.py`, presence (§4) in `presence.py`, probes (§4.3) in
+`probes.py`, what strangers may not do in `strangers.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from ..api import (
     HANDLED,
@@ -41,9 +42,13 @@ from ..api import (
 from .contacts import INTERESTED, Contacts
 from .presence import PresenceSessions
 from .probes import Probes
+from .requests import Requests
 from .roster_items import Wanted, query_element, read_set, read_version
 from .strangers import Strangers
 from .subscriptions import Subscriptions
+
+#: Where more contacts have changed than so many, they are not pushed one by one.
+MOST_PUSHES: Final = 200
 
 
 class Roster(Module):
@@ -64,17 +69,29 @@ class Roster(Module):
             True, "Refuse requests to a client from those who may not know that it is there (RFC 6121 §8.5.3.1)."
         )
         max_items: int = option(5000, "Contacts in one roster.", minimum=1)
+        max_size: int = option(
+            768 * 1024,
+            "All contacts of one roster as they are sent. It should be less than what may wait for a client.",
+            unit="bytes",
+            minimum=1,
+        )
         max_requests: int = option(
             250, "Subscription requests of strangers that wait for one user's answer; more are dropped.", minimum=1
         )
         max_request_size: int = option(
-            10_240, "A larger subscription request is kept without what it contains.", unit="bytes", minimum=0
+            1024, "Of a larger subscription request only what fits in is kept.", unit="bytes", minimum=0
+        )
+        max_presence_size: int = option(
+            16 * 1024,
+            "Largest presence that a client can broadcast; a larger one is refused.",
+            unit="bytes",
+            minimum=1024,
         )
         max_directed_presence: int = option(
             1000, "Addresses, such as rooms, to which one session has sent its presence.", minimum=1
         )
-        max_name_length: int = option(1024, "Characters of a contact's name.", minimum=1)
-        max_group_length: int = option(1024, "Characters of a group's name.", minimum=1)
+        max_name_length: int = option(256, "Characters of a contact's name.", minimum=1)
+        max_group_length: int = option(256, "Characters of a group's name.", minimum=1)
         max_groups: int = option(100, "Groups of one contact.", minimum=1)
 
     options: Options
@@ -83,6 +100,7 @@ class Roster(Module):
         self.contacts = Contacts(self)
         self.presences = PresenceSessions(self)
         self.probes = Probes(self)
+        self.requests = Requests(self)
         self.subscriptions = Subscriptions(self)
         self.strangers = Strangers(self)
         for session in self.host.sessions:
@@ -175,7 +193,9 @@ class Roster(Module):
         known = read_version(query) if versioning else None
         changes = await rosters.changes(owner, known) if known is not None else None
         # §2.6.3: the complete roster where it "would (1) use less bandwidth than sending individual roster pushes".
-        if known is None or changes is None or (changes.items and len(changes.items) > await rosters.count(owner)):
+        if changes is not None and len(changes.items) > min(await rosters.count(owner), MOST_PUSHES):
+            changes = None
+        if known is None or changes is None:
             roster = await rosters.get(owner)
             if self.contacts.circle_now(account) is None:
                 await self.contacts.remember(account, roster.items)

@@ -88,6 +88,11 @@ def item_element(item: RosterItem) -> Element:
     return Element("item", ns.ROSTER, *groups, attrs=attrs)
 
 
+def size_of(item: RosterItem | None) -> int:
+    """Bytes of an item as it is sent; of none, none."""
+    return 0 if item is None else len(item_element(item).to_bytes(ns.ROSTER))
+
+
 def query_element(items: Iterable[RosterItem], version: int | None) -> Element:
     """``<query/>`` with these items; *version* is ``None`` where there is no versioning."""
     ver = None if version is None else str(version)

@@ -58,8 +58,8 @@ class Strangers:
         return None
 
     async def _check_later(self, account: JID, sender: JID) -> Outcome:
-        circle = await self._roster.contacts.circle(account)
-        if sender.bare not in circle.subscribers:
+        item = await self._roster.storage.rosters.item(str(account), str(sender.bare))
+        if item is None or item.subscription not in ("from", "both"):
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
         return None
 
@@ -72,7 +72,9 @@ class Strangers:
             raise StanzaError(Condition.FORBIDDEN)
 
     def check_error(self, account: JID, error: Presence) -> Outcome:
-        """An answer to a broadcast or a probe is no client's affair; one to what a client has sent somebody is."""
+        """An answer to a broadcast or a probe is no client's affair; one to what a client has sent somebody is, and of
+        no other client.
+        """
         try:
             to, sender = error.to, error.sender
         except StanzaError:
@@ -82,10 +84,13 @@ class Strangers:
         if to.resource:
             session = self._host.sessions.find(account.local, to.resource)
             return None if session is not None and _has_addressed(session, sender) else HANDLED
-        # §3.1.2: a request that cannot be delivered comes back, and is in the roster; so does what ends a subscription.
-        circle = self._roster.contacts.circle_now(account)
-        is_known = circle is not None and sender.bare in circle.members
-        return None if is_known and not self._roster.contacts.is_ours(error.id) else HANDLED
+        # §3.1.2: for a request that cannot be delivered "the user's server MUST return an appropriate error stanza to
+        # the user". It comes to the bare JID, from which it was sent, and so do errors to the server's own probes.
+        if not self._roster.contacts.is_ours(error.id):
+            for session in self._host.sessions.of(account.local):
+                if _has_addressed(session, sender):
+                    session.send(error)
+        return HANDLED
 
     def note(self, session: Session, stanza: Presence) -> None:
         """Remember whom a client itself sends presence, before anything is checked: it is to hear what is wrong."""

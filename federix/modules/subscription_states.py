@@ -103,9 +103,13 @@ def inbound(kind: Kind, known: Contact, contact: str, stanza: bytes) -> Step:
             return Step(ties.put_into(known, contact), False, "subscribed")
         case "subscribe" if ties.request is None:
             return Step(replace(ties, request=stanza).put_into(known, contact), True)
-        case "unsubscribe" if ties.is_seen or ties.request is not None:  # Table 7
+        case "unsubscribe" if ties.is_seen:  # Table 7
             ties = replace(ties, is_seen=False, request=None)
             return Step(ties.put_into(known, contact), True, "unsubscribed")
+        case "unsubscribe" if ties.request is not None:
+            # The table says that the server "SHOULD auto-reply". To who has never been approved that would tell that
+            # there is such an account: of one that is not there the stanza is ignored (§8.5.1; RFC 6120 §13.11).
+            return Step(replace(ties, request=None).put_into(known, contact), True)
         case "subscribed" if ties.asks:  # Table 8
             return Step(replace(ties, sees=True, asks=False).put_into(known, contact), True)
         case "unsubscribed" if ties.asks or ties.sees:  # Table 9

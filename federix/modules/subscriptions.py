@@ -26,6 +26,8 @@ from ..api import (
     hooks,
     presence,
 )
+from .contacts import Crowded
+from .requests import to_keep
 from .subscription_states import Kind, Ties, inbound, outbound
 
 if TYPE_CHECKING:
@@ -86,22 +88,28 @@ class Subscriptions:
         if sender is None or sender.bare == account:
             return HANDLED
         contact, kind = sender.bare, _kind(stanza)
+        if self._contacts.ignores(account, contact, kind):
+            return HANDLED
         address = str(contact)
         stanza = stanza.stamped(contact).addressed(account)
-        kept = self._to_keep(stanza) if kind == "subscribe" else b""
+        kept = to_keep(stanza, self._roster.options.max_request_size) if kind == "subscribe" else b""
 
         def deliver(transition: Transition) -> None:
             # §3.1.6, §3.2.3, §3.3.3: to the clients, and "This MUST occur before sending the roster push".
             if transition.after != transition.before and inbound(kind, transition.before, address, kept).passes:
                 self._deliver(account, stanza, kind)
 
-        transition = await self._contacts.change(
-            account,
-            contact,
-            lambda known: inbound(kind, known, address, kept).after,
-            may_add="request" if kind == "subscribe" else None,
-            first=deliver,
-        )
+        try:
+            transition = await self._contacts.change(
+                account,
+                contact,
+                lambda known: inbound(kind, known, address, kept).after,
+                may_add="request" if kind == "subscribe" else None,
+                first=deliver,
+                share=self._contacts.share_of(account, contact),
+            )
+        except Crowded:
+            return HANDLED  # as if there were no such account: an answer would tell that there is
         reply = inbound(kind, transition.before, address, kept).reply
         if reply is not None:
             # Not waited for: the contact may be here and wait for us.
@@ -125,13 +133,6 @@ class Subscriptions:
         available = self._host.sessions.available(account.local)
         for session in available if kind == "subscribe" else self._contacts.interested(account):
             session.send(stanza)
-
-    def _to_keep(self, stanza: Presence) -> bytes:
-        """§3.1.3: "a record of the complete presence stanza", while it is not too large."""
-        whole = stanza.standalone()
-        if len(whole) <= self._roster.options.max_request_size:
-            return whole
-        return presence("subscribe", to=stanza.to, sender=stanza.sender, id=stanza.id).standalone()
 
     # -- the end of it ------------------------------------------------------------------------------------------------
 

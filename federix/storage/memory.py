@@ -88,6 +88,9 @@ class MemoryTables(Tables):
     async def all(self, store: str, owner: str) -> dict[str, bytes]:
         return dict(sorted(self._kept.get((store, owner), {}).items()))
 
+    async def sizes(self, store: str, owner: str) -> dict[str, int]:
+        return {key: len(value) for key, value in sorted(self._kept.get((store, owner), {}).items())}
+
     async def count(self, store: str, owner: str) -> int:
         return len(self._kept.get((store, owner), ()))
 

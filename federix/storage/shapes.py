@@ -150,7 +150,7 @@ class DocumentStore(Generic[T]):
 
 
 class TableStore(Generic[T]):
-    """A dictionary per owner. How many rows an owner may have is the module's to bound, with :meth:`count`."""
+    """A dictionary per owner. How much an owner may have is the module's to bound, with `count` and `sizes`."""
 
     def __init__(self, tables: Tables, name: str, codec: Codec[T]) -> None:
         self._tables = tables
@@ -177,6 +177,10 @@ class TableStore(Generic[T]):
         """Everything the owner has, keys ascending by code point."""
         decode = self._codec.decode
         return {key: decode(stored) for key, stored in (await self._tables.all(self._name, owner)).items()}
+
+    async def sizes(self, owner: str) -> dict[str, int]:
+        """Bytes of each value as it is written down, keys ascending by code point; no value is fetched for it."""
+        return await self._tables.sizes(self._name, owner)
 
     async def count(self, owner: str) -> int:
         return await self._tables.count(self._name, owner)

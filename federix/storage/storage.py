@@ -90,6 +90,10 @@ class Tables(ABC):
         """Everything the owner has, keys ascending by code point."""
 
     @abstractmethod
+    async def sizes(self, store: str, owner: str) -> dict[str, int]:
+        """How many bytes each value has, keys ascending by code point; the values stay where they are."""
+
+    @abstractmethod
     async def count(self, store: str, owner: str) -> int: ...
 
     @abstractmethod

@@ -21,7 +21,8 @@ def requested_resource(iq: IQ) -> str:
     try:
         return prepare_resource(wanted)
     except InvalidJID as error:
-        # §7.7.2.1: "the provided resourcepart … is not … in conformance with RESOURCEPREP".
+        # §7.7.2.1: where it "violates the rules for resourceparts", "the server can return a <bad-request/>". What
+        # preparing can mend "SHOULD" be mended, and is.
         raise StanzaError(Condition.BAD_REQUEST, str(error)) from None
 
 

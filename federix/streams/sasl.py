@@ -15,7 +15,8 @@ from ..xmpp.sasl import Challenge, Exchange, Success, decode_base64, encode_base
 
 log = Logger()
 
-#: RFC 6120 §6.4.5: "between 2 and 5" failed attempts, then the stream is closed.
+#: RFC 6120 §6.4.5: "a configurable but reasonable number of retries (at least 2 and no more than 5)". Failed attempts,
+#: the last of which closes the stream: four retries.
 MAX_ATTEMPTS: Final = 5
 
 #: What a client may send about it.
@@ -60,7 +61,7 @@ class SaslNegotiation:
         except (StreamError, CancelledError):
             raise
         except Exception:
-            # RFC 6120 §6.5.11: "some temporary error condition within the receiving entity", and no word more.
+            # RFC 6120 §6.5.11: "because of a temporary error condition within the receiving entity", and no word more.
             log.failure("login could not be checked")
             self._fail(SaslFailure(SaslCondition.TEMPORARY_AUTH_FAILURE))
         return False

@@ -145,6 +145,15 @@ class ShapesContract(Contract):
         self.assertEqual(await self.private.clear(ROMEO), 0)
         self.assertEqual(await self.private.all(ROMEO), {})
 
+    async def test_the_sizes_of_a_table_are_told_in_bytes_without_its_values(self) -> None:
+        self.assertEqual(await self.private.sizes(ROMEO), {})
+        for key, text in (("b", "näh"), ("a", ""), ("\U0001f600", "\U0001f600\0x")):
+            await self.private.put(ROMEO, key, text)
+        await self.private.put(JULIET, "c", "x")
+        await self.public.put(ROMEO, "d", "x")
+        sizes = await self.private.sizes(ROMEO)
+        self.assertEqual(list(sizes.items()), [("a", 0), ("b", 4), ("\U0001f600", 6)])
+
     async def test_an_update_changes_one_row_and_removes_it_by_answering_none(self) -> None:
         await self.private.put(ROMEO, "b", "kept")
         self.assertEqual(await self.private.update(ROMEO, "a", lambda before: "one"), Update(None, "one"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import BYTES, JID, Condition, Document, Log, Module, StanzaError, Table, hooks
 from federix.storage.roster import RosterItem
+from federix.storage.storage import StoreError
 from federix.testing import World
 
 
@@ -21,6 +23,7 @@ class Keeper(Module):
 
     async def on_start(self) -> None:
         self.heard: list[str] = []
+        self.waiting: Deferred[None] | None = None
 
     @hooks.register_user
     def made(self, account: JID) -> None:
@@ -28,9 +31,11 @@ class Keeper(Module):
 
     @hooks.remove_user
     async def removed(self, account: JID) -> None:
-        there = await self.host.accounts.exists(account.local)
+        there = await self.storage.accounts.exists(account.local, account.domain)
         kept = await self.document.get(str(account)) is not None
         self.heard.append(f"-{account} there={there} kept={kept}")
+        if self.waiting is not None:
+            await self.waiting
 
 
 class Accounts(SynchronousTestCase):
@@ -151,6 +156,57 @@ class Accounts(SynchronousTestCase):
         # XEP-0077 §3.2: its streams end with not-authorized.
         self.assertIn(b"<not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>", bytes(romeo.raw))
         self.assertTrue(romeo.ended)
+
+    def begin_removal(self) -> tuple[Deferred[None], Deferred[Any]]:
+        waiting: Deferred[None] = Deferred()
+        self.world.host("example.org").module(Keeper).waiting = waiting
+        removing = ensureDeferred(self.accounts().remove("romeo"))
+        self.world.pump()
+        return waiting, removing
+
+    def test_while_an_account_goes_it_is_not_there_and_its_name_not_free(self) -> None:
+        self.world.register("romeo@example.org")
+        waiting, removing = self.begin_removal()
+        self.assertFalse(self.world.run(self.accounts().exists("romeo")))
+        self.assertIsNone(self.world.run(self.accounts().credentials("romeo")))
+        self.assertFalse(self.world.run(self.accounts().remove("Romeo")))
+        self.assertIs(self.refusal(self.accounts().register("romeo", "mine")), Condition.CONFLICT)
+        self.assertIs(self.refusal(self.accounts().set_password("romeo", "mine")), Condition.ITEM_NOT_FOUND)
+        waiting.callback(None)
+        self.world.pump()
+        self.assertTrue(self.successResultOf(removing))
+        self.world.register("romeo@example.org")
+        self.assertTrue(self.world.run(self.accounts().exists("romeo")))
+
+    def test_what_is_written_while_an_account_goes_is_not_left_to_the_next_owner(self) -> None:
+        self.world.register("romeo@example.org")
+        keeper = self.world.host("example.org").module(Keeper)
+        store: Any = self.world.server.storage.accounts
+        delete = store.delete
+
+        async def late(local: str, host: str) -> bool:
+            deleted = await delete(local, host)
+            await keeper.document.put("romeo@example.org", b"late")
+            # Or the data of the next owner would be forgotten with it.
+            self.assertIs(self.refusal(self.accounts().register("romeo", "mine")), Condition.CONFLICT)
+            return bool(deleted)
+
+        self.patch(store, "delete", late)
+        self.assertTrue(self.world.run(self.accounts().remove("romeo")))
+        self.assertIsNone(self.world.run(keeper.document.get("romeo@example.org")))
+
+    def test_a_removal_that_fails_can_be_done_again(self) -> None:
+        self.world.register("romeo@example.org")
+        store: Any = self.world.server.storage
+
+        async def fail(owner: str) -> None:
+            raise StoreError("disk full")
+
+        broken = self.patch(store, "forget", fail)
+        self.assertRaises(StoreError, self.world.run, self.accounts().remove("romeo"))
+        broken.restore()
+        self.assertTrue(self.world.run(self.accounts().exists("romeo")))
+        self.assertTrue(self.world.run(self.accounts().remove("romeo")))
 
     def test_removing_nobody_says_so(self) -> None:
         self.assertFalse(self.world.run(self.accounts().remove("tybalt")))

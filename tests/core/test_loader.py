@@ -113,11 +113,11 @@ class FindingTests(SynchronousTestCase):
 
     def test_a_file_with_a_bug_is_named_with_it(self) -> None:
         path = self.write("mod_bug", "1 / 0")
-        self.broken("mod_bug", f"{path}: ZeroDivisionError")
+        self.broken("mod_bug", f"{path}:1: ZeroDivisionError: division by zero")
 
     def test_a_file_that_is_no_python_is_named(self) -> None:
         path = self.write("mod_bug", "class")
-        self.broken("mod_bug", f"{path}: SyntaxError")
+        self.broken("mod_bug", f"{path}:1: SyntaxError")
 
     def test_a_file_that_imports_what_is_not_there_is_named(self) -> None:
         self.write("mod_bug", "import nowhere_at_all")
@@ -129,6 +129,14 @@ class FindingTests(SynchronousTestCase):
         self.assertFalse("federix_modules_dir.mod_working" in sys.modules)
         self.write("mod_working", WORKING)
         self.assertIsNotNone(self.catalogue.find("mod_working"))
+
+    def test_the_line_that_failed_is_named_in_whatever_it_calls(self) -> None:
+        path = self.write("mod_bug", "def wrong():\n    raise ValueError('no')\n\nwrong()")
+        self.broken("mod_bug", f"{path}:2: ValueError: no")
+
+    def test_a_file_is_called_as_its_module(self) -> None:
+        path = self.write("mod_other", WORKING)
+        self.broken("mod_other", f"{path}: the class Working says name = 'mod_working', and must say 'mod_other'")
 
     def test_a_module_has_a_name(self) -> None:
         self.write("mod_unnamed", WORKING.replace("name =", "title ="))

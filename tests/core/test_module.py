@@ -7,8 +7,10 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -197,6 +199,7 @@ class ModuleTests(WorldTestCase):
         self.assertEqual(module.host.now() - before, 5)
 
 
+@skipUnless(find_spec("mypy") and find_spec("mypy_zope"), "mypy and mypy-zope, of the extra 'dev', are not installed")
 class TypeCheckerTests(SynchronousTestCase):
     """Slow: runs mypy, for some seconds. A wrong handler must be an error on its own line, not somewhere else."""
 

@@ -25,6 +25,7 @@ from federix.core.options import (
     read,
     written,
 )
+from federix.core.options.reader import type_name
 from federix.xmpp.jid import JID
 
 
@@ -212,7 +213,20 @@ class Documenting(SynchronousTestCase):
         self.assertEqual((found["limit"].type, found["limit"].default), ("size or infinity", "infinity"))
         self.assertEqual(found["inners"].type, "map of string to inner")
         self.assertEqual(found["access"].type, "access rule")
+        self.assertEqual(found["owner"].type, "JID or none")
         self.assertEqual(found["password"].default, "(hidden)")
+
+    def test_a_class_is_called_by_its_words_and_an_abbreviation_stays_one(self) -> None:
+        for name, words in (
+            ("HostPattern", "host pattern"),
+            ("JID", "JID"),
+            ("JIDList", "JID list"),
+            ("FullJID", "full JID"),
+            ("C2SOptions", "C2S options"),
+            ("Secret", "secret"),
+        ):
+            self.assertEqual(type_name(type(name, (), {})), words)
+            self.assertEqual(type_name(tuple[type(name, (), {}), ...]), f"list of {words}")  # type: ignore[misc]
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)

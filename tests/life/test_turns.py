@@ -7,7 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.life.scope import Scope
-from federix.life.turns import TooManyWait, Turns
+from federix.life.turns import Share, TooManyWait, Turns
 
 
 class TurnsTest(SynchronousTestCase):
@@ -18,7 +18,7 @@ class TurnsTest(SynchronousTestCase):
         self.done: list[str] = []
         self.gates: dict[str, Deferred[None]] = {}
 
-    def take(self, key: str, name: str) -> Deferred[str]:
+    def take(self, key: str, name: str, share: Share | None = None) -> Deferred[str]:
         """Ask for a turn; the work waits until its gate is opened."""
         self.gates[name] = Deferred()
 
@@ -28,7 +28,7 @@ class TurnsTest(SynchronousTestCase):
             self.done.append(f"{name} ends")
             return name
 
-        turn = ensureDeferred(self.turns.take(key, work))
+        turn = ensureDeferred(self.turns.take(key, work, share))
         self.addCleanup(turn.addErrback, lambda _: None)
         return turn
 
@@ -82,6 +82,27 @@ class TurnsTest(SynchronousTestCase):
             self.take("a", name)
         self.failureResultOf(self.take("a", "fourth"), TooManyWait)
         self.assertNoResult(self.take("b", "other"))
+
+    def test_what_some_have_waiting_takes_no_room_from_others(self) -> None:
+        guests = Share("guests", 2)
+        for name in ("one", "two"):
+            self.take("a", name, guests)
+        self.failureResultOf(self.take("a", "three", guests), TooManyWait)
+        for name in ("first", "second", "third"):
+            self.assertNoResult(self.take("a", name))
+        self.failureResultOf(self.take("a", "fourth"), TooManyWait)
+        self.failureResultOf(self.take("a", "three", guests), TooManyWait)
+
+    def test_a_share_has_room_again_when_its_work_is_done_and_the_order_stays(self) -> None:
+        guests = Share("guests", 1)
+        for name, share in (("one", guests), ("first", None)):
+            self.take("a", name, share)
+        self.gates["one"].callback(None)
+        self.take("a", "two", guests)
+        for name in ("first", "two"):
+            self.gates[name].callback(None)
+        order = [line.split()[0] for line in self.done if line.endswith("begins")]
+        self.assertEqual(order, ["one", "first", "two"])
 
     def test_the_end_of_the_scope_ends_all(self) -> None:
         turns: list[Deferred[Any]] = [self.take("a", "first"), self.take("a", "second")]

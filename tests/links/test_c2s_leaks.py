@@ -161,7 +161,7 @@ class LeakTests(WorldTestCase):
             weakref.finalize(session.attachment, died.append, "stream")
             session.scope.add(lambda: died.append("scope"))
             canary = Canary(died)
-            session.on_end = canary.sing
+            session.scope.add(canary.sing)
             del session, canary
             client.cut()
         self.assertEqual(sorted(died), ["canary", "scope", "stream", "sung"])

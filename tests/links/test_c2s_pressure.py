@@ -227,23 +227,66 @@ class SlowReaderTests(WorldTestCase):
         self.send(7, 10_000)
         self.assertGreater(self.juliet.wire.far.unsent, 65_536)
 
-    def test_too_many_bytes_end_the_stream(self) -> None:
-        self.stop_reading()
-        self.send(60, 10_000)
+    def assert_ended(self) -> None:
         self.assertEqual(self.world.host("example.org").sessions.of("juliet"), [])
         self.juliet.transport.resumeProducing()
-        received = self.juliet.drain()
-        self.assertIn("resource-constraint", received[-1].to_xml())
+        self.assertIn("resource-constraint", self.juliet.drain()[-1].to_xml())
         self.assertTrue(self.juliet.ended)
-        self.assertLessEqual(len(received), 30)
+
+    def test_too_many_bytes_end_the_stream(self) -> None:
+        self.stop_reading()
+        self.send(30, 10_000)
+        self.assertNotEqual(self.world.host("example.org").sessions.of("juliet"), [])
+        self.world.advance(6)
+        self.assert_ended()
+
+    def test_far_too_many_end_it_at_once(self) -> None:
+        self.stop_reading()
+        self.send(200, 10_000)
+        self.assert_ended()
 
     def test_too_many_stanzas_end_the_stream(self) -> None:
         self.stop_reading()
         self.fill()
         self.send(50, 1)
+        self.world.advance(6)
         self.assertNotEqual(self.world.host("example.org").sessions.of("juliet"), [])
         self.send(1, 1)
-        self.assertEqual(self.world.host("example.org").sessions.of("juliet"), [])
+        self.world.advance(6)
+        self.assert_ended()
+
+    def test_what_one_turn_writes_to_a_client_that_reads_arrives(self) -> None:
+        """In the middle of a turn the connection can take nothing more, however fast its client reads."""
+        message = chat("x" * 10_000).encode()
+        for _ in range(77):
+            stream_of(self.juliet).write(message)
+        self.assertLessEqual(held(self.juliet), MOST)
+        self.assertEqual(len(self.juliet.drain()), 77)
+        self.assertFalse(self.juliet.ended)
+
+    def test_so_it_does_inside_tls(self) -> None:
+        self.juliet.close()
+        self.juliet = self.world.client("juliet@example.org/balcony", tls=True)
+        self.test_what_one_turn_writes_to_a_client_that_reads_arrives()
+
+    def test_one_answer_that_is_larger_than_all_bounds_ends_the_stream(self) -> None:
+        stream_of(self.juliet).write(chat("x" * 24_000_000).encode())
+        self.assertLessEqual(held(self.juliet), MOST)
+        self.assert_ended()
+
+    def test_one_that_reads_slowly_but_steadily_is_not_cut(self) -> None:
+        """25 KB/s, for longer than it may take nothing at all."""
+        self.stop_reading()
+        self.send(26, 10_000)
+        for _ in range(10):
+            self.world.advance(2.5)
+            self.juliet.transport.resumeProducing()
+            self.world.clock.advance(0)
+            self.juliet.wire.far.deliver()
+            self.stop_reading()
+        self.assertIsNone(self.juliet.lost)
+        self.juliet.transport.resumeProducing()
+        self.assertEqual(len(self.juliet.drain()), 26)
 
     def test_up_to_the_bound_nothing_is_lost(self) -> None:
         self.stop_reading()

@@ -13,7 +13,7 @@ from federix.testing import Client, World
 from federix.testing.world import PASSWORD
 from federix.xmpp import ns
 from federix.xmpp.jid import JID
-from tests.links.support import Tls, WorldTestCase, deafen, names, plain, secured
+from tests.links.support import Tls, WorldTestCase, deafen, names, plain, secured, stream_of
 from tests.streams.handshakes import Identity
 
 STARTTLS = f"<starttls xmlns='{ns.TLS}'/>"
@@ -125,6 +125,22 @@ class StartTlsTests(WorldTestCase):
         client.begin_tls("example.org")
         self.assertEqual(names(client.open("example.org")), ["mechanisms", "sasl-channel-binding", "limits"])
         client.nothing()
+
+    def test_however_much_is_sent_ahead_of_tls_is_forgotten(self) -> None:
+        """More than is parsed at once: what waits unread behind it is forgotten as well."""
+        spy = "<iq type='get' id='spy'><query xmlns='jabber:iq:auth'/></iq>"
+        for ahead in (" " * 20_480 + spy, spy * 400, " " * 20_480 + "<iq type='get' id='half'><que"):
+            world = self.make()
+            world.register("romeo@example.org")
+            client = world.connect()
+            client.open("example.org")
+            client.send(STARTTLS + ahead + plain("romeo"))
+            client.expect(f"<proceed xmlns='{ns.TLS}'/>")
+            self.assertEqual(stream_of(client).held, 0)
+            client.begin_tls("example.org")
+            self.assertEqual(names(client.open("example.org")), ["mechanisms", "sasl-channel-binding", "limits"])
+            client.nothing()
+            self.assertFalse(client.ended)
 
     def test_half_a_stanza_ahead_of_tls_is_forgotten_too(self) -> None:
         world = self.make()

@@ -104,10 +104,11 @@ INBOUND: Final[dict[str, dict[str, Row]]] = {
     "unsubscribe": {
         NONE: Row(False),
         NONE_OUT: Row(False),
-        NONE_IN: Row(True, NONE, "unsubscribed"),
-        NONE_OUT_IN: Row(True, NONE_OUT, "unsubscribed"),
+        # "[1] Server SHOULD auto-reply", but here it would tell strangers that there is such an account.
+        NONE_IN: Row(True, NONE),
+        NONE_OUT_IN: Row(True, NONE_OUT),
         TO: Row(False),
-        TO_IN: Row(True, TO, "unsubscribed"),
+        TO_IN: Row(True, TO),
         FROM: Row(True, NONE, "unsubscribed"),
         FROM_OUT: Row(True, NONE_OUT, "unsubscribed"),
         BOTH: Row(True, TO, "unsubscribed"),

@@ -4,9 +4,9 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.api import JID, Element, Module, RosterItem, forms, hooks, iq_get
+from federix.api import JID, Element, Module, RosterItem, forms, hooks, iq, iq_get
 from federix.core.options import ConfigErrors
-from federix.modules.disco import CAPS_NODE, SERVER_INFO
+from federix.modules.disco import CAPS_NODE, SERVER_INFO, Disco
 from federix.testing import Client, World
 from federix.xmpp import ns
 from federix.xmpp.caps import Caps, Identity, Information
@@ -120,6 +120,18 @@ class HostInfoTests(Case):
             "<query xmlns='http://jabber.org/protocol/disco#info'/></iq>"
         )
         juliet.expect("<iq type='get' id='1'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>")
+
+
+class CostTests(Case):
+    def test_the_host_answers_at_once_and_makes_its_answer_once(self) -> None:
+        disco = self.world.host("example.org").module(Disco)
+        question = Element("query", ns.DISCO_INFO)
+        answers = [
+            disco.host_info(iq("get", question, id="1", to=JID.parse("example.org"), sender=JID.parse(sender)))
+            for sender in ("romeo@example.org/orchard", "remote.example")
+        ]
+        self.assertIsInstance(answers[0], Element)
+        self.assertIs(answers[0], answers[1])
 
 
 class DerivedTests(Case):

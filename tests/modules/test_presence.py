@@ -131,6 +131,24 @@ class InitialPresenceTest(PresenceCase):
         juliet.send(f"<message to='{ORCHARD}'><body>!</body></message>")
         romeo.expect("<message/>")
 
+    def test_one_that_is_too_large_is_refused_and_nothing_changes(self) -> None:
+        romeo = self.arrive(ORCHARD, "<presence id='small'/>")
+        reload(self.world, {"mod_roster": {"max_presence_size": 2000}})
+        large = f"<status>{'x' * 2000}</status></presence>"
+        for kind in ("", " type='unavailable'"):
+            romeo.send(f"<presence{kind}>{large}")
+            romeo.expect(
+                "<presence type='error'><error type='modify'>"
+                "<policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>"
+            )
+        romeo.nothing()
+        self.remote.expect()
+        session = self.session(romeo)
+        assert session.presence is not None
+        self.assertEqual((session.available, session.presence.id), (True, "small"))
+        romeo.send(f"<presence><status>{'x' * 1800}</status></presence>")
+        romeo.expect("<presence type='-'/>")
+
     def test_types_that_are_none_are_bad_requests(self) -> None:
         """§4.7.1."""
         romeo = self.arrive(ORCHARD)
@@ -312,13 +330,15 @@ class ProbeTest(PresenceCase):
         item = self.world.run(self.world.server.storage.rosters.item(ROMEO, "to@remote.example"))
         self.assertTrue(item.approved)
 
-    def test_whose_request_waits_is_not_denied_by_it(self) -> None:
+    def test_whose_request_waits_is_told_the_same_and_waits_on(self) -> None:
+        """Or who asks and then probes would know of the account."""
         keep(self.world, ROMEO, "to@remote.example", contact_in(NONE_IN, "to@remote.example"))
         self.world.register(ROMEO)
         for _ in range(2):
             self.probe("to@remote.example")
-            self.remote.expect()
+            self.remote.expect(f"<presence type='unsubscribed' from='{ROMEO}' to='to@remote.example' id='probe1'/>")
             self.arrive(ORCHARD)
+        self.assertEqual(self.world.run(self.world.server.storage.rosters.request_count(ROMEO)), 1)
 
     def test_of_one_resource_only_that_is_told_and_only_that_it_is_there(self) -> None:
         """§4.3.2: it "MUST NOT return presence information about any resource except the resource specified"."""
@@ -522,6 +542,21 @@ class ErrorsTest(PresenceCase):
             self.remote.send(f"<presence from='{sender}' to='{ORCHARD}' type='error'><error type='cancel'/></presence>")
         romeo.expect(f"<presence from='{addresses[1]}' type='error'/>")
         romeo.nothing()
+
+    def test_one_to_the_account_is_for_the_client_that_has_asked(self) -> None:
+        """§3.1.2; to no others, and not where the server has asked, or nobody has."""
+        romeo, garden = self.arrive(ORCHARD), self.arrive(GARDEN)
+        error = f"<presence from='{MERCUTIO}/x' to='{ROMEO}' type='error' id='{{}}'><error type='cancel'/></presence>"
+        for client in (romeo, garden):
+            client.drain()
+        self.remote.send(error.format("s1"))
+        romeo.send(f"<presence to='{MERCUTIO}' type='subscribe' id='s1'/>")
+        for id in ("s1", self.world.host("example.org").module(Roster).contacts.new_id()):
+            self.remote.send(error.format(id))
+        for client in (romeo, garden):
+            if client is romeo:
+                client.expect("<presence type='error' id='s1'/>")
+            client.nothing()
 
     def test_errors_from_strangers_to_the_account_are_dropped(self) -> None:
         romeo = self.arrive(ORCHARD)

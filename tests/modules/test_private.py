@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.modules.private import MOST_WAITING, Private
 from federix.testing import Client, World
 
 from .neighbours import FRIENDS, reload
@@ -141,3 +143,82 @@ class BoundTests(Case):
         reload(self.world, {"mod_private": {"max_fragments": 2}})
         many = "".join(f"<{name} xmlns='x:one'>1</{name}>" for name in "abc")
         self.assert_refused("resource-constraint", self.ask("set", many))
+
+    def test_all_fragments_together_are_bounded(self) -> None:
+        reload(self.world, {"mod_private": {"max_total_size": 200}})
+        self.assert_stored(f"<a xmlns='x:one'>{'x' * 76}</a>")  # 100 bytes each
+        self.assert_stored(f"<b xmlns='x:one'>{'x' * 72}</b>")
+        self.assert_refused("resource-constraint", self.ask("set", f"<c xmlns='x:two'>{'x' * 20}</c>"))
+        self.assert_refused("resource-constraint", self.ask("set", f"<a xmlns='x:one'>{'x' * 90}</a>"))
+        self.assert_kept("<c xmlns='x:two'/>", "<c xmlns='x:two'/>")
+        self.assert_stored(f"<a xmlns='x:one'>{'x' * 50}</a>")
+        self.assert_stored("<b xmlns='x:one'/><c xmlns='x:two'>3</c>")
+
+    def test_several_resources_that_store_at_once_find_no_way_around_it(self) -> None:
+        reload(self.world, {"mod_private": {"max_total_size": 100}})
+        gates: list[Deferred[None]] = []
+        kept = self.world.host("example.org").module(Private).kept
+        put = kept.put
+
+        async def later(*arguments: Any) -> None:
+            gates.append(Deferred())
+            await gates[-1]
+            await put(*arguments)
+
+        self.patch(kept, "put", later)
+        clients = [self.juliet, self.world.client("juliet@example.org/chamber")]
+        for client, name in zip(clients, "ab", strict=True):
+            fragment = f"<{name} xmlns='x:one'>{'x' * 50}</{name}>"
+            client.send(f"<iq type='set' id='1'><query xmlns='jabber:iq:private'>{fragment}</query></iq>")
+        for gate in gates:
+            gate.callback(None)
+        self.assertEqual([client.receive().get("type") for client in clients], ["result", "error"])
+
+    def test_no_more_waits_than_may(self) -> None:
+        module = self.world.host("example.org").module(Private)
+        gate: Deferred[None] = Deferred()
+
+        async def wait(*_: object) -> None:
+            await gate
+
+        self.patch(module.kept, "put", wait)
+        clients = [self.world.client(f"juliet@example.org/{number}") for number in range(MOST_WAITING)]
+        for client in clients:
+            client.send(f"<iq type='set' id='1'><query xmlns='jabber:iq:private'>{EXODUS}</query></iq>")
+        self.assert_refused("resource-constraint", self.ask("set", EXODUS))
+        gate.callback(None)
+        for client in clients:
+            client.expect("<iq type='result'/>")
+
+    def test_one_answer_holds_no_more_than_may_be_kept(self) -> None:
+        """What was stored under larger bounds can be read one by one, made smaller and taken away."""
+        fragments = [f"<{name} xmlns='x:one'>{'x' * 80}</{name}>" for name in "abc"]
+        self.assert_stored("".join(fragments))
+        reload(self.world, {"mod_private": {"max_total_size": 250}})
+        both = "<a xmlns='x:one'/><b xmlns='x:one'/>"
+        self.assert_kept(both, "".join(fragments[:2]))
+        self.assert_refused("not-acceptable", self.ask("get", f"{both}<c xmlns='x:one'/>"))
+        for name, fragment in zip("abc", fragments, strict=True):
+            self.assert_kept(f"<{name} xmlns='x:one'/>", fragment)
+        self.assert_stored(fragments[0].replace("x" * 80, "x" * 70))
+        self.assert_stored("<b xmlns='x:one'/>")
+
+    def test_no_value_is_fetched_that_is_not_asked_for(self) -> None:
+        kept = self.world.host("example.org").module(Private).kept
+        self.assert_stored(EXODUS)
+        got: list[str] = []
+        get, self_all = kept.get, kept.all
+
+        async def note(owner: str, key: str) -> Any:
+            got.append(key)
+            return await get(owner, key)
+
+        async def never(owner: str) -> Any:
+            got.append("all")
+            return await self_all(owner)
+
+        self.patch(kept, "get", note)
+        self.patch(kept, "all", never)
+        self.assert_stored("<a xmlns='x:one'>1</a>")
+        self.assert_kept("<a xmlns='x:one'/><b xmlns='x:one'/>", "<a xmlns='x:one'>1</a><b xmlns='x:one'/>")
+        self.assertEqual(got, ["{x:one}a"])

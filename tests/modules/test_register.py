@@ -111,11 +111,17 @@ class AskingTest(Case):
         self.assertIsNotNone(query.child(NS, "username"))
 
     def test_the_account_of_another_tells_nothing(self) -> None:
-        romeo = self.world.client("romeo@example.net/orchard")
-        self.world.register("juliet@example.org")
-        for name in ("juliet", "nobody"):
-            answer = self.ask(romeo, "get", attrs=f"to='{name}@example.org'")
-            self.assert_refused("service-unavailable", answer)
+        self.world.client("juliet@example.org/balcony")
+        self.world.register("mother@example.org")
+        for romeo in (self.world.client("romeo@example.net/orchard"), self.world.client("romeo@example.org/orchard")):
+            for kind, payload in (("get", ""), ("set", "<remove/>"), ("set", FIELDS), ("set", ""), ("get", FIELDS)):
+                answers = set()
+                for name in ("juliet", "mother", "nobody"):
+                    answer = self.ask(romeo, kind, payload, f"to='{name}@example.org'")
+                    self.assert_refused("service-unavailable", answer)
+                    answers.add(answer.to_xml().replace(name, ""))
+                # To the last byte: or it could be told from it that the account exists.
+                self.assertEqual(len(answers), 1, answers)
 
     def test_who_the_stranger_claims_to_be_is_not_believed(self) -> None:
         self.world.register("juliet@example.org")

@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import JID, Contact, Element, RosterItem
+from federix.modules import roster as roster_module
 from federix.modules.contacts import MOST_WAITING
 from federix.modules.roster import Roster
 from federix.testing import Client, World
@@ -263,6 +264,47 @@ class SetTest(RosterCase):
         self.romeo = self.world.client(f"{ROMEO}/garden")
         self.refuse("<item jid='d@example.org'/>", "modify", "policy-violation")
 
+    def test_all_items_together_are_bounded(self) -> None:
+        reload(self.world, {"mod_roster": {"max_size": 250}})
+        name, groups = "x" * 100, "<group>&lt;</group>"
+        for _ in range(2):
+            self.check(set_item(self.romeo, f"<item jid='a@example.org' name='{name}'>{groups}</item>"), RESULT)
+            self.romeo.drain()
+            for item in (
+                f"<item jid='b@example.org' name='{name}'/>",
+                f"<item jid='a@example.org' name='{name}'>{groups}<group>{name}</group></item>",
+            ):
+                self.refuse(item, "modify", "policy-violation")
+            # The same where nothing is in memory.
+            self.romeo.close()
+            self.romeo = self.world.client(f"{ROMEO}/garden")
+            ask_for_roster(self.romeo)
+        self.check(set_item(self.romeo, "<item jid='a@example.org'/>"), RESULT)
+        self.check(set_item(self.romeo, f"<item jid='b@example.org' name='{name}'/>"), RESULT)
+        self.romeo.drain()
+        answer = query_of(ask_for_roster(self.romeo))
+        self.assertLessEqual(sum(len(item.to_bytes("jabber:iq:roster")) for item in answer.elements()), 250)
+
+    def test_what_others_change_counts(self) -> None:
+        set_item(self.romeo, "<item jid='a@example.org'/>")
+        self.romeo.drain()
+        self.romeo.send(f"<presence to='{MERCUTIO}' type='subscribed'/>")
+        circle = self.world.host("example.org").module(Roster).contacts.circle_now(JID.parse(ROMEO))
+        answer = query_of(ask_for_roster(self.romeo))
+        assert circle is not None
+        self.assertEqual(circle.size, sum(len(item.to_bytes("jabber:iq:roster")) for item in answer.elements()))
+
+    def test_one_that_is_too_large_can_be_read_and_made_smaller(self) -> None:
+        for name in "ab":
+            set_item(self.romeo, f"<item jid='{name}@example.org' name='long'/>")
+        reload(self.world, {"mod_roster": {"max_size": 10}})
+        self.romeo.drain()
+        self.assertEqual(len(list(query_of(ask_for_roster(self.romeo)).elements())), 2)
+        self.check(set_item(self.romeo, "<item jid='a@example.org' name='a'/>"), RESULT)
+        self.check(set_item(self.romeo, "<item jid='b@example.org' subscription='remove'/>"), RESULT)
+        self.romeo.drain()
+        self.refuse("<item jid='a@example.org' name='ab'/>", "modify", "policy-violation")
+
     def test_removed_items_make_room(self) -> None:
         for name in "abc":
             set_item(self.romeo, f"<item jid='{name}@example.org'/>")
@@ -361,6 +403,14 @@ class VersioningTest(RosterCase):
         self.set(*(f"<item jid='{name}@example.org' subscription='remove'/>" for name in "ab"))
         _, answer = self.later("3")
         self.assertEqual(len(list(query_of(answer).elements())), 1)
+
+    def test_so_many_changes_are_the_whole_roster(self) -> None:
+        self.patch(roster_module, "MOST_PUSHES", 3)
+        self.set(*(f"<item jid='{name}@example.org'/>" for name in "abcdefg"))
+        for version, whole in (("3", True), ("4", False)):
+            client, answer = self.later(version)
+            self.assertEqual(bool(answer.children), whole)
+            client.close()
 
     def test_what_clients_cannot_see_changes_no_version(self) -> None:
         """§2.6.3: it does "not necessitate a change to the version"."""

@@ -9,10 +9,25 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import JID, Contact, StoreError
+from federix.modules.contacts import MOST_WAITING, OF_STRANGERS
 from federix.modules.roster import Roster
 from federix.testing import World
 
-from .rfc6121 import BOTH, FROM, MERCUTIO, ROMEO, Elsewhere, arrive, ask_for_roster, contact_in, keep, state_of
+from .rfc6121 import (
+    BOTH,
+    FROM,
+    MERCUTIO,
+    NONE,
+    NONE_IN,
+    NONE_OUT,
+    ROMEO,
+    Elsewhere,
+    arrive,
+    ask_for_roster,
+    contact_in,
+    keep,
+    state_of,
+)
 
 ORCHARD, GARDEN = f"{ROMEO}/orchard", f"{ROMEO}/garden"
 GET = "<iq type='get' id='g'><query xmlns='jabber:iq:roster'/></iq>"
@@ -118,7 +133,7 @@ class SlowStorageTest(SynchronousTestCase):
     def test_who_asks_a_client_waits_until_it_is_known_who_may(self) -> None:
         juliet = self.world.client("juliet@example.org/balcony")
         romeo = self.world.client(ORCHARD)
-        self.slow("get")
+        self.slow("item")
         juliet.send(f"<iq type='get' id='v' to='{ORCHARD}'><query xmlns='jabber:iq:version'/></iq>")
         self.assertEqual(len(self.held), 1)
         self.go_on()
@@ -151,6 +166,85 @@ class SlowStorageTest(SynchronousTestCase):
     def state(self, owner: str, contact: str) -> str:
         item = self.world.run(self.world.server.storage.rosters.item(owner, contact))
         return state_of(Contact(item))
+
+    def test_strangers_leave_the_account_its_turns(self) -> None:
+        """However many there are: what is the account's own is done behind the few of theirs that may wait."""
+        romeo = arrive(self.world, ORCHARD)
+        garden = self.world.client(GARDEN)
+        self.remote.got.clear()
+        self.slow("transition")
+        for number in range(MOST_WAITING + OF_STRANGERS.most):
+            self.remote.send_later(f"<presence type='subscribe' from='{number}@remote.example' to='{ROMEO}'/>")
+        garden.send(GET)
+        garden.send("<presence/>")
+        romeo.send(SET)
+        self.go_on()
+        requests = [element for element in romeo.drain() if element.get("type") == "subscribe"]
+        self.assertEqual(len(requests), OF_STRANGERS.most)
+        self.assertIn("result", [element.get("type") for element in garden.drain()])
+        self.assertEqual(self.world.run(self.world.server.storage.rosters.count(ROMEO)), 2)
+        # Nobody was told that there was no room: of an account that does not exist nothing is told either.
+        self.remote.expect(f"<presence from='{GARDEN}'/>")
+
+    def test_an_account_that_is_not_here_has_them_as_well(self) -> None:
+        self.world.register(ROMEO)
+        self.slow("transition")
+        for number in range(MOST_WAITING + OF_STRANGERS.most):
+            self.remote.send_later(f"<presence type='subscribe' from='{number}@remote.example' to='{ROMEO}'/>")
+        romeo = self.world.client(ORCHARD)
+        romeo.send(GET)
+        romeo.send(SET)
+        romeo.send("<presence/>")
+        self.go_on()
+        self.assertEqual([e.get("type") for e in romeo.drain() if e.name == "iq"], ["result", "set", "result"])
+
+    def test_strangers_leave_contacts_their_turns(self) -> None:
+        arrive(self.world, ORCHARD)
+        self.slow("transition")
+        for number in range(OF_STRANGERS.most + 1):
+            self.remote.send_later(f"<presence type='subscribe' from='{number}@remote.example' to='{ROMEO}'/>")
+        self.remote.send_later(f"<presence type='unsubscribe' from='{MERCUTIO}' to='{ROMEO}'/>")
+        self.go_on()
+        self.assertEqual(self.state(ROMEO, MERCUTIO), NONE)
+
+    def test_what_changes_nothing_takes_no_turn(self) -> None:
+        keep(self.world, ROMEO, "asked@remote.example", contact_in(NONE_OUT, "asked@remote.example"))
+        keep(self.world, ROMEO, "asking@remote.example", contact_in(NONE_IN, "asking@remote.example"))
+        romeo = arrive(self.world, ORCHARD)
+        romeo.drain()
+        self.remote.got.clear()
+        self.slow("transition")
+        for name, kinds in (
+            ("stranger", ("unsubscribe", "subscribed", "unsubscribed")),
+            ("asking", ("subscribe", "subscribed", "unsubscribed")),
+            ("asked", ("unsubscribe",)),
+            ("mercutio", ("subscribed", "unsubscribed")),
+        ):
+            for kind in kinds:
+                self.remote.send_later(f"<presence type='{kind}' from='{name}@remote.example' to='{ROMEO}'/>")
+        self.assertEqual(self.held, [])
+        for name, kind in (("asking", "unsubscribe"), ("asked", "subscribed"), ("mercutio", "subscribe")):
+            self.remote.send_later(f"<presence type='{kind}' from='{name}@remote.example' to='{ROMEO}'/>")
+            self.assertEqual(len(self.held), 1, kind)
+            self.go_on()
+
+    def test_what_changes_nothing_yet_waits_for_what_does(self) -> None:
+        romeo = arrive(self.world, ORCHARD)
+        self.slow("transition")
+        for kind in ("subscribe", "unsubscribe"):
+            self.remote.send_later(f"<presence type='{kind}' from='stranger@remote.example' to='{ROMEO}'/>")
+        self.go_on()
+        self.assertEqual([element.get("type") for element in romeo.drain()], ["subscribe", "unsubscribe"])
+        self.assertEqual(self.world.run(self.world.server.storage.rosters.request_count(ROMEO)), 0)
+        self.assertEqual(self.contacts()._changing, {})
+
+    def test_a_request_that_was_granted_ahead_is_no_repetition(self) -> None:
+        asking = "asking@remote.example"
+        keep(self.world, ROMEO, asking, contact_in(NONE_IN, asking, approved=True))
+        arrive(self.world, ORCHARD)
+        self.remote.got.clear()
+        self.remote.send(f"<presence type='subscribe' from='{asking}' to='{ROMEO}'/>")
+        self.remote.expect("<presence type='subscribed'/>", f"<presence from='{ORCHARD}'/>")
 
     def test_presence_that_finds_no_storage_comes_back(self) -> None:
         romeo = self.world.client(ORCHARD)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.api import Contact, RosterItem
+from federix.api import JID, Contact, RosterItem
+from federix.modules.circle import Circle
 from federix.modules.subscription_states import Kind, Ties, inbound, outbound
 
 from .rfc6121 import (
@@ -57,6 +58,19 @@ class TablesTest(SynchronousTestCase):
                     self.assertEqual(state_of(step.after), row.new or old)
                     if row.new is None:
                         self.assertEqual(step.after, before)
+
+    def test_what_changes_nothing_can_be_told_from_memory(self) -> None:
+        contact = JID.parse(MERCUTIO)
+        for kind in KINDS:
+            for old in INBOUND[kind]:
+                for approved in (False, True):
+                    with self.subTest(f"{kind} in state {old}, approved: {approved}"):
+                        before = contact_in(old, approved=approved)
+                        assert before.item is not None
+                        circle = Circle([before.item], [MERCUTIO] if before.request else [])
+                        step = inbound(kind, before, MERCUTIO, REQUEST)
+                        is_nothing = step.after == before and step.reply is None
+                        self.assertEqual(circle.ignores(kind, contact), is_nothing)
 
     def test_the_tables_are_whole(self) -> None:
         for table in (OUTBOUND, INBOUND):

@@ -7,7 +7,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import JID, Contact, Handled, Module, Presence, RosterItem, hooks
+from federix.modules.requests import MOST_STATUS, PAUSE, PIECE, PIECE_BYTES, to_keep
 from federix.testing import World
+from federix.testing.match import parse
 
 from .neighbours import worries
 from .rfc6121 import (
@@ -240,15 +242,89 @@ class RequestsTest(SynchronousTestCase):
             self.ask(contact)
         self.assertIsNotNone(kept(self.world, ROMEO, MERCUTIO).request)
 
-    def test_a_large_one_is_kept_without_what_it_contains(self) -> None:
+    def test_of_a_large_one_what_fits_in_is_kept(self) -> None:
         client = arrive(self.world, f"{ROMEO}/orchard")
-        self.ask(content=f"<status>{'x' * 300}</status>")
-        self.assertEqual(len(list(client.receive().elements())), 1)
+        nick = "<nick xmlns='http://jabber.org/protocol/nick'>Mercutio</nick>"
+        self.ask(content=f"<x xmlns='urn:x'>{'x' * 300}</x>{nick}")
+        self.assertEqual(len(list(client.receive().elements())), 2)
         client = self.world.client(f"{ROMEO}/garden")
         client.send("<presence/>")
-        found = [element for element in client.drain() if element.get("type") == "subscribe"]
-        self.assertEqual([len(list(element.elements())) for element in found], [0])
-        self.assertEqual(found[0].get("id"), "r1")
+        (found,) = [element for element in client.drain() if element.get("type") == "subscribe"]
+        self.assertEqual([element.name for element in found.elements()], ["nick"])
+        self.assertEqual(found.get("id"), "r1")
+
+    def test_how_one_is_cut(self) -> None:
+        """As little as need be, to the byte; its addresses stay whatever they are."""
+
+        def cut(content: str, most: int, id: str = "r1") -> str:
+            xml = f"<presence from='{MERCUTIO}' to='{ROMEO}' type='subscribe' id='{id}'>{content}</presence>"
+            return to_keep(Presence(parse(xml)), most).decode()
+
+        bare = cut("", 0)
+        self.assertEqual(parse(bare), Presence(parse(bare)).element)
+        status = f"<status>{'x' * 1000}</status>"
+        self.assertEqual(cut(status, 0), bare)
+        self.assertIn(f"<status>{'x' * 1000}</status>", cut(status, 2000))
+        shortened = cut(status, 1000)
+        self.assertIn(f"<status>{'x' * MOST_STATUS}</status>", shortened)
+        self.assertEqual(cut(status, len(shortened)), shortened)
+        self.assertEqual(cut(status, len(shortened) - 1), bare)
+        for content in (f"{status}<a xmlns='urn:x'/>", f"<a xmlns='urn:x'/>{status}"):
+            self.assertEqual(parse(cut(content, len(bare) + 30)), parse(cut("<a xmlns='urn:x'/>", 2000)))
+        self.assertEqual(cut("", 500, "i" * 1000), cut("", 0, "i" * 1000))
+        self.assertNotIn("id=", cut("", 500, "i" * 1000))
+
+    def test_many_are_handed_over_in_pieces(self) -> None:
+        """So that no client's queue overflows when it comes, and it can never come again."""
+        requests = [f"{number:03}@remote.example" for number in range(2 * PIECE + 5)]
+        for contact in requests:
+            keep(self.world, ROMEO, contact, Contact(None, contact_in(NONE_IN, contact).request))
+        client = self.world.client(f"{ROMEO}/orchard")
+        client.send("<presence/>")
+        counts = []
+        for _ in range(4):
+            counts.append(len([element for element in client.drain() if element.get("type") == "subscribe"]))
+            self.world.advance(PAUSE + 0.001)
+        self.assertEqual(counts, [PIECE, PIECE, 5, 0])
+
+    def test_large_ones_of_old_are_handed_over_in_smaller_pieces(self) -> None:
+        for number in range(8):
+            contact = f"{number}@remote.example"
+            start = f"<presence xmlns='jabber:client' from='{contact}' type='subscribe'><status>"
+            stanza = start + "x" * (PIECE_BYTES // 2) + "</status></presence>"
+            keep(self.world, ROMEO, contact, Contact(None, stanza.encode()))
+        client = self.world.client(f"{ROMEO}/orchard")
+        client.send("<presence/>")
+        counts = []
+        for _ in range(4):
+            counts.append(len([element for element in client.drain() if element.get("type") == "subscribe"]))
+            self.world.advance(PAUSE + 0.001)
+        self.assertEqual(counts, [2, 2, 2, 2])
+
+    def test_those_answered_meanwhile_are_not_handed_over(self) -> None:
+        for number in range(PIECE + 3):
+            contact = f"{number:03}@remote.example"
+            keep(self.world, ROMEO, contact, Contact(None, contact_in(NONE_IN, contact).request))
+        client = self.world.client(f"{ROMEO}/orchard")
+        client.send("<presence/>")
+        client.send(f"<presence to='{PIECE:03}@remote.example' type='unsubscribed'/>")
+        client.drain()
+        self.world.advance(1)
+        self.assertEqual(len(client.drain()), 2)
+
+    def test_who_leaves_gets_no_more_and_who_comes_again_gets_them_once(self) -> None:
+        for number in range(2 * PIECE):
+            contact = f"{number:03}@remote.example"
+            keep(self.world, ROMEO, contact, Contact(None, contact_in(NONE_IN, contact).request))
+        client = self.world.client(f"{ROMEO}/orchard")
+        client.send("<presence/><presence type='unavailable'/>")
+        client.drain()
+        self.world.advance(1)
+        client.nothing()
+        client.send("<presence/><presence type='unavailable'/><presence/>")
+        client.drain()
+        self.world.advance(1)
+        self.assertEqual(len(client.drain()), PIECE)
 
     def test_to_a_full_jid_it_is_for_the_account(self) -> None:
         """§3.1.3: "SHOULD treat it as if the request had been directed to the contact's bare JID"."""

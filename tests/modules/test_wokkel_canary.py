@@ -20,7 +20,7 @@ AT_LEAST = 650
 KNOWN = {
     # It expects bytes of Twisted's SRVConnector, which has text since 16.4.
     "wokkel.test.test_client.ClientCreatorTest.test_call",
-    # They allow one warning only, and wokkel's helper for tests calls what Twisted warns of.
+    # They allow one warning only, and what wokkel's tests share calls what Twisted warns of.
     "wokkel.test.test_xmppim.RosterClientProtocolTest.test_onRosterRemove",
     "wokkel.test.test_xmppim.RosterClientProtocolTest.test_onRosterSet",
 }

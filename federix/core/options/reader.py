@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,8 @@ O = TypeVar("O", bound=Options)  # noqa: E741 -- the class of options that is re
 _PLAIN = Specification("")
 _FAILED = object()
 _NONES = frozenset({"none", "undefined"})
+#: An abbreviation up to the next word, or a word.
+_WORDS = re.compile(r"[A-Z0-9]+(?![a-z])|[A-Z]?[a-z0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +280,9 @@ def _simple_name(annotation: object, specification: Specification) -> str:
 
 
 def _spaced(name: str) -> str:
-    return "".join(
-        f" {letter.lower()}" if letter.isupper() and place else letter.lower() for place, letter in enumerate(name)
-    )
+    """The words of a class's name: "host pattern" for `HostPattern`, and `JID` as it is."""
+    words = _WORDS.findall(name)
+    return " ".join(word if len(word) > 1 and word.isupper() else word.lower() for word in words)
 
 
 def _integer(node: Node, path: str, specification: Specification) -> int:

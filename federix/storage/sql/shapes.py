@@ -36,6 +36,10 @@ CELL_GET = Statement("cell.get", select(cell.c.value).where(*_THE_CELL))
 CELL_PUT = Statement("cell.put", Upsert(cell))
 CELL_REMOVE = Statement("cell.remove", delete(cell).where(*_THE_CELL))
 CELL_ALL = Statement("cell.all", select(cell.c.key, cell.c.value).where(*_THE_TABLE).order_by(cell.c.key))
+# Of bytes, all dialects count the bytes.
+CELL_SIZES = Statement(
+    "cell.sizes", select(cell.c.key, func.length(cell.c.value)).where(*_THE_TABLE).order_by(cell.c.key)
+)
 CELL_COUNT = Statement("cell.count", select(func.count()).select_from(cell).where(*_THE_TABLE))
 CELL_CLEAR = Statement("cell.clear", delete(cell).where(*_THE_TABLE))
 CELL_OWNERS = _owners_of(cell)
@@ -117,6 +121,9 @@ class SqlTables(Tables):
 
     async def all(self, store: str, owner: str) -> dict[str, bytes]:
         return dict(await self._database.rows(owner, CELL_ALL, owner=owner, store=store))
+
+    async def sizes(self, store: str, owner: str) -> dict[str, int]:
+        return dict(await self._database.rows(owner, CELL_SIZES, owner=owner, store=store))
 
     async def count(self, store: str, owner: str) -> int:
         return await self._database.number(owner, CELL_COUNT, owner=owner, store=store)

@@ -23,12 +23,16 @@ class InExecutor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """The accounts of one host. *host* is a prepared domain; *lookup* takes a prepared localpart."""
+    """The accounts of one host. *host* is a prepared domain; *lookup* takes a prepared localpart.
+
+    *proved* is told, where PLAIN has shown it, the password of an account, and what was looked up for it.
+    """
 
     host: str
     lookup: Callable[[str], Awaitable[Credentials | None]]
     in_executor: InExecutor
     decoys: Decoys
+    proved: Callable[[str, str, Credentials], None] | None = None
 
     def identify(self, name: str, authzid: str) -> tuple[JID, str | None]:
         """The account that *name* means, and the prepared *authzid* if there is one; raises `SaslFailure`.

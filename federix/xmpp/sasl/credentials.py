@@ -98,6 +98,11 @@ class Credentials:
     scram: Mapping[HashName, ScramKeys] = field(default_factory=dict)
     plain: str | None = field(default=None, repr=False)
 
+    @property
+    def kinds(self) -> list[str]:
+        """The mechanisms for which something is kept of its own: ``SCRAM-SHA-256``, ``PLAIN``."""
+        return [f"SCRAM-{name}" for name in self.scram] + (["PLAIN"] if self.plain is not None else [])
+
     @classmethod
     def make(
         cls, password: str, hash_names: Iterable[HashName], iterations: int, random: Callable[[int], bytes]

@@ -24,7 +24,8 @@ class Exchange:
     The caller has checked that it offered *mechanism* on this connection (see `available`): PLAIN does not ask here
     whether there is TLS. *host* is the prepared domain the client wants to log in to, *bindings* the channel bindings
     of its connection, *plus_offered* whether any -PLUS mechanism was offered. *nonce* gives fresh, unpredictable,
-    printable ASCII without commas. Raises `SaslFailure` (invalid-mechanism) for a mechanism it does not speak.
+    printable ASCII without commas. *proved* hears of passwords that PLAIN has shown (see `Accounts`). Raises
+    `SaslFailure` (invalid-mechanism) for a mechanism it does not speak.
     """
 
     def __init__(
@@ -38,12 +39,13 @@ class Exchange:
         plus_offered: bool,
         decoys: Decoys,
         nonce: Callable[[], str],
+        proved: Callable[[str, str, Credentials], None] | None = None,
     ) -> None:
         if mechanism not in MECHANISMS:
             raise SaslFailure(SaslCondition.INVALID_MECHANISM)
         self.mechanism = mechanism
         self._begun = False
-        accounts = Accounts(host, lookup, in_executor, decoys)
+        accounts = Accounts(host, lookup, in_executor, decoys, proved)
         hash_name = hash_of(mechanism)
         self._steps: list[_Step]
         if hash_name is None:

@@ -31,6 +31,8 @@ class Plain:
         stored = None if credentials is None or keys is not None else credentials.plain
         if not await self._accounts.in_executor(_fits, password, keys, stored, keys or ScramKeys.decode(decoy)):
             raise wrong_password()
+        if credentials is not None and self._accounts.proved is not None:
+            self._accounts.proved(account.local, password, credentials)
         return Success(account.local, acting_as, None)
 
 

@@ -1,0 +1,24 @@
+"""For all tests: what they write lies in a temporary folder, never among the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from twisted.trial.unittest import SynchronousTestCase
+
+
+@pytest.fixture(autouse=True, scope="session")
+def written_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """trial's own `mktemp` makes folders where the tests were started, and leaves them there."""
+    folder = tmp_path_factory.mktemp("trial")
+    numbers = count(1)
+
+    def mktemp(case: SynchronousTestCase) -> str:
+        """A path at which nothing is yet."""
+        return str(folder / f"{type(case).__name__}-{next(numbers)}")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SynchronousTestCase, "mktemp", mktemp)
+        yield
