@@ -12,8 +12,6 @@ from twisted.internet.task import react
 
 from federix import Config, Server
 from federix.api import Element, Message, Module, Presence, Session, hooks, ns
-from federix.core.loader import Catalogue
-from federix.modules import MODULES
 
 
 class Welcome(Module):
@@ -36,7 +34,7 @@ def configure(directory, port):
             "listen": [{"module": "ejabberd_c2s", "ip": "127.0.0.1", "port": port}],
             "modules": {"mod_roster": {}, "mod_disco": {}, "mod_ping": {}, "mod_welcome": {}},
         },
-        known_modules=Catalogue({**MODULES, "mod_welcome": Welcome}).find,
+        own_modules={"mod_welcome": Welcome},
         directory=directory,
     )
 

@@ -1,6 +1,6 @@
 """Federix: a federated XMPP server, and the framework to build one with.
 
-What an embedder needs: ``Server(config, reactor)`` and ``Config``.
+What an embedder needs: ``Server(config, reactor)``, ``Config`` and ``load_config``.
 """
 
 from typing import TYPE_CHECKING
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .server.config import Config
     from .server.server import Server
+    from .server.start import load_config
 
 __version__ = "0.1.0"
 
-__all__ = ["Config", "Server", "__version__"]
+__all__ = ["Config", "Server", "__version__", "load_config"]
 
 
 def __getattr__(name: str) -> object:
@@ -24,4 +25,8 @@ def __getattr__(name: str) -> object:
         from .server.config import Config
 
         return Config
+    if name == "load_config":
+        from .server.start import load_config
+
+        return load_config
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -17,13 +19,13 @@ from ..life.tree import Branch, Node
 from ..links.c2s import ClientLink
 from ..links.listener import C2SListener
 from ..streams.addresses import Addresses
-from ..streams.certificates import VirtualHosts
+from ..streams.certificates import Certificates, VirtualHosts
 from ..streams.eager import write_eagerly
 from ..streams.stream import Bounds, XmppStream
 from ..streams.tls import TlsSettings
 from ..xmpp import ns
 from ..xmpp.errors import StreamCondition, StreamError
-from .config import ListenerConfig
+from .config import Config, ListenerConfig
 
 if TYPE_CHECKING:
     from .server import Server
@@ -91,6 +93,49 @@ class ClientStream(XmppStream):
             link.begin()
 
 
+class CannotListen(CannotListenError):
+    """A port that cannot be had; the text says where it is configured, why, and what to do."""
+
+    def __init__(self, config: ListenerConfig, cause: object) -> None:
+        super().__init__(config.ip, config.path or config.port, cause)  # type: ignore[no-untyped-call]
+        self._config = config
+
+    def __str__(self) -> str:
+        config, cause = self._config, self.socketError
+        number = getattr(cause, "errno", None)
+        why = os.strerror(number) if number else str(cause)
+        hint = ""
+        if number == errno.EADDRINUSE or isinstance(cause, str):
+            hint = "; does a server run there already?"
+        elif number == errno.ENOENT and config.path is not None:
+            why, hint = f"there is no folder {os.path.dirname(config.path) or '.'}", ""
+        elif number in (errno.EACCES, errno.EPERM) and config.path is None:
+            hint = "; only root may open such a port: start as root, with 'twistd --uid USER' to give up the rights"
+        elif number == errno.EPERM:
+            hint = "; only root may give the socket to somebody else"
+        elif number == errno.EADDRNOTAVAIL:
+            hint = "; no network interface has this address"
+        place = f"{config.place}: " if config.place.line else ""
+        return f"{place}cannot listen, {config.name}: {why}{hint}"
+
+
+def make_tls(certificates: Certificates, config: Config, options: C2SOptions) -> VirtualHosts | None:
+    """What makes the TLS connections of a listener under *config*; None where it has no TLS.
+
+    Raises `TlsSettingsError` for ciphers or parameters that OpenSSL does not take.
+    """
+    if not (options.tls or options.starttls):
+        return None
+    host = config.options(config.hosts[0])
+    dhfile = options.dhfile or host.c2s_dhfile
+    settings = TlsSettings(
+        options.ciphers or host.c2s_ciphers,
+        host.c2s_protocol_options if options.protocol_options is None else options.protocol_options,
+        None if dhfile is None else str(config.file(dhfile)),
+    )
+    return certificates.creator(b"xmpp-client", config.hosts[0], settings)
+
+
 class Listener(Node):
     """One port where clients connect."""
 
@@ -99,35 +144,26 @@ class Listener(Node):
         self._server = server
         self.config = config
         self.port: IListeningPort | None = None
-        self._ending = False
         options = config.options
         assert isinstance(options, C2SOptions)
         addresses = Addresses(server.clock.seconds, **_limits(options))
-        self._listener = C2SListener(options, server, server.clock, addresses, self._tls(options))
-
-    def _tls(self, options: C2SOptions) -> VirtualHosts | None:
-        if not (options.tls or options.starttls):
-            return None
-        server = self._server
-        host = server.config.options(server.default_host)
-        dhfile = options.dhfile or host.c2s_dhfile
-        settings = TlsSettings(
-            options.ciphers or host.c2s_ciphers,
-            host.c2s_protocol_options if options.protocol_options is None else options.protocol_options,
-            None if dhfile is None else str(server.config.file(dhfile)),
-        )
-        return server.certificates.store.creator(b"xmpp-client", server.default_host, settings)
+        tls = make_tls(server.certificates.store, server.config, options)
+        self._listener = C2SListener(options, server, server.clock, addresses, tls)
 
     def reconfigure(self, config: ListenerConfig) -> None:
         """Take new options; connections live on, those to come are under the new rules."""
         options = config.options
         assert isinstance(options, C2SOptions)
         self.config = config
-        changed = options != self._listener.options
-        self._listener.tls = self._tls(options)
-        if changed:
-            self._listener.options = options
-            self._listener.addresses.configure(**_limits(options))
+        old = self._listener.options
+        self._listener.tls = make_tls(self._server.certificates.store, self._server.config, options)
+        if options == old:
+            return
+        self._listener.options = options
+        self._listener.addresses.configure(**_limits(options))
+        if config.path is not None and options.unix_socket != old.unix_socket and os.path.exists(config.path):
+            os.chmod(config.path, options.unix_socket.mode)
+            _give_away(config.path, options.unix_socket.owner, options.unix_socket.group)
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -139,38 +175,45 @@ class Listener(Node):
             pausing.stopReading()
 
     def _bind(self) -> None:
+        """Raises `CannotListen`."""
         config, options = self.config, self._listener.options
         factory = C2SFactory(self._server, self._listener)
         reactor = self._server.reactor
-        if config.path is None:
-            assert config.port is not None
-            self.port = reactor.listenTCP(config.port, factory, backlog=options.backlog, interface=config.ip)
-            write_eagerly(self.port)
-            return
-        self.port = reactor.listenUNIX(
-            config.path, factory, backlog=options.backlog, mode=options.unix_socket.mode, wantPID=True
-        )
+        try:
+            if config.path is None:
+                assert config.port is not None
+                self.port = reactor.listenTCP(config.port, factory, backlog=options.backlog, interface=config.ip)
+            else:
+                self.port = reactor.listenUNIX(
+                    config.path, factory, backlog=options.backlog, mode=options.unix_socket.mode, wantPID=True
+                )
+                _give_away(config.path, options.unix_socket.owner, options.unix_socket.group)
+        except CannotListenError as error:
+            raise CannotListen(config, error.socketError) from None
+        except (OSError, LookupError) as error:
+            raise CannotListen(config, error) from None
         write_eagerly(self.port)
-        _give_away(config.path, options.unix_socket.owner, options.unix_socket.group)
+
+    async def release(self) -> None:
+        """Let go of a port that was bound before a start which failed."""
+        await self._unbind()
 
     async def on_start(self) -> None:
         if self.port is None:
-            self._bind()
+            try:
+                self._bind()
+            except BaseException:
+                await self._unbind()
+                raise
         reading: Any = self.port
         if hasattr(reading, "startReading"):
             reading.startReading()
 
     async def on_drain(self, deadline: float) -> None:
         await self._unbind()
-        self._ending = True
-        self._listener.turn_away()
 
     async def on_stop(self) -> None:
         await self._unbind()
-        if self._ending:
-            # All sessions have been told by now. Without the server ending, connections outlive their port.
-            self._ending = False
-            await self._listener.end()
 
     async def _unbind(self) -> None:
         port, self.port = self.port, None

@@ -6,9 +6,11 @@ Federix logs a constant sentence and fields. For people they become ``sentence (
 from __future__ import annotations
 
 import json
+import sys
+import syslog
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final, Literal, TextIO, cast
+from typing import Any, Final, Literal, cast
 
 from twisted.logger import (
     FilteringLogObserver,
@@ -19,7 +21,10 @@ from twisted.logger import (
     formatEvent,
 )
 from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
 from zope.interface import directlyProvides, implementer
+
+from .config import ServerOptions
 
 Format = Literal["text", "json"]
 
@@ -40,6 +45,70 @@ _ORDER: Final = list(LogLevel.iterconstants())
 #: What an address is replaced with where addresses stay out of the log.
 HIDDEN: Final = "(hidden)"
 _ADDRESSES: Final = frozenset(("peer", "last"))
+
+
+class ProcessLog:
+    """The log of a whole process, in the place where `twistd` would write it."""
+
+    def __init__(self, twistd: Mapping[str, Any], form: Format, options: ServerOptions) -> None:
+        """*twistd* are its options: `nodaemon`, `logfile`, `syslog`, `prefix`, `logger`."""
+        self.levels = Levels(options.loglevel)
+        self._twistd = twistd
+        self._form: Format = form
+        self._hide = options.hide_sensitive_log_data
+        self._stream: Any = None
+        self._writer: Writer | None = None
+
+    def observer(self) -> ILogObserver | None:
+        """What is to hear of everything; None where the operator has given twistd a logger of his own."""
+        if self._twistd.get("logger"):
+            return None
+        file, here = self._twistd.get("logfile"), self._twistd.get("nodaemon", True)
+        if self._twistd.get("syslog"):
+            self._stream = Syslog(self._twistd.get("prefix") or "federix")
+        elif here and file in (None, "", "-"):
+            self._stream = sys.stdout
+        elif file == "-":
+            return None  # a process in the background has no standard output, as twistd will say
+        else:
+            self._stream = LogFile.fromFullPath(file or "twistd.log")  # type: ignore[no-untyped-call]
+        self._writer = Writer(self._stream, self._form, hide=self._hide)
+        return self.levels.observe(self._writer)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether the log is where problems are told anyway."""
+        return self._stream is sys.__stdout__
+
+    def adopt(self, options: ServerOptions) -> None:
+        """Log from now on as *options* say."""
+        self.levels.set(options.loglevel)
+        if self._writer is not None:
+            self._writer.hide = options.hide_sensitive_log_data
+
+    def reopen(self) -> None:
+        """The file may have been moved away: write to one of the old name."""
+        if isinstance(self._stream, LogFile):
+            self._stream.reopen()  # type: ignore[no-untyped-call]
+
+    def rotate(self) -> None:
+        """Move the file aside, and begin another."""
+        if isinstance(self._stream, LogFile):
+            self._stream.rotate()  # type: ignore[no-untyped-call]
+
+
+class Syslog:
+    """The system's log as a stream of lines."""
+
+    def __init__(self, name: str) -> None:
+        syslog.openlog(name, syslog.LOG_PID, syslog.LOG_DAEMON)
+
+    def write(self, text: str) -> None:
+        for line in text.splitlines():
+            syslog.syslog(line)
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
 
 class Levels:
@@ -75,16 +144,19 @@ class Levels:
 class Writer:
     """Writes events as lines."""
 
-    def __init__(self, stream: TextIO, form: Format, *, hide: bool) -> None:
+    def __init__(self, stream: Any, form: Format, *, hide: bool) -> None:
         self._stream = stream
         self._write: Callable[[LogEvent], str] = as_json if form == "json" else as_text
-        self._hide = hide
+        self.hide = hide
 
     def __call__(self, event: LogEvent) -> None:
-        if self._hide:
-            event = {key: HIDDEN if key in _ADDRESSES else value for key, value in event.items()}
+        event = {key: self._address(value) if key in _ADDRESSES else value for key, value in event.items()}
         self._stream.write(self._write(event))
         self._stream.flush()
+
+    def _address(self, address: object) -> object:
+        """An IPv4 peer of an IPv6 socket is told by its IPv4 address."""
+        return HIDDEN if self.hide else str(address).removeprefix("::ffff:")
 
 
 def fields(event: LogEvent) -> dict[str, object]:

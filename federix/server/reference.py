@@ -1,4 +1,4 @@
-"""The reference, written from the code: settings, hooks, XEPs, the service tree.
+"""The reference, written from the code: settings, hooks, XEPs, the service tree, the commands.
 
 ``python -m federix.server.reference`` writes it into ``docs/``; with ``--check`` it only says whether it is up to date.
 """
@@ -9,10 +9,12 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..core import hooks
+from ..core.commands import Command, is_command
 from ..core.host_options import HostOptions
 from ..core.iq import requests_of
 from ..core.module import Module, Rfc, Xep, declared
@@ -20,15 +22,22 @@ from ..core.options import OptionDoc, Options, describe
 from ..modules import MODULES
 from .config import Config, ServerOptions, option_table
 from .config.table import LISTENERS
+from .ctl.commands import ServerCommands
+from .ctl.main import usage
 
 _NOTE: Final = "<!-- Written by `make docs` from the code: change it there. -->\n\n"
 
 #: What the core itself implements, without a module.
 CORE: Final[tuple[Xep | Rfc, ...]] = (
-    Rfc(6120, "4, 5, 6, 7, 8, 10"),
-    Rfc(6121, "8"),
-    Rfc(7590, "3"),
+    Rfc(4616, "2"),
+    Rfc(5802, "2-7"),
+    Rfc(5929, "3, 4"),
+    Rfc(6120, "4-7, 10", "clients"),
+    Rfc(6120, "8"),
+    Rfc(6121, "8", "clients"),
+    Rfc(7590, "3", "clients"),
     Rfc(7622, "3"),
+    Rfc(7677, "3"),
     Rfc(9266, "2"),
     Xep(368, "1.1.0", "clients"),
     Xep(440, "1.0.0"),
@@ -143,11 +152,80 @@ def _first_line(module: type[Module]) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
 
 
+def federixctl() -> str:
+    """The commands of `federixctl`: those of every server, and those of modules."""
+    owners: list[tuple[str, type]] = [("every server", ServerCommands)]
+    owners += [(f"`{name}`", module) for name, module in sorted(MODULES.items())]
+    lines = ["| command | | by |", "|---|---|---|"]
+    for who, owner in owners:
+        lines += [f"| `{usage(each)}` | {_cell(' '.join(each['doc'].split()))} | {who} |" for each in _commands(owner)]
+    return _FEDERIXCTL.format(note=_NOTE, commands="\n".join(lines))
+
+
+_FEDERIXCTL: Final = """# `federixctl`
+
+{note}`federixctl` asks a running server to do something, over a socket in its data directory. Only the user the server
+runs as, and root, can open it: `sudo -u federix federixctl …`.
+
+```
+federixctl [-c FILE] [-d DIRECTORY] [--json] COMMAND [ARGUMENT …]
+```
+
+`-d` is the data directory the server was started with (`./federix-data` otherwise), and all it takes to find the
+server. `-c` is the configuration: needed by `check`, and told by messages that say how to start the server. `--json`,
+before or behind the command, prints the answer as JSON. `federixctl --version` says the version.
+
+## Without a server
+
+- `federixctl check [FILE] [-q] [--json]` reads a configuration without starting anything: every option that would be
+  in force on standard output; errors, warnings and the verdict on standard error. With `-q` it says errors and warnings
+  only, and nothing where all is well.
+- `federixctl help [COMMAND]` lists the commands of the running server, or says what one does.
+
+## Passwords
+
+A password that is left out, or given as `-`, is not seen by others: on a terminal it is asked for, and twice when it
+will be the new one; otherwise it is the first line of standard input.
+
+```sh
+federixctl register juliet example.org              # asks
+federixctl register juliet example.org < password   # the file's first line
+pass show juliet | federixctl change_password juliet example.org -
+```
+
+## Exit codes
+
+| code | |
+|---|---|
+| 0 | it is done; for `check`, `check_account`, `check_password`: yes |
+| 1 | it failed, or the answer is no; standard error says why |
+| 2 | it was asked for in a wrong way: no such command, too few arguments |
+| 3 | there is no server in that directory, or it does not answer |
+
+`reload_config` fails with code 1 when the new configuration is wrong, and then nothing has changed. What deserves a
+warning (a certificate that is broken, so that the one from before stays in use; an option that needs a restart) is
+printed as `warning: …`, with code 0.
+
+## Commands
+
+In brackets stands what may be left out. They are logged with whom they concern, never with passwords; those that only
+read, at `debug`.
+
+{commands}
+"""
+
+
+def _commands(owner: type) -> list[dict[str, Any]]:
+    functions = (function for base in owner.__mro__ for function in vars(base).values() if is_command(function))
+    return sorted((dict(Command.of(each).described()) for each in functions), key=itemgetter("name"))
+
+
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings,
     "hooks.md": hook_reference,
     "xeps.md": lambda: specifications() + "\n## Requests that are answered\n\n" + handlers(),
     "tree.md": service_tree,
+    "federixctl.md": federixctl,
 }
 
 

@@ -20,7 +20,7 @@ from ..core.accounts import AccountPolicy
 from ..core.commands import Commands
 from ..core.host import Host
 from ..core.host_options import HostOptions
-from ..core.loader import Wanted, load, ordered
+from ..core.loader import Wanted, load
 from ..core.router import Router
 from ..life.executor import Executor, ThreadExecutor
 from ..life.tree import Branch, Node, State
@@ -35,7 +35,9 @@ from ..xmpp.stanza import IQ
 from .config import Config
 from .ctl.commands import Process, ServerCommands
 from .ctl.service import ControlNode
+from .directory import make_directory
 from .listeners import Listener, Listeners
+from .reloading import reload
 
 log = Logger()
 
@@ -80,6 +82,8 @@ class Server(Branch):
         self.random_bytes = random_bytes
         self.iterations = iterations
         self.on_asking: Callable[[Host, JID, Deferred[IQ]], None] | None = None
+        #: Whether a reload is under way.
+        self.reloading = False
         self.counters = Counters()
         self.turn = Turn(reactor)
         self._threads = None if executor else ThreadExecutor(reactor, threads=THREADS, name="federix")
@@ -108,7 +112,7 @@ class Server(Branch):
         ):
             self.attach(node)
         for name in config.hosts:
-            self.hosts.attach(self._new_host(name))
+            self.hosts.attach(self.new_host(name))
         for listener in config.listeners:
             self.listeners.attach(Listener(self, listener))
 
@@ -149,6 +153,10 @@ class Server(Branch):
         try:
             await super().on_start()
         except BaseException:
+            # Ports that were bound while we had the rights to do so.
+            for listener in self.listeners.children.values():
+                if isinstance(listener, Listener):
+                    await listener.release()
             self._end_threads()
             raise
         log.info("server started", hosts=", ".join(self.config.hosts))
@@ -167,7 +175,7 @@ class Server(Branch):
 
     # -- hosts at run time ----------------------------------------------------------------------------------------
 
-    def _new_host(self, name: str) -> Host:
+    def new_host(self, name: str) -> Host:
         return HostWithModules(name, self)
 
     def policy(self, name: str) -> AccountPolicy:
@@ -179,36 +187,15 @@ class Server(Branch):
     def wanted_modules(self, name: str) -> Wanted:
         return {module.name: (module.cls, module.options) for module in self.config.modules(name).values()}
 
-    async def reload(self, config: Config) -> None:
+    async def reload(self, config: Config) -> list[str]:
         """Run with another configuration from now on; sessions, timers and connections live on.
 
         Hosts, modules and listeners come and go as *config* says, options are swapped in place, certificates are
-        read again. Raises `ModuleError`, with nothing changed, where modules lack others they require.
+        read again. Returns what the operator should know: which certificates are wrong, what needs a restart. Raises
+        `ModuleError`, `TlsSettingsError`, `CannotListen`, or whatever a module raises that cannot start: then what was
+        in force before is in force again.
         """
-        for name in config.hosts:
-            ordered(module.cls for module in config.modules(name).values())  # before anything is touched
-        old, self.config = self.config, config
-        self.certificates.reconfigure()
-        for name in list(self.hosts.children):
-            if name not in config.hosts:
-                await self.hosts.remove(name)
-        for name in config.hosts:
-            host = self.hosts.children.get(name)
-            if host is None:
-                await self.hosts.add(self._new_host(name))
-            elif isinstance(host, Host):
-                host.accounts.policy = self.policy(name)
-                await load(host, self.wanted_modules(name))
-        for listener in old.listeners:
-            if not any(listener.name == new.name for new in config.listeners):
-                await self.listeners.remove(listener.name)
-        for listener in config.listeners:
-            running = self.listeners.of(listener)
-            if running is None:
-                await self.listeners.add(Listener(self, listener))
-            else:
-                running.reconfigure(listener)
-        log.info("configuration reloaded", hosts=", ".join(config.hosts))
+        return await reload(self, config)
 
 
 class HostWithModules(Host):
@@ -235,7 +222,7 @@ class StorageNode(Node):
         self._server = server
 
     async def on_start(self) -> None:
-        self._server.config.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self._server.config.directory)
         await self._server.storage.start()
 
     async def on_stop(self) -> None:
@@ -252,19 +239,20 @@ class CertificatesNode(Node):
         self._read = False
 
     def privilegedStartService(self) -> None:
-        """Keys may be readable by root alone."""
-        self._load()
+        """Keys may be readable by root alone. One of our own is made later, by the user who will read it again."""
+        if self._server.config.server.certfiles:
+            self._load()
 
     async def on_start(self) -> None:
         if not self._read:
             self._load()
         self._watch()
 
-    def reconfigure(self) -> None:
-        """The configuration changed, or the files did."""
-        self._load()
+    def reconfigure(self) -> list[str]:
+        """The configuration changed, or the files did; returns what is wrong."""
+        return self._load()
 
-    def _load(self) -> None:
+    def _load(self) -> list[str]:
         self._read = True
         config = self._server.config
         self.store.certfiles = tuple(str(config.folder / pattern) for pattern in config.server.certfiles)
@@ -272,19 +260,21 @@ class CertificatesNode(Node):
             # Whoever has no certificate gets one made on the spot: clients will ask before they trust it.
             made = self_signed(config.directory, config.hosts, self.store.now)
             self.store.certfiles = (str(made),)
-        for problem in self.store.reload():
-            log.warn("certificate: {problem}", problem=problem)
-        self._complain()
+        # Of files that are not there the configuration warns, with the line that names them.
+        wrong = [problem for problem in self.store.reload() if problem not in self.store.missing]
+        problems = [f"certificate: {problem}" for problem in (*wrong, *self.store.check(config.hosts))]
+        self._complain(problems)
+        return problems
 
-    def _complain(self) -> None:
-        for problem in self.store.check(self._server.config.hosts):
-            log.warn("certificate: {problem}", problem=problem)
+    def _complain(self, problems: list[str]) -> None:
+        for problem in problems:
+            log.warn("{problem}", problem=problem)
 
     def _watch(self) -> None:
         self.scope.later(DAY, self._again)
 
     def _again(self) -> None:
-        self._complain()
+        self._complain([f"certificate: {each}" for each in self.store.check(self._server.config.hosts)])
         self._watch()
 
 

@@ -1,49 +1,35 @@
-"""Which configuration, which modules, which folder: what starting and checking a server have in common."""
+"""The configuration that somebody named, or the one for who has none."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
-from ..core.loader import Catalogue, ModuleError, ordered
-from ..core.options import NOWHERE
-from ..modules import MODULES
-from .config import Config, ConfigErrors, Problem
+from ..core.module import Module
+from .config import Config
 
 #: Where the data goes when nobody says otherwise.
 DATA: Final = Path("federix-data")
 
+_NO_MODULES: Final[Mapping[str, type[Module]]] = MappingProxyType({})
 
-def load_config(path: Path | None, directory: Path | None) -> Config:
-    """The configuration in *path*, or the one for who has none: `localhost` on loopback.
 
-    *directory* keeps the data. Modules of third parties lie in a `modules_dir`, are installed, or are named by their
-    dotted path. Raises `ConfigErrors` with everything that is wrong.
+def load_config(
+    source: Path | str | Mapping[str, object] | None = None,
+    directory: Path | str | None = None,
+    *,
+    own_modules: Mapping[str, type[Module]] = _NO_MODULES,
+) -> Config:
+    """A configuration as `twistd federix` reads it, for a server whose data is in *directory* (`federix-data`).
+
+    *source* is a file (a `Path`), a text in YAML, or the same as a mapping; without one the server has `localhost` on
+    loopback. *own_modules* are classes of modules beside Federix's own, by the name they have in the configuration.
+    Macros may come from the environment. Raises `ConfigErrors` with everything that is wrong.
     """
-    catalogue = Catalogue(MODULES)
-    data = (directory or DATA).absolute()
-    if path is None:
-        return Config.default(data, known_modules=catalogue.find)
-    config = Config.load(
-        path,
-        known_modules=catalogue.find,
-        found_folders=catalogue.look_in,
-        environ=os.environ,
-        directory=data,
-    )
-    _check_requirements(config)
-    return config
-
-
-def _check_requirements(config: Config) -> None:
-    problems = []
-    for host in config.hosts:
-        modules = config.modules(host).values()
-        try:
-            ordered(module.cls for module in modules)
-        except ModuleError as error:
-            place = next((module.node.place for module in modules if str(error).startswith(module.name)), NOWHERE)
-            problems.append(Problem(f"modules ({host})", str(error), place))
-    if problems:
-        raise ConfigErrors(problems)
+    data = Path(directory or DATA).absolute()
+    if source is None:
+        return Config.default(data, own_modules=own_modules)
+    return Config.load(source, own_modules=own_modules, environ=os.environ, directory=data)

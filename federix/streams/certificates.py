@@ -75,16 +75,23 @@ class Chain:
         remarks = []
         begin, end = self.leaf.not_valid_before_utc, self.leaf.not_valid_after_utc
         if moment > end:
-            remarks.append(f"the certificate in {self.path} expired on {end:%Y-%m-%d}")
+            remarks.append(f"the certificate in {self.path} expired on {end:%Y-%m-%d}: clients refuse it")
         elif moment < begin:
-            remarks.append(f"the certificate in {self.path} is not valid before {begin:%Y-%m-%d}")
+            remarks.append(
+                f"the certificate in {self.path} is not valid before {begin:%Y-%m-%d}: clients refuse it until then"
+            )
         elif end - moment < EXPIRY_WARNING:
-            remarks.append(f"the certificate in {self.path} expires on {end:%Y-%m-%d}, in {(end - moment).days} days")
+            days = (end - moment).days
+            left = f"in {days} days" if days > 1 else "in a day" if days else "in less than a day"
+            remarks.append(
+                f"the certificate in {self.path} expires on {end:%Y-%m-%d}, {left}: from then on clients refuse it"
+            )
         last = self.certificates[-1]
         if len(self.certificates) == 1 and last.issuer != last.subject and _issuer_can_be_fetched(last):
             issuer = last.issuer.rfc4514_string()
             remarks.append(
-                f"the certificate in {self.path} stands alone: its issuer ({issuer}) is in none of the files"
+                f"the certificate in {self.path} stands alone: its issuer ({issuer}) is in none of the files,"
+                " so many clients refuse it"
             )
         return remarks
 
@@ -111,6 +118,8 @@ class Certificates:
     def __init__(self, certfiles: Sequence[str], now: Callable[[], datetime]) -> None:
         self.certfiles = tuple(certfiles)
         self.now = now
+        self.missing: tuple[str, ...] = ()
+        """Of what the last `reload` said: that there are no files of some name."""
         self._by_name: dict[str, Chain] = {}
 
     def reload(self) -> list[str]:
@@ -129,7 +138,10 @@ class Certificates:
                 rival = by_name.get(name)
                 if rival is None or _rank(chain, moment) > _rank(rival, moment):
                     by_name[name] = chain
+        self.missing = tuple(pool.missing)
         if pool.problems:
+            kept = {chain: name for name, chain in self._by_name.items() if name not in by_name}
+            pool.problems += [f"{name}: the certificate from before stays in use" for name in kept.values()]
             by_name = self._by_name | by_name
         self._by_name = by_name
         return pool.problems
@@ -144,7 +156,7 @@ class Certificates:
         for host in hosts:
             chain = self.chain_for(host)
             if chain is None:
-                problems.append(f"{host}: none of the certificate files names this host, so it has no TLS")
+                problems.append(f"{host}: no certificate in the files names this host, so nobody can use TLS there")
                 continue
             problems.extend(f"{host}: {remark}" for remark in chain.remarks(moment))
         return problems
@@ -256,6 +268,7 @@ class _Pool:
 
     def __init__(self) -> None:
         self.problems: list[str] = []
+        self.missing: list[str] = []
         self._seen: set[str] = set()
         self._keys: dict[bytes, tuple[str, PrivateKeyTypes]] = {}
         self._certificates: dict[x509.Certificate, str] = {}
@@ -266,7 +279,9 @@ class _Pool:
             path for path in glob.glob(os.path.expanduser(pattern), recursive=True) if not os.path.isdir(path)
         )
         if not paths:
-            self.problems.append(f"{pattern}: there is no such file, or its directory may not be read")
+            what = "no file matches this pattern" if glob.has_magic(pattern) else "there is no such file"
+            self.missing.append(f"{pattern}: {what}, or its folder may not be read")
+            self.problems.append(self.missing[-1])
         for path in paths:
             if path in self._seen:
                 continue

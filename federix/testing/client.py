@@ -9,6 +9,7 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
+from twisted.trial.unittest import FailTest
 
 from ..streams.tls import start_tls
 from ..xmpp import ns
@@ -69,7 +70,7 @@ class Client(Protocol):
             elif isinstance(event, Footer):
                 self.ended = True
             elif isinstance(event, StreamError):
-                raise AssertionError(f"the server sent what is no stream: {event} in {bytes(self.raw)!r}")
+                raise FailTest(f"the server sent what is no stream: {event} in {bytes(self.raw)!r}")
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self.lost = reason
@@ -92,7 +93,7 @@ class Client(Protocol):
         self.world.pump()
         if not self._inbox:
             state = "its stream is closed" if self.ended else "nothing waits"
-            raise AssertionError(f"{self.name} received nothing: {state}")
+            raise FailTest(f"{self.name} received nothing: {state}")
         return self._inbox.popleft()
 
     def expect(self, pattern: str | Element, *, exact: bool = False) -> Element:
@@ -101,7 +102,7 @@ class Client(Protocol):
         got = self.receive()
         problem = mismatch(wanted, got, exact=exact)
         if problem is not None:
-            raise AssertionError(
+            raise FailTest(
                 f"{self.name} received\n  {got.to_xml(ns.CLIENT)}\nnot\n  {wanted.to_xml(ns.CLIENT)}\n({problem})"
             )
         return got
@@ -114,7 +115,7 @@ class Client(Protocol):
             wanted = parse(pattern)
             found = next((e for e in rest if mismatch(wanted, e) is None), None)
             if found is None:
-                raise AssertionError(f"{self.name} received no {pattern}, but {[e.to_xml(ns.CLIENT) for e in rest]}")
+                raise FailTest(f"{self.name} received no {pattern}, but {[e.to_xml(ns.CLIENT) for e in rest]}")
             rest.remove(found)
         return got
 
@@ -122,7 +123,7 @@ class Client(Protocol):
         """Nothing waits to be received."""
         self.world.pump()
         if self._inbox:
-            raise AssertionError(f"{self.name} received {self._inbox[0].to_xml(ns.CLIENT)}")
+            raise FailTest(f"{self.name} received {self._inbox[0].to_xml(ns.CLIENT)}")
 
     def drain(self) -> list[Element]:
         """Everything that came and was not looked at yet."""
@@ -139,7 +140,7 @@ class Client(Protocol):
             if element.name == "iq" and element.get("id") == wanted and element.get("type") in ("result", "error"):
                 self._inbox.remove(element)
                 return element
-        raise AssertionError(f"{self.name} got no answer to {xml}")
+        raise FailTest(f"{self.name} got no answer to {xml}")
 
     def new_id(self) -> str:
         self._ids += 1
@@ -161,7 +162,7 @@ class Client(Protocol):
         )
         self.features = self.receive()
         if self.features.name != "features":
-            raise AssertionError(f"no features but {self.features.to_xml()}")
+            raise FailTest(f"no features but {self.features.to_xml()}")
         return self.features
 
     def start_tls(self, server_name: str | None = None) -> None:
@@ -169,7 +170,7 @@ class Client(Protocol):
         self.send(f"<starttls xmlns='{ns.TLS}'/>")
         answer = self.receive()
         if answer.name != "proceed":
-            raise AssertionError(answer.to_xml())
+            raise FailTest(answer.to_xml())
         self.begin_tls(server_name)
 
     def begin_tls(self, server_name: str | None = None, creator: IOpenSSLClientConnectionCreator | None = None) -> None:
@@ -195,7 +196,7 @@ class Client(Protocol):
         answer = self.request(f"<iq type='set' id='bind'><bind xmlns='{ns.BIND}'>{wanted}</bind></iq>")
         bound = answer.child(ns.BIND, "bind")
         if bound is None:
-            raise AssertionError(answer.to_xml())
+            raise FailTest(answer.to_xml())
         self.jid = JID.parse(bound.text_of(ns.BIND, "jid") or "")
 
     def close(self) -> None:

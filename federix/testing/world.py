@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
+from twisted.trial.unittest import FailTest
 from zope.interface import implementer
 
 from ..core.host import Host
@@ -94,7 +95,7 @@ class World:
             moved = sum(wire.deliver() for wire in list(self.wires)) > 0
             rounds += 1
             if rounds > 100_000:
-                raise AssertionError("the world does not come to rest")
+                raise FailTest("the world does not come to rest")
         self.wires = [wire for wire in self.wires if wire.near.connected or wire.far.connected]
 
     def advance(self, seconds: float) -> None:
@@ -119,7 +120,7 @@ class World:
         done.addBoth(results.append)
         self.pump()
         if not results:
-            raise AssertionError("it waits for something")
+            raise FailTest("it waits for something")
         if isinstance(results[0], Failure):
             results[0].raiseException()
         return results[0]

@@ -12,12 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from federix.core.access import AccessRule, Who
 from federix.core.listener_options import PROTOCOL_OPTIONS, C2SOptions
+from federix.core.module import Module
 from federix.core.options import Options, option
+from federix.modules import MODULES
 from federix.server.config import DEFAULT_MODULES, Config, ConfigErrors, load, table
 from federix.streams import tls
 from federix.xmpp.jid import JID
 
 EXAMPLE = Path(__file__).parent / "ejabberd26.yml"
+LEVELS = "none, emergency, alert, critical, error, warning, notice, info, debug, or 0 to 5"
 OURS = Path(__file__).parents[2] / "etc" / "federix.yml"
 
 
@@ -74,7 +77,7 @@ class Top(SynchronousTestCase):
     def test_levels_have_names_and_numbers(self) -> None:
         self.assertEqual(config("hosts: a.test\nloglevel: 5").server.loglevel, "debug")
         self.assertEqual(errors("hosts: a.test\nloglevel: inof"),
-                         ["2:11: loglevel: must be a log level, not 'inof', did you mean 'info'?"])  # fmt: skip
+                         [f"2:11: loglevel: must be one of {LEVELS}, not 'inof', did you mean 'info'?"])  # fmt: skip
 
     def test_an_unknown_option_names_file_line_and_column(self) -> None:
         self.assertEqual(errors("hosts: a.test\n\nlangage: en"),
@@ -121,7 +124,38 @@ class Top(SynchronousTestCase):
         (folder / "federix.yml").write_text("hosts: a.test\ncertfiles: ['live/*.pem', 'live/a.pem', 'gone/*.pem']")
         found = load(folder / "federix.yml")
         self.assertEqual(found.certificate_files(), [folder / "live" / "a.pem"])
-        self.assertEqual([warning.why for warning in found.warnings], ["no file is called 'gone/*.pem'"])
+        self.assertEqual(
+            [warning.why for warning in found.warnings], ["no file matches 'gone/*.pem', so it brings no certificate"]
+        )
+
+    def test_every_wrong_domain_is_told(self) -> None:
+        found = errors("hosts: [a b, a.test, 'c d', a.test]")
+        self.assertEqual([problem.split(": ")[0] for problem in found], ["1:9", "1:22", "1:29"])
+
+    def test_ciphers_and_parameters_are_tried_on_openssl(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        (folder / "dh.pem").write_text("nonsense")
+        path = folder / "federix.yml"
+        path.write_text(
+            "hosts: a.test\nc2s_ciphers: NONSENSE\nc2s_dhfile: dh.pem\n"
+            "listen:\n- {module: ejabberd_c2s, port: 1, ciphers: WRONG, dhfile: gone.pem}\n"
+            "host_config: {a.test: {c2s_ciphers: WORSE}}\n"
+        )
+        found = [str(problem) for problem in self.assertRaises(ConfigErrors, load, path).problems]
+        for problem, where in zip(
+            found,
+            ("3:13: c2s_dhfile: ", "5:44: listen[0].ciphers: ", "5:59: listen[0].dhfile: ", "6:37: c2s_ciphers: "),
+            strict=True,
+        ):
+            self.assertTrue(problem.startswith(f"{path}:{where}"), problem)
+        self.assertIn("OpenSSL finds no cipher in 'WORSE'", found[3])
+
+    def test_mechanisms_that_nobody_knows_are_errors(self) -> None:
+        self.assertEqual(
+            errors("hosts: a.test\ndisable_sasl_mechanisms: [plain, SCRAM-SHA1, digest-md5]"),
+            ["2:34: disable_sasl_mechanisms: 'SCRAM-SHA1' is no SASL mechanism, did you mean 'SCRAM-SHA-1'?"],
+        )
 
 
 class Listeners(SynchronousTestCase):
@@ -146,6 +180,16 @@ class Listeners(SynchronousTestCase):
         self.assertEqual(found.options.unix_socket.mode, 0o600)
         self.assertEqual(config(text).in_force()["listen[0].unix_socket"], "{mode: 0600, owner: none, group: none}")
         self.assertEqual(len(errors(text.replace("0600", "0690"))), 1)
+
+    def test_whoever_owns_a_socket_must_exist(self) -> None:
+        text = self.listen("module: ejabberd_c2s, port: 'unix:/x', unix_socket: {owner: nobody-here, group: none-here}")
+        self.assertEqual(
+            errors(text),
+            [
+                "3:66: listen[0].unix_socket.owner: this system has no user 'nobody-here'",
+                "3:86: listen[0].unix_socket.group: this system has no group 'none-here'",
+            ],
+        )
 
     def test_module_and_port_are_mandatory(self) -> None:
         self.assertIn("listen[0].module: is missing", errors(self.listen("port: 1"))[0])
@@ -191,6 +235,15 @@ class Listeners(SynchronousTestCase):
         )
 
 
+class Own(Module):
+    name = "mod_own"
+
+
+class Needy(Module):
+    name = "mod_own"
+    requires = (MODULES["mod_roster"],)
+
+
 @dataclass(frozen=True)
 class Depth(Options):
     depth: int = option(1, "How deep.")
@@ -219,8 +272,38 @@ class Modules(SynchronousTestCase):
                          ["2:11: modules.mod_muc: is not supported yet"])  # fmt: skip
 
     def test_an_unknown_module_is_an_error_with_a_hint(self) -> None:
-        self.assertEqual(errors("hosts: a.test\nmodules: {mod_pnig: {}}"),
-                         ["2:11: modules.mod_pnig: unknown module, did you mean 'mod_ping'?"])  # fmt: skip
+        (found,) = errors("hosts: a.test\nmodules: {mod_pnig: {}}")
+        self.assertTrue(found.startswith("2:11: modules.mod_pnig: unknown module; "), found)
+        self.assertTrue(found.endswith(", did you mean 'mod_ping'?"), found)
+
+    def test_a_module_in_a_wrong_place_is_told_where_it_should_be(self) -> None:
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        text = f"hosts: a.test\nmodules_dir: {folder}\nmodules: {{mod_quite: {{}}}}"
+        why = f"3:11: modules.mod_quite: unknown module; there is no mod_quite.py in {folder}"
+        self.assertEqual(errors(text), [why])
+        (folder / "mod_quiet.py").touch()
+        self.assertEqual(errors(text), [f"{why}, did you mean 'mod_quiet'?"])
+
+    def test_only_modules_that_are_there_are_suggested(self) -> None:
+        self.assertNotIn("did you mean", errors("hosts: a.test\nmodules: {mod_muuc: {}}")[0])
+
+    def test_a_folder_of_modules_that_was_named_must_be_there(self) -> None:
+        self.assertEqual(
+            warnings("hosts: a.test\nmodules_dir: /nowhere/at/all"),
+            ["2:14: modules_dir: there is no folder /nowhere/at/all"],
+        )
+        self.assertEqual(warnings("hosts: a.test"), [])
+
+    def test_our_own_modules_are_known_by_themselves(self) -> None:
+        found = load({"hosts": ["a.test"], "modules": {"mod_roster": {}, "mod_own": {}}}, own_modules={"mod_own": Own})
+        self.assertEqual([module.cls for module in found.modules("a.test").values()], [MODULES["mod_roster"], Own])
+        self.assertIn("mod_ping", Config.default(Path("data")).modules("localhost"))
+
+    def test_modules_that_lack_others_are_errors(self) -> None:
+        source = "hosts: [a.test]\nmodules:\n  mod_own: {}\n"
+        found = self.assertRaises(ConfigErrors, load, source, own_modules={"mod_own": Needy})
+        self.assertIn("3:12: modules (a.test): mod_own requires mod_roster", str(found))
 
     def test_what_is_no_module_is_pointed_to_its_place(self) -> None:
         for name in ("mod_http", "mod_websocket"):

@@ -33,6 +33,10 @@ class Yaml(SynchronousTestCase):
         self.one("hosts: a.test\nhosts: b.test", "2:1: 'hosts' is given twice (first in line 1)")
         self.one("hosts: a.test\nacl:\n  x: {user: a, user: b}", "3:16: 'user' is given twice")
 
+    def test_every_key_given_twice_is_told(self) -> None:
+        found = errors("hosts: a.test\nhosts: b.test\nloglevel: info\nloglevel: debug")
+        self.assertEqual([problem.partition(" is given")[0] for problem in found], ["2:1: 'hosts'", "4:1: 'loglevel'"])
+
     def test_tabs_and_at_signs_get_a_hint(self) -> None:
         self.assertIn("spaces, not with tabs", errors("hosts:\n\t- a.test")[0])
         self.assertIn("quote values", errors("hosts: @HOST@")[0])
@@ -79,8 +83,9 @@ class WithFiles(SynchronousTestCase):
         return path
 
     def test_a_missing_file_is_told(self) -> None:
-        self.assertIn("cannot read", errors(self.folder / "gone.yml")[0])
-        self.assertIn("cannot read", errors(self.folder)[0])
+        (found,) = errors(self.folder / "gone.yml")
+        self.assertEqual(found, f"{self.folder / 'gone.yml'}: cannot be read: No such file or directory")
+        self.assertIn("cannot be read", errors(self.folder)[0])
 
     def test_a_file_that_is_not_utf8_is_told_with_its_line(self) -> None:
         path = self.folder / "latin.yml"
@@ -128,7 +133,8 @@ class WithFiles(SynchronousTestCase):
 
     def test_a_missing_include_is_told_where_it_is_asked_for(self) -> None:
         (found,) = errors(self.write("main.yml", "hosts: a.test\ninclude_config_file: gone.yml"))
-        self.assertIn("main.yml:2:22: cannot read", found)
+        self.assertIn("main.yml:2:22: ", found)
+        self.assertIn("gone.yml cannot be read", found)
 
 
 class Macros(SynchronousTestCase):
@@ -154,10 +160,8 @@ version: "LEVEL"
         self.assertEqual(found.options("a.test").version, "LEVEL")
 
     def test_an_error_in_a_macro_names_where_it_was_written(self) -> None:
-        self.assertEqual(
-            errors("define_macro:\n  LEVEL: inof\nhosts: a.test\nloglevel: LEVEL"),
-            ["2:10: loglevel: must be a log level, not 'inof', did you mean 'info'?"],
-        )
+        (found,) = errors("define_macro:\n  LEVEL: inof\nhosts: a.test\nloglevel: LEVEL")
+        self.assertTrue(found.startswith("2:10: loglevel: must be one of none, "), found)
 
     def test_the_environment_defines_macros(self) -> None:
         text = "define_macro: {PORT: 1}\nhosts: HOSTS\nlisten: [{module: ejabberd_c2s, port: PORT}]"

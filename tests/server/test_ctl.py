@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.error import CannotListenError
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import Module, Slot, hooks
@@ -16,7 +18,10 @@ from federix.server.config import Config, ConfigErrors, Problem
 from federix.server.ctl import commands, place
 from federix.server.ctl.commands import STOP_AFTER, Process, ServerCommands, duration
 from federix.server.start import DATA
+from federix.streams.certificates import self_signed
+from federix.streams.tls import TlsSettingsError
 from federix.testing import World
+from federix.testing.world import BEGINNING
 
 
 class Needed(Module):
@@ -28,12 +33,33 @@ class Needing(Module):
     requires = (Needed,)
 
 
+class Failing(Module):
+    name = "mod_failing"
+
+    async def on_start(self) -> None:
+        raise RuntimeError("no luck")
+
+
+#: A group of RFC 3526, as nobody should have to wait for one to be made.
+DH_PARAMETERS = """\
+-----BEGIN DH PARAMETERS-----
+MIIBCAKCAQEA///////////JD9qiIWjCNMTGYouA3BzRKQJOCIpnzHQCC76mOxOb
+IlFKCHmONATd75UZs806QxswKwpt8l8UN0/hNW1tUcJF5IW1dmJefsb0TELppjft
+awv/XLb0Brft7jhr+1qJn6WunyQRfEsf5kkoZlHs5Fs9wgB8uKFjvwWY2kg2HFXT
+mmkWP6j9JM9fg2VdI9yjrZYcYvNWIIVSu57VKQdwlpZtZww1Tkq8mATxdGwIyhgh
+fDKQXkYuNs474553LBgOhgObJ4Oi7Aeij7XFXfBvTFLJ3ivL9pVYFxg5lUl86pVq
+5RXSJhiY+gUQFXKOWoqsqmj//////////wIBAg==
+-----END DH PARAMETERS-----
+"""
+NOW = datetime.fromtimestamp(BEGINNING, UTC)
+
+
 class CtlTest(SynchronousTestCase):
     def setUp(self) -> None:
         self.world = World(
             hosts=("example.org", "example.net"),
             modules={"mod_needed": {}},
-            own_modules={"mod_needed": Needed, "mod_needing": Needing},
+            own_modules={"mod_needed": Needed, "mod_needing": Needing, "mod_failing": Failing},
         )
         self.addCleanup(self.world.stop)
 
@@ -191,7 +217,14 @@ class WithProcessTest(CtlTest):
         self.settings: dict[str, Any] = self.world.settings
         self.levels: list[str] = []
         self.stopped: list[bool] = []
-        self.within(Process(lambda: self.reread(), lambda: self.stopped.append(True), self.levels.append))
+        self.within(
+            Process(
+                lambda: self.reread(),
+                lambda: self.stopped.append(True),
+                self.levels.append,
+                lambda config: self.levels.append(config.server.loglevel),
+            )
+        )
 
     def within(self, process: Process) -> None:
         self.world.server.commands = Commands()
@@ -234,6 +267,96 @@ class WithProcessTest(CtlTest):
         port = {"module": "ejabberd_c2s", "ip": "127.0.0.1", "port": 5299}
         self.settings = {**self.settings, "listen": [*self.settings["listen"], port]}
         self.assertIn("127.0.0.1:5299", self.refused("reload_config"))
+
+    def test_a_module_that_does_not_start_leaves_everything_as_it_was(self) -> None:
+        before = self.world.server.config
+        romeo = self.world.client("romeo@example.net/orchard")
+        self.settings = {
+            **self.settings,
+            "hosts": ["example.org", "example.com"],
+            "modules": {"mod_needed": {}, "mod_failing": {}},
+        }
+        error = self.refused("reload_config")
+        self.assertRegex(
+            error, r"^mod_failing could not start on example.org: RuntimeError: no luck \(.*test_ctl.py:\d+\)$"
+        )
+        self.assertIs(self.world.server.config, before)
+        self.assertEqual(self.ctl("registered_vhosts"), ["example.org", "example.net"])
+        self.assertEqual([row["module"] for row in self.ctl("modules", host="example.org")], ["mod_needed"])
+        self.assertIsNone(romeo.lost)
+
+    def test_a_port_that_is_taken_leaves_everything_as_it_was(self) -> None:
+        before, listen = self.world.server.config, self.world.server.reactor.listenTCP
+
+        def some_taken(port: int, *given: Any, **named: Any) -> Any:
+            if port == 5299:
+                raise CannotListenError("127.0.0.1", port, OSError(98, "Address already in use"))
+            return listen(port, *given, **named)
+
+        self.patch(self.world.server.reactor, "listenTCP", some_taken)
+        port = {"module": "ejabberd_c2s", "ip": "127.0.0.1", "port": 5299}
+        self.settings = {**self.settings, "modules": {}, "listen": [self.settings["listen"][0], port]}
+        self.refused("reload_config")
+        self.assertIs(self.world.server.config, before)
+        self.assertEqual([row["module"] for row in self.ctl("modules", host="example.org")], ["mod_needed"])
+        self.assertEqual(len(self.world.server.listeners.children), 2)
+
+    def test_what_needs_a_restart_is_told_and_not_shown_as_done(self) -> None:
+        first, second = self.settings["listen"]
+        self.settings = {
+            **self.settings,
+            "default_db": "memory",
+            "sql_database": "other",
+            "listen": [{**first, "backlog": 7}, second],
+        }
+        told = self.ctl("reload_config")
+        self.assertEqual([line.split(":")[1].split(" ")[1] for line in told], ["default_db", "sql_database", "backlog"])
+        self.assertTrue(all("needs a restart" in line for line in told), told)
+        dumped = self.ctl("dump_config")
+        self.assertEqual(
+            (dumped["default_db"], dumped["sql_database"], dumped["listen[0].backlog"]), ("sql", ":memory:", "128")
+        )
+
+    def test_broken_certificates_are_told_and_that_the_old_one_stays(self) -> None:
+        file = self.world.directory / "cert.pem"
+        self_signed(self.world.directory, ["example.org", "example.net"], lambda: NOW).rename(file)
+        self.settings = {**self.settings, "certfiles": [str(file)]}
+        self.assertEqual(self.ctl("reload_config"), [])
+        file.write_bytes(file.read_bytes()[:-100])
+        told = self.ctl("reload_config")
+        self.assertTrue(told[0].startswith(f"warning: certificate: {file}: "), told)
+        self.assertIn("stays in use", told[-1])
+
+    def test_ciphers_that_openssl_does_not_know_change_nothing(self) -> None:
+        before = self.world.server.config
+        self.settings = {**self.settings, "modules": {}, "c2s_ciphers": "NONSENSE"}
+        self.assertIn("c2s_ciphers", self.refused("reload_config"))
+        self.assertIs(self.world.server.config, before)
+
+    def test_parameters_that_are_gone_by_now_change_nothing(self) -> None:
+        file = self.world.directory / "dh.pem"
+        file.write_text(DH_PARAMETERS)
+        config = self.world.configure({**self.settings, "modules": {}, "c2s_dhfile": str(file)})
+        file.unlink()
+        before = self.world.server.config
+        with self.assertRaises(TlsSettingsError):
+            self.world.run(self.world.server.reload(config))
+        self.assertIs(self.world.server.config, before)
+        self.assertEqual([row["module"] for row in self.ctl("modules", host="example.org")], ["mod_needed"])
+
+    def test_reloads_are_logged_with_their_outcome(self) -> None:
+        told: list[str] = []
+
+        def hear(event: Any) -> None:
+            told.append(f"{event['log_level'].name}: {event['log_format'].format(**event)}")
+
+        globalLogPublisher.addObserver(hear)
+        self.addCleanup(globalLogPublisher.removeObserver, hear)
+        self.ctl("reload_config")
+        self.assertIn("info: configuration reloaded", told)
+        self.settings = {**self.settings, "negotiation_timeout": "long"}
+        self.refused("reload_config")
+        self.assertTrue(told[-1].startswith("error: configuration not reloaded: negotiation_timeout: "), told)
 
     def test_errors_come_with_their_place(self) -> None:
         def broken() -> Config:

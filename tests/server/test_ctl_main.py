@@ -13,6 +13,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix import __version__
 from federix.server.ctl import main as program
 from federix.server.ctl.asking import NoServer, Refused
 from federix.server.ctl.printing import lines
@@ -119,6 +120,9 @@ class WithServerTest(MainTest):
     def test_answers_come_as_json(self) -> None:
         self.assertEqual(json.loads(self.federixctl("--json", "registered_vhosts").stdout), ["example.org"])
 
+    def test_json_may_stand_behind_the_command(self) -> None:
+        self.assertEqual(json.loads(self.federixctl("registered_vhosts", "--json").stdout), ["example.org"])
+
     def test_stop_waits_for_the_end(self) -> None:
         self.federixctl("status")
         self.assertFalse(self.connection.ended)
@@ -136,6 +140,9 @@ class WithServerTest(MainTest):
 
 
 class WithoutServerTest(MainTest):
+    def test_it_has_a_version(self) -> None:
+        self.assertEqual(self.federixctl("--version").stdout, f"federixctl {__version__}\n")
+
     def test_nobody_there_is_said_with_what_to_do(self) -> None:
         result = self.federixctl("-c", "some.yml", "-d", str(self.folder), "status")
         self.assertEqual(result.exit_code, 3)
@@ -169,7 +176,7 @@ class CheckTest(MainTest):
 
     def test_what_would_be_in_force_is_shown(self) -> None:
         result = self.check(CONFIGURATION)
-        self.assertEqual((result.exit_code, result.stderr), (0, ""))
+        self.assertEqual((result.exit_code, result.stderr), (0, f"{self.file}: a server would start with it\n"))
         self.assertIn("listen[0]: ejabberd_c2s at 127.0.0.1:5222\n", result.stdout)
 
     def test_the_file_may_be_named_in_front(self) -> None:
@@ -180,13 +187,39 @@ class CheckTest(MainTest):
     def test_errors_have_file_line_and_column(self) -> None:
         result = self.check(CONFIGURATION + "loglevel: loud\n")
         self.assertEqual((result.exit_code, result.stdout), (1, ""))
-        self.assertIn(f"error: {self.file}:5:11: loglevel: must be a log level", result.stderr)
+        self.assertIn(f"error: {self.file}:5:11: loglevel: must be one of none", result.stderr)
 
     def test_warnings_are_no_errors(self) -> None:
         result = self.check(CONFIGURATION + "certfiles: [nowhere.pem]\n", "-q")
         self.assertEqual((result.exit_code, result.stdout), (0, ""))
-        self.assertIn(f"warning: {self.file}:5:12: certfiles: no file is called", result.stderr)
+        self.assertIn(f"warning: {self.file}:5:13: certfiles: there is no file", result.stderr)
         self.assertIn("warning: certificate: ", result.stderr)
+
+    def test_the_file_may_be_named_without_an_option(self) -> None:
+        self.check(CONFIGURATION)
+        self.assertEqual(self.federixctl("check", str(self.file)).exit_code, 0)
+        self.assertEqual(json.loads(self.federixctl("check", str(self.file), "--json").stdout)["loglevel"], "info")
+
+    def test_errors_do_not_withhold_warnings_and_a_verdict_comes_last(self) -> None:
+        result = self.check(CONFIGURATION + "loglevel: loud\ns2s_zlib: true\n")
+        error, warning, verdict = result.stderr.splitlines()
+        self.assertTrue(error.startswith("error: "))
+        self.assertTrue(warning.startswith(f"warning: {self.file}:6:1: s2s_zlib"), warning)
+        self.assertEqual(verdict, f"{self.file}: 1 error, 1 warning; a server would not start with it")
+
+    def test_quietly_nothing_is_said_where_all_is_well(self) -> None:
+        result = self.check(CONFIGURATION, "-q")
+        self.assertEqual((result.exit_code, result.output), (0, ""))
+
+    def test_a_missing_certificate_is_told_once_and_what_follows_from_it(self) -> None:
+        result = self.check(CONFIGURATION + "certfiles: [nowhere.pem]\n")
+        self.assertEqual(result.stderr.count("nowhere.pem"), 1)
+        self.assertIn("nobody can use TLS there", result.stderr)
+
+    def test_the_rules_are_among_what_is_in_force(self) -> None:
+        result = self.check(CONFIGURATION + "acl: {admin: {user: [romeo]}}\naccess_rules: {c2s: {allow: admin}}\n")
+        self.assertIn("example.org: acl.admin: {user: [romeo]}\n", result.stdout)
+        self.assertIn("example.org: access_rules.c2s: {allow: admin}\n", result.stdout)
 
     def test_a_file_that_is_not_there_is_an_error(self) -> None:
         result = self.federixctl("check", "-c", str(self.folder / "no.yml"))

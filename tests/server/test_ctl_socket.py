@@ -16,20 +16,22 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
+from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from federix.life.executor import InlineExecutor
 from federix.server.config import Config
 from federix.server.ctl.asking import Connection, NoServer, Refused
+from federix.server.ctl.commands import READING
 from federix.server.ctl.place import MAX_ANSWER, MAX_PATH, MAX_REQUEST
 from federix.server.ctl.service import (
     IDLE_TIMEOUT,
     MAX_CONNECTIONS,
-    AnotherServer,
     ControlNode,
     Operator,
     OperatorFactory,
 )
+from federix.server.directory import AnotherServer
 from federix.server.server import Server
 from federix.testing import World
 
@@ -207,14 +209,24 @@ class OperatorTest(SynchronousTestCase):
         self.assertIsNotNone(self.factory.buildProtocol(None))
 
     def test_no_password_reaches_the_log(self) -> None:
-        from twisted.logger import globalLogPublisher
-
         told: list[Any] = []
         globalLogPublisher.addObserver(told.append)
         self.addCleanup(globalLogPublisher.removeObserver, told.append)
         self.say('{"run": "register", "arguments": {"user": "a", "host": "example.org", "password": "wherefore"}}')
         self.assertIn("register", str(told))
         self.assertNotIn("wherefore", str(told))
+
+    def test_the_log_says_whom_a_command_concerned_and_reading_is_a_detail(self) -> None:
+        told: list[Any] = []
+        globalLogPublisher.addObserver(told.append)
+        self.addCleanup(globalLogPublisher.removeObserver, told.append)
+        self.say('{"run": "register", "arguments": {"user": "a", "host": "example.org", "password": "wherefore"}}')
+        self.say('{"run": "connected_users_vhost", "arguments": {"host": "example.org"}}')
+        levels = [(e["log_level"].name, e["concerning"]) for e in told if e.get("command")]
+        self.assertEqual(levels, [("info", "a example.org"), ("debug", "example.org")])
+
+    def test_commands_that_only_read_are_commands(self) -> None:
+        self.assertLessEqual(READING, {each.name for each in self.world.server.commands})
 
 
 async def _too_much(name: str, arguments: object) -> str:

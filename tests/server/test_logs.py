@@ -67,6 +67,10 @@ class Lines(SynchronousTestCase):
         self.assertNotIn("192.0.2.1", self.out.getvalue())
         self.assertIn(HIDDEN, self.out.getvalue())
 
+    def test_a_peer_of_ipv4_is_told_by_its_ipv4_address(self) -> None:
+        self.log().info("login failed", peer="::ffff:192.0.2.1")
+        self.assertIn("(peer: 192.0.2.1)", self.out.getvalue())
+
     def test_what_is_below_the_level_is_not_written(self) -> None:
         log = self.log()
         self.levels.set("warning")

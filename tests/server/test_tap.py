@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import resource
 import signal
 import socket
-import ssl
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from unittest import skipUnless
 
@@ -22,19 +17,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from federix.modules import MODULES
 from federix.server.config import Config
+from federix.server.introduction import DEMO_ACCOUNTS, demo_accounts, demonstration, federixctl, free_name, introduction
+from federix.server.running import raise_open_files
 from federix.server.server import Server
-from federix.server.tap import Options, introduction, makeService, raise_open_files
+from federix.server.tap import Options, makeService
+from federix.testing import World
 
-ROOT = Path(__file__).resolve().parents[2]
-#: Seconds a start or a stop may take on a machine that is busy with other tests.
-PATIENCE = 40.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from .processes import PATIENCE, ProcessCase
 
 
 class Starting(SynchronousTestCase):
@@ -72,6 +61,30 @@ class Starting(SynchronousTestCase):
         for word in ("localhost", "127.0.0.1:5222", "127.0.0.1:5223", "federixctl", "register romeo localhost", "Stop"):
             self.assertIn(word, told)
 
+    def test_a_program_that_is_not_on_the_path_is_named_with_its_folder(self) -> None:
+        program = self.folder.absolute() / "bin" / "federixctl"
+        program.parent.mkdir()
+        program.touch(mode=0o755)
+        self.patch(os, "environ", {"PATH": "/nowhere"})
+        self.patch(sys, "argv", [str(program.with_name("twistd"))])
+        self.assertEqual(federixctl(), str(program))
+        self.patch(sys, "argv", [str(self.folder / "bin" / "twistd")])
+        self.patch(Path, "cwd", lambda: self.folder.absolute())
+        self.assertEqual(federixctl(), "bin/federixctl")
+
+    def test_demo_accounts_are_told_with_the_passwords_they_have(self) -> None:
+        world = World()
+        self.addCleanup(world.stop)
+        world.register("romeo@example.org", "changed")
+        accounts = world.run(demo_accounts(world.server, DEMO_ACCOUNTS))
+        told = "\n".join(demonstration(world.server, accounts))
+        self.assertIn("juliet@example.org (password balcony)", told)
+        self.assertNotIn("romeo", told)
+        self.assertEqual(world.run(free_name(world.server)), "mercutio")
+        world.run(world.host("example.org").accounts.set_password("juliet", "changed"))
+        accounts = world.run(demo_accounts(world.server, DEMO_ACCOUNTS))
+        self.assertNotIn("balcony", "\n".join(demonstration(world.server, accounts)))
+
     def test_the_limit_of_open_files_is_raised_as_far_as_allowed(self) -> None:
         before = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, before)
@@ -80,75 +93,7 @@ class Starting(SynchronousTestCase):
         self.assertEqual(resource.getrlimit(resource.RLIMIT_NOFILE)[0], before[1])
 
 
-class Running(SynchronousTestCase):
-    """Real processes on loopback, ended by their pid."""
-
-    def setUp(self) -> None:
-        temporary = tempfile.TemporaryDirectory(prefix="federix-tap-")
-        self.addCleanup(temporary.cleanup)
-        self.folder = Path(temporary.name)
-        self.folder.chmod(0o755)
-        self.port = free_port()
-
-    def write(self, extra: str = "") -> Path:
-        path = self.folder / "federix.yml"
-        path.write_text(
-            f"hosts: [a.test]\nlisten: [{{module: ejabberd_c2s, ip: 127.0.0.1, port: {self.port}, tls: true}}]\n{extra}"
-        )
-        return path
-
-    @contextmanager
-    def twistd(self, *arguments: str, before: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[bytes]]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", _TWISTD, "--nodaemon", "--pidfile=", *before, "federix", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
-
-    def until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            if process.poll() is not None:
-                assert process.stdout is not None
-                self.fail(f"it ended: {process.stdout.read().decode()}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        self.fail("it does not listen")
-
-    def header(self) -> bytes:
-        """Open a stream over TLS; what the server says first."""
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        with (
-            socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as plain,
-            context.wrap_socket(plain, server_hostname="a.test") as secure,
-        ):
-            secure.sendall(
-                b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='a.test'"
-                b" version='1.0'>"
-            )
-            got = b""
-            while b"</stream:features>" not in got:
-                piece = secure.recv(4096)
-                if not piece:
-                    break
-                got += piece
-            return got
-
+class Running(ProcessCase):
     def test_it_serves_and_ends_at_sigterm(self) -> None:
         with self.twistd("-c", str(self.write()), "-d", str(self.folder / "data")) as process:
             self.until_it_listens(process)
@@ -181,19 +126,8 @@ class Running(SynchronousTestCase):
                 assert process.stdout is not None
                 told = process.stdout.read().decode()
                 self.assertIn(str(self.port), told)
-                self.assertIn("running there already", told)
+                self.assertIn("does a server run there already?", told)
                 self.assertNotIn("Traceback", told)
-
-    def ctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`federixctl` for the server of this test."""
-        where = ["-c", str(self.folder / "federix.yml"), "-d", str(self.folder / "data")]
-        return subprocess.run(
-            [sys.executable, "-c", "from federix.server.ctl.main import main; main()", *where, *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
 
     def test_a_reload_takes_what_is_right_and_drops_nobody(self) -> None:
         path = self.write()
@@ -221,12 +155,51 @@ class Running(SynchronousTestCase):
         self.assertNotIn("Traceback", told)
         self.assertNotIn("server stopped", told)  # from the reload on, only errors are logged
 
+    def test_a_hang_up_reloads_and_a_wrong_file_is_logged(self) -> None:
+        path = self.write()
+        right = path.read_text().replace("[a.test]", "[a.test, b.test]")
+        with self.twistd("-c", str(path), "-d", str(self.folder / "data")) as process:
+            self.until_it_listens(process)
+            self.ctl("status")  # now it runs in full
+            assert process.stdout is not None
+            self.write("modules: {mod_pong: {}}\n")
+            process.send_signal(signal.SIGHUP)
+            told = self.until("not reloaded", process)
+            path.write_text(right)
+            process.send_signal(signal.SIGHUP)
+            told += self.until("configuration reloaded", process)
+            self.assertEqual(self.ctl("registered_vhosts").stdout.split(), ["a.test", "b.test"])
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
+            told += process.stdout.read().decode()
+        self.assertIn("configuration reloaded (hosts: a.test, b.test)", told)
+        self.assertIn("server stopped", told)
+        self.assertNotIn("Traceback", told)
+
+    def test_the_end_of_its_terminal_is_its_own(self) -> None:
+        mine, terminal = os.openpty()
+        with self.twistd("-c", str(self.write()), "-d", str(self.folder / "data"), terminal=terminal) as process:
+            os.close(terminal)
+            self.until_it_listens(process)
+            self.assertEqual(self.ctl("status").returncode, 0)
+            os.close(mine)
+            self.assertEqual(process.wait(PATIENCE), 0)
+        self.assertFalse((self.folder / "data" / "federixctl.sock").exists())
+
+    def test_every_line_of_a_json_log_is_json(self) -> None:
+        with self.twistd("-c", str(self.write()), "-d", str(self.folder / "data"), "--log-format", "json") as process:
+            self.until_it_listens(process)
+            self.header()
+            process.send_signal(signal.SIGTERM)
+            process.wait(PATIENCE)
+            assert process.stdout is not None
+            entries = [json.loads(line) for line in process.stdout.read().splitlines()]
+        self.assertIn("server stopped", [entry["event"] for entry in entries])
+
     @skipUnless(os.geteuid() == 0, "only root can give up rights")
     def test_rights_are_given_up_after_binding(self) -> None:
         nobody = pwd.getpwnam("nobody")
-        data = self.folder / "data"
-        data.mkdir()
-        os.chown(data, nobody.pw_uid, nobody.pw_gid)
+        data = self.folder / "deep" / "data"
         before = ("--uid", "nobody", "--gid", str(nobody.pw_gid))
         with self.twistd("-c", str(self.write()), "-d", str(data), before=before) as process:
             self.until_it_listens(process)
@@ -234,7 +207,6 @@ class Running(SynchronousTestCase):
             uid = next(line for line in status.splitlines() if line.startswith("Uid:"))
             self.assertEqual(set(uid.split()[1:]), {str(nobody.pw_uid)})
             self.assertIn(b"mechanisms", self.header())
-
-
-#: `twistd` without depending on where its script lies.
-_TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; run()"
+        # The folder was not there: whoever runs the server owns it, and all that is in it.
+        for path in (data.parent, data, *data.iterdir()):
+            self.assertEqual(path.stat().st_uid, nobody.pw_uid, path)

@@ -164,7 +164,7 @@ class FindingTests(CertificateCase):
 
 class ComplaintTests(CertificateCase):
     def test_a_pattern_that_matches_nothing(self) -> None:
-        self.load("*.pem", problems=["*.pem: there is no such file, or its directory may not be read"])
+        self.load("*.pem", problems=["*.pem: no file matches this pattern, or its folder may not be read"])
 
     def test_a_file_that_is_no_pem(self) -> None:
         self.write("one.der", ONE.certificate.public_bytes(Encoding.DER))
@@ -223,7 +223,9 @@ class ComplaintTests(CertificateCase):
     def test_a_host_without_certificate(self) -> None:
         self.write("two.pem", TWO.both, ROOT.pem)
         problems = self.load().check(["two.example", "other.example"])
-        self.assertEqual(problems[-1], "other.example: none of the certificate files names this host, so it has no TLS")
+        self.assertEqual(
+            problems[-1], "other.example: no certificate in the files names this host, so nobody can use TLS there"
+        )
 
     def test_time_turns_a_good_certificate_into_a_problem(self) -> None:
         self.write("a.pem", Identity("a", "a.example").both)
@@ -231,19 +233,25 @@ class ComplaintTests(CertificateCase):
         self.assertEqual(found.check(["a.example"]), [])
         end = NOW + timedelta(days=60)
         self.now = end - timedelta(days=9, hours=1)
-        expected = f"a.example: the certificate in a.pem expires on {end:%Y-%m-%d}, in 9 days"
+        expected = (
+            f"a.example: the certificate in a.pem expires on {end:%Y-%m-%d}, in 9 days: from then on clients refuse it"
+        )
         self.assertEqual(self.told(found.check(["a.example"])), [expected])
         self.now = end + timedelta(seconds=1)
-        expected = f"a.example: the certificate in a.pem expired on {end:%Y-%m-%d}"
+        expected = f"a.example: the certificate in a.pem expired on {end:%Y-%m-%d}: clients refuse it"
         self.assertEqual(self.told(found.check(["a.example"])), [expected])
         self.now = NOW - timedelta(days=31)
-        expected = f"a.example: the certificate in a.pem is not valid before {NOW - timedelta(days=30):%Y-%m-%d}"
+        begin = f"{NOW - timedelta(days=30):%Y-%m-%d}"
+        expected = f"a.example: the certificate in a.pem is not valid before {begin}: clients refuse it until then"
         self.assertEqual(self.told(found.check(["a.example"])), [expected])
 
     def test_a_certificate_without_its_intermediates(self) -> None:
         lonely = Identity("one", "one.example", issuer=LOW, fetch_issuer_at="http://ca.example/low.der")
         self.write("one.pem", lonely.both)
-        expected = "one.example: the certificate in one.pem stands alone: its issuer (CN=Low) is in none of the files"
+        expected = (
+            "one.example: the certificate in one.pem stands alone: its issuer (CN=Low) is in none of the files,"
+            " so many clients refuse it"
+        )
         self.assertEqual(self.told(self.load().check(["one.example"])), [expected])
 
     def test_a_private_authority_that_signs_hosts_itself_is_no_reason_to_warn(self) -> None:
@@ -376,7 +384,9 @@ class ReloadTests(CertificateCase):
         found = self.load()
         creator = found.creator(CLIENT, "one.example")
         self.write("one.pem", ONE.both[:-100])
-        self.assertEqual(len(found.reload()), 1)
+        problems = found.reload()
+        self.assertEqual(len(problems), 2)
+        self.assertEqual(problems[-1], "one.example: the certificate from before stays in use")
         self.assertEqual(shown(creator, "one.example"), ONE.certificate)
 
     def test_replaced_certificates_are_not_kept_in_memory(self) -> None:

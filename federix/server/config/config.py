@@ -9,11 +9,13 @@ from types import MappingProxyType
 
 from federix.core.access import Access
 from federix.core.host_options import HostOptions
-from federix.core.options import Options, Problem, in_force, joined
-from federix.server.config.loading import Source, Surroundings, expanded, load_pieces
+from federix.core.loader import Catalogue
+from federix.core.module import Module
+from federix.core.options import Options, Problem, in_force, joined, show
+from federix.server.config.loading import Source, Surroundings, WrongConfig, expanded, load_pieces, unmet
 from federix.server.config.options import ServerOptions
 from federix.server.config.parts import HostConfig, ListenerConfig, ModuleConfig
-from federix.server.config.table import LISTENERS, no_modules
+from federix.server.config.table import LISTENERS
 
 DEFAULT_MODULES = (
     "mod_announce",
@@ -36,6 +38,14 @@ DEFAULT_MODULES = (
 """The modules of a server without a configuration, as far as they are there."""
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
+_NO_MODULES: Mapping[str, type[Module]] = MappingProxyType({})
+
+
+def own_catalogue(own_modules: Mapping[str, type[Module]] = _NO_MODULES) -> Catalogue:
+    """Where modules are found: *own_modules* first, then Federix's own, then those of third parties."""
+    from federix.modules import MODULES  # who has modules of another kind does not load ours
+
+    return Catalogue({**MODULES, **own_modules})
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ class Config:
         cls,
         source: Source,
         *,
-        known_modules: Callable[[str], type | None] = no_modules,
+        own_modules: Mapping[str, type[Module]] = _NO_MODULES,
+        known_modules: Callable[[str], type | None] | None = None,
         found_folders: Callable[[list[Path]], None] = lambda _: None,
         listeners: Mapping[str, type[Options]] = LISTENERS,
         environ: Mapping[str, str] = _NOTHING,
@@ -65,13 +76,24 @@ class Config:
     ) -> Config:
         """Read a file (a Path), a YAML text (a str) or a mapping. Raises ConfigErrors with everything that is wrong.
 
-        *known_modules* answers the class of a module for its name, or None; the class's `Options` reads what stands
-        under the name; *found_folders* is told first in which folders `modules_dir` has it look. *listeners* are the
-        classes of options of the listeners that can be started. *environ* is searched for macros. *directory* and
-        *log_directory* are what @DATABASE_PATH@ and @LOG_PATH@ stand for.
+        Modules are Federix's own, those in a `modules_dir`, installed ones, those named by a dotted path, and
+        *own_modules*: classes by the name they have in this configuration. *environ* is searched for macros.
+        *directory* is where the server keeps its data; it and *log_directory* are what @DATABASE_PATH@ and @LOG_PATH@
+        stand for.
+
+        For those who have other modules or listeners altogether: *known_modules* answers the class of a module for
+        its name, or None; the class's `Options` reads what stands under the name; *found_folders* is told first in
+        which folders `modules_dir` has it look. *listeners* are the classes of options of the listeners that can be
+        started.
         """
+        ours = known_modules is None
+        if known_modules is None:
+            catalogue = own_catalogue(own_modules)
+            known_modules, found_folders = catalogue.find, catalogue.look_in
         around = Surroundings(listeners, known_modules, found_folders, environ, directory, log_directory or directory)
         loaded = load_pieces(source, around)
+        if ours and (problems := unmet(loaded.hosts)):
+            raise WrongConfig(problems, loaded.warnings)
         return cls(
             directory,
             loaded.folder,
@@ -83,17 +105,26 @@ class Config:
 
     @classmethod
     def default(
-        cls, directory: Path, *, known_modules: Callable[[str], type | None] = no_modules, host: str = "localhost"
+        cls,
+        directory: Path,
+        *,
+        known_modules: Callable[[str], type | None] | None = None,
+        own_modules: Mapping[str, type[Module]] = _NO_MODULES,
+        host: str = "localhost",
     ) -> Config:
-        """The configuration of who has none: *host* on loopback, 5222 with STARTTLS and 5223 with TLS."""
+        """The configuration of who has none: *host* on loopback, 5222 with STARTTLS and 5223 with TLS.
+
+        It has the modules that most servers want, and *own_modules*.
+        """
         listen = [
             {"module": "ejabberd_c2s", "ip": ip, "port": port, "tls": port == 5223}
             for ip in ("127.0.0.1", "::1")
             for port in (5222, 5223)
         ]
-        modules: dict[str, object] = {name: {} for name in DEFAULT_MODULES if known_modules(name) is not None}
-        source = {"hosts": [host], "listen": listen, "modules": modules}
-        return cls.load(source, known_modules=known_modules, directory=directory)
+        find = known_modules or own_catalogue(own_modules).find
+        modules: dict[str, object] = {name: {} for name in DEFAULT_MODULES if find(name) is not None}
+        source = {"hosts": [host], "listen": listen, "modules": modules | {name: {} for name in own_modules}}
+        return cls.load(source, known_modules=known_modules, own_modules=own_modules, directory=directory)
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -133,6 +164,7 @@ class Config:
             found |= {joined(f"listen[{index}]", name): text for name, text in in_force(listener.options).items()}
         for host in self.host_configs.values():
             found |= {f"{host.name}: {name}": text for name, text in in_force(host.options).items()}
+            found |= {f"{host.name}: {name}": show(rule) for name, rule in host.rules.items()}
             for module in host.modules.values():
                 found[f"{host.name}: modules.{module.name}"] = "on"
                 path = f"{host.name}: modules.{module.name}"

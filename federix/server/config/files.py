@@ -26,7 +26,7 @@ class Files:
         try:
             real = path.resolve()
         except (OSError, ValueError, RuntimeError):
-            raise ConfigError("", f"cannot read {path}", place) from None
+            raise ConfigError("", "cannot be read", place) from None
         if real in inside:
             raise ConfigError(INCLUDE, f"{path} includes itself", place)
         self._read += 1
@@ -101,7 +101,9 @@ def _text(path: Path, place: Place) -> str:
             content = file.read(MAXIMUM_TEXT * 4 + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a file name"
-        raise ConfigError("", f"cannot read {path}: {reason}", place) from None
+        # The place names the file, unless another file includes it.
+        what = "cannot be read" if place.file == str(path) else f"{path} cannot be read"
+        raise ConfigError("", f"{what}: {reason}", place) from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from federix.core.access import Access
 from federix.core.host_options import HostOptions
+from federix.core.loader import ModuleError
 from federix.core.options import ConfigError, ListNode, MapNode, Node, Reader, Scalar, did_you_mean, joined
+from federix.core.options.reader import plain
 from federix.server.config import ejabberd, table
 from federix.server.config.files import merged
 from federix.server.config.macros import for_host
 from federix.server.config.options import ServerOptions, read_domain
 from federix.server.config.parts import HostConfig, ModuleConfig
+from federix.server.config.tls import check_tls
+from federix.xmpp.sasl import MECHANISMS
 
 RULES = ("acl", "access_rules", "shaper", "shaper_rules")
 """Sections whose names a host adds to or replaces one by one."""
 
 STRUCTURE = (*RULES, "modules")
+
+MECHANISM_NAMES = frozenset(MECHANISMS) | {"ANONYMOUS", "DIGEST-MD5", "EXTERNAL", "X-OAUTH2"}
+"""Those of Federix, and those of ejabberd that an operator may have disabled there."""
 
 
 def known_per_host() -> set[str]:
@@ -41,19 +50,46 @@ def effective(top: MapNode, own: Node | None, appended: Node | None, name: str, 
     return MapNode(tuple(entries.values()), top.place)
 
 
-def read_host(node: MapNode, name: str, hosts: tuple[str, ...], modules: Modules, reader: Reader) -> HostConfig:
-    """Read the options of *node* that belong to the host *name*."""
+def read_host(
+    node: MapNode, name: str, hosts: tuple[str, ...], modules: Modules, folder: Path, reader: Reader
+) -> HostConfig:
+    """Read the options of *node* that belong to the host *name*; names of files start in *folder*."""
     node = _filled(node, name)
     access = Access.read(node, hosts, reader)
     options = reader.read(HostOptions, node.without(*STRUCTURE), "")
-    return HostConfig(name, options, modules.read(node.get("modules"), reader), access)
+    check_tls(node, ("c2s_ciphers", "c2s_dhfile"), "", folder, reader)
+    _check_mechanisms(node.get("disable_sasl_mechanisms"), reader)
+    return HostConfig(name, options, modules.read(node.get("modules"), reader), access, _rules(node))
+
+
+def _rules(node: MapNode) -> dict[str, object]:
+    return {
+        joined(section, key.text): plain(value)
+        for section in RULES
+        for part in _parts(node.get(section))
+        for key, value in part
+    }
+
+
+def _parts(node: Node | None) -> list[MapNode]:
+    items = node.items if isinstance(node, ListNode) else (node,)
+    return [item for item in items if isinstance(item, MapNode)]
+
+
+def _check_mechanisms(node: Node | None, reader: Reader) -> None:
+    """Each name must be a mechanism that Federix or ejabberd has: a misspelt one would still be offered."""
+    for item in node.items if isinstance(node, ListNode) else (node,):
+        if isinstance(item, Scalar) and not item.is_null and item.text.upper() not in MECHANISM_NAMES:
+            hint = did_you_mean(item.text.upper(), MECHANISM_NAMES)
+            reader.problem("disable_sasl_mechanisms", f"{item.text!r} is no SASL mechanism{hint}", item.place)
 
 
 class Modules:
-    """Reads `modules`, by the classes that a resolver knows."""
+    """Reads `modules`, by the classes that a resolver knows; *folders* are where those of third parties lie."""
 
-    def __init__(self, resolver: table.ModuleResolver) -> None:
+    def __init__(self, resolver: table.ModuleResolver, folders: Sequence[Path]) -> None:
         self._resolver = resolver
+        self._folders = folders
 
     def read(self, node: Node | None, reader: Reader) -> Mapping[str, ModuleConfig]:
         """Each module with its options; those that are known but not there are left out with a warning."""
@@ -74,7 +110,8 @@ class Modules:
             cls = self._resolver(name)
         except Exception as error:
             # A module of a third party may fail in any way while it is imported.
-            reader.problem(path, f"cannot be loaded: {type(error).__name__}: {error}", key.place)
+            why = str(error) if isinstance(error, ModuleError) else f"{type(error).__name__}: {error}"
+            reader.problem(path, f"cannot be loaded: {why}", key.place)
             return None
         if cls is not None:
             return cls
@@ -84,10 +121,29 @@ class Modules:
             warning = table.foreign(table.module_rows(name, None), "modules")[name]
             reader.warn(path, warning, key.place)
         elif "." in name or ":" in name:
-            reader.problem(path, f"there is no module at {name!r}", key.place)
+            reader.problem(path, f"there is no module at {name!r}: it is not installed, or not called so", key.place)
         else:
-            reader.problem(path, f"unknown module{did_you_mean(name, ejabberd.MODULES)}", key.place)
+            folders = " or ".join(map(str, self._folders))
+            where = f"; there is no {name}.py in {folders}" if folders else ""
+            reader.problem(path, f"unknown module{where}{self._hint(name)}", key.place)
         return None
+
+    def _hint(self, name: str) -> str:
+        # What all names begin with must not make them look alike.
+        stems = {known.removeprefix("mod_"): known for known in self._supported()}
+        near = difflib.get_close_matches(name.removeprefix("mod_")[:100], sorted(stems), n=1)
+        return f", did you mean {stems[near[0]]!r}?" if near else ""
+
+    def _supported(self) -> set[str]:
+        """The names that would work, as far as they can be told."""
+        names = {file.stem for folder in self._folders for file in folder.glob("*.py")}
+        return names | {name for name in ejabberd.MODULES if self._is_there(name)}
+
+    def _is_there(self, name: str) -> bool:
+        try:
+            return self._resolver(name) is not None
+        except Exception:
+            return False
 
 
 def by_host(node: Node | None, section: str, hosts: tuple[str, ...], reader: Reader) -> dict[str, Node]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import grp
 import ipaddress
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from federix.core.options import ConfigError, ListNode, MapNode, Node, Options, Reader, Scalar, did_you_mean, option
 from federix.core.options.values import read_integer, word
 from federix.server.config import ejabberd, table
 from federix.server.config.parts import ListenerConfig
+from federix.server.config.tls import check_tls
 
 
 def read_port(node: Node, path: str) -> int | str:
@@ -53,9 +57,12 @@ _ADDRESS = ("module", "port", "ip", "transport")
 
 
 def read_listeners(
-    node: Node | None, registry: Mapping[str, type[Options]], reader: Reader
+    node: Node | None, registry: Mapping[str, type[Options]], folder: Path, reader: Reader
 ) -> tuple[ListenerConfig, ...]:
-    """The listeners of *node*; those of modules that are known but not in *registry* are left out with a warning."""
+    """The listeners of *node*; those of modules that are known but not in *registry* are left out with a warning.
+
+    Names of files start in *folder*.
+    """
     if node is None or (isinstance(node, Scalar) and node.is_null):
         return ()
     if not isinstance(node, ListNode):
@@ -63,7 +70,7 @@ def read_listeners(
         return ()
     found: list[ListenerConfig] = []
     for index, entry in enumerate(node.items):
-        listener = _listener(entry, f"listen[{index}]", registry, reader)
+        listener = _listener(entry, f"listen[{index}]", registry, folder, reader)
         if listener is None:
             continue
         for other in found:
@@ -73,7 +80,9 @@ def read_listeners(
     return tuple(found)
 
 
-def _listener(node: Node, path: str, registry: Mapping[str, type[Options]], reader: Reader) -> ListenerConfig | None:
+def _listener(
+    node: Node, path: str, registry: Mapping[str, type[Options]], folder: Path, reader: Reader
+) -> ListenerConfig | None:
     if not isinstance(node, MapNode):
         reader.problem(path, f"must be a map, not {node.kind}", node.place)
         return None
@@ -99,6 +108,8 @@ def _listener(node: Node, path: str, registry: Mapping[str, type[Options]], read
     address = reader.read(AddressOptions, part, path)
     foreign = table.foreign(table.listener_rows(name.text, cls), f"listen: {name.text}")
     options = reader.read(cls, node.without(*_ADDRESS), path, foreign)
+    check_tls(node, ("ciphers", "dhfile"), path, folder, reader)
+    _check_owner(node.get("unix_socket"), f"{path}.unix_socket", reader)
     if len(reader.errors) > before:
         return None
     if address.transport == "udp":
@@ -114,6 +125,21 @@ def _listener(node: Node, path: str, registry: Mapping[str, type[Options]], read
         options,
         node.place,
     )
+
+
+def _check_owner(node: Node | None, path: str, reader: Reader) -> None:
+    """Whoever shall own the socket's file must be known to the system."""
+    if not isinstance(node, MapNode):
+        return
+    for wanted, find in (("owner", pwd.getpwnam), ("group", grp.getgrnam)):
+        name = node.get(wanted)
+        if not isinstance(name, Scalar) or name.is_null:
+            continue
+        try:
+            find(name.text)
+        except (KeyError, ValueError):
+            kind = "user" if wanted == "owner" else "group"
+            reader.problem(f"{path}.{wanted}", f"this system has no {kind} {name.text!r}", name.place)
 
 
 def _overlap(one: ListenerConfig, other: ListenerConfig) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from federix import __version__
 from federix.core.host_options import HostOptions
+from federix.core.loader import ModuleError, ordered
 from federix.core.options import (
     NOWHERE,
     ConfigError,
@@ -29,7 +30,7 @@ from federix.server.config.files import Files
 from federix.server.config.hosting import Modules, by_host, effective, read_host
 from federix.server.config.listening import read_listeners
 from federix.server.config.macros import Substitution, environment_macros, read_definitions
-from federix.server.config.options import ServerOptions
+from federix.server.config.options import ServerOptions, wrong_domains
 from federix.server.config.parts import HostConfig, ListenerConfig
 from federix.server.config.yaml import Budget, parse
 
@@ -67,10 +68,33 @@ def load_pieces(source: Source, around: Surroundings) -> Loaded:
     try:
         loaded = _Loading(around, reader).run(source)
     except ConfigError as error:
-        raise ConfigErrors(_sorted([*reader.errors, error.problem])) from None
+        raise WrongConfig([*reader.errors, error.problem], reader.warnings) from None
+    except ConfigErrors as errors:
+        raise WrongConfig([*reader.errors, *errors.problems], reader.warnings) from None
     if reader.errors:
-        raise ConfigErrors(_sorted(reader.errors))
+        raise WrongConfig(reader.errors, reader.warnings)
     return loaded
+
+
+class WrongConfig(ConfigErrors):
+    """Errors, in the order of the file, and the warnings there would have been without them."""
+
+    def __init__(self, problems: Iterable[Problem], warnings: Iterable[Problem]) -> None:
+        super().__init__(_sorted(problems))
+        self.warnings = tuple(_sorted(warnings))
+
+
+def unmet(hosts: Mapping[str, HostConfig]) -> list[Problem]:
+    """Modules that lack others they require, or are there twice."""
+    problems = []
+    for host in hosts.values():
+        try:
+            ordered(module.cls for module in host.modules.values())
+        except ModuleError as error:
+            modules = host.modules.values()
+            place = next((module.node.place for module in modules if str(error).startswith(module.name)), NOWHERE)
+            problems.append(Problem(f"modules ({host.name})", str(error), place))
+    return problems
 
 
 class _Loading:
@@ -86,9 +110,12 @@ class _Loading:
         elsewhere = {*table.STRUCTURE, *table.names_of(HostOptions)}
         foreign = table.foreign(table.top_rows(), "top level")
         server = self._reader.read(ServerOptions, top.without(*elsewhere), "", foreign, elsewhere)
-        self._around.found_folders([folder / name for name in server.modules_dir])
-        listeners = read_listeners(top.get("listen"), self._around.listeners, self._reader)
-        hosts = self._hosts(top, server.hosts)
+        self._tell_all_domains(top.get("hosts"))
+        folders = [folder / name for name in server.modules_dir]
+        self._around.found_folders(folders)
+        listeners = read_listeners(top.get("listen"), self._around.listeners, folder, self._reader)
+        hosts = self._hosts(top, server.hosts, folders, folder)
+        self._check_folders(folders, top.get("modules_dir"))
         self._check_files(server, folder, top.get("certfiles"))
         return Loaded(folder, server, hosts, listeners, tuple(_sorted(self._reader.warnings)))
 
@@ -162,20 +189,26 @@ class _Loading:
             return None
         return ListNode(tuple(kept), node.place) if isinstance(node, ListNode) else node
 
-    def _hosts(self, top: MapNode, names: tuple[str, ...]) -> dict[str, HostConfig]:
+    def _tell_all_domains(self, node: Node | None) -> None:
+        """Whoever reads an option notes the first thing that is wrong with it; here come the others."""
+        if node is not None and any(problem.path == "hosts" for problem in self._reader.errors):
+            told = self._reader.errors
+            told += [problem for problem in wrong_domains(node, "hosts") if problem not in told]
+
+    def _hosts(self, top: MapNode, names: tuple[str, ...], folders: list[Path], folder: Path) -> dict[str, HostConfig]:
         own: dict[str, Node] = {}
         appended: dict[str, Node] = {}
         if names:
             own = by_host(top.get("host_config"), "host_config", names, self._reader)
             appended = by_host(top.get("append_host_config"), "append_host_config", names, self._reader)
-        modules = Modules(self._around.known_modules)
+        modules = Modules(self._around.known_modules, folders)
         found: dict[str, HostConfig] = {}
         # Without a host, because hosts is wrong, the rest is still looked at.
         for name in names or ("localhost",):
             # What is wrong for all hosts is told once: each host is read by itself, and equal problems are one.
             reader = Reader()
             node = effective(top, own.get(name), appended.get(name), name, reader)
-            host = read_host(node, name, names, modules, reader)
+            host = read_host(node, name, names, modules, folder, reader)
             reader.references += self._reader.references
             host.access.check(reader)
             self._adopt(reader)
@@ -186,11 +219,24 @@ class _Loading:
         self._reader.errors += [problem for problem in other.errors if problem not in self._reader.errors]
         self._reader.warnings += [problem for problem in other.warnings if problem not in self._reader.warnings]
 
+    def _check_folders(self, folders: list[Path], node: Node | None) -> None:
+        """Folders that the operator named must be there; the default one may be."""
+        for path, written in zip(folders, _written(node, len(folders)), strict=True):
+            if written is not None and not path.is_dir():
+                self._reader.warn("modules_dir", f"there is no folder {path}", written.place)
+
     def _check_files(self, server: ServerOptions, folder: Path, node: Node | None) -> None:
-        for pattern in server.certfiles:
+        for pattern, written in zip(server.certfiles, _written(node, len(server.certfiles)), strict=True):
             if not expanded(pattern, folder):
-                place = NOWHERE if node is None else node.place
-                self._reader.warn("certfiles", f"no file is called {pattern!r}", place)
+                what = f"no file matches {pattern!r}" if glob.has_magic(pattern) else f"there is no file {pattern!r}"
+                place = NOWHERE if written is None else written.place
+                self._reader.warn("certfiles", f"{what}, so it brings no certificate", place)
+
+
+def _written(node: Node | None, count: int) -> list[Node | None]:
+    """The nodes of a list of *count* values, or None for each where nobody wrote them."""
+    items: list[Node | None] = list(node.items) if isinstance(node, ListNode) else [node]
+    return items if len(items) == count else [node] * count
 
 
 def expanded(pattern: str, folder: Path) -> list[Path]:

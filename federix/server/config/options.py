@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from federix.core.options import ConfigError, ListNode, Node, Options, did_you_mean, option
+from federix.core.options import ConfigError, ListNode, Node, Options, Problem, did_you_mean, option
 from federix.core.options.values import word
 from federix.xmpp.jid import prepare_domain
 
@@ -35,21 +35,40 @@ def read_log_level(node: Node, path: str) -> LogLevel:
     """A level by name, or by ejabberd's number from 0 (none) to 5 (debug)."""
     text = word(node, path, "a log level")
     if text not in _LEVELS:
-        raise ConfigError(path, f"must be a log level, not {node.kind}{did_you_mean(text, _LEVELS)}", node.place)
+        names = ", ".join(name for name in _LEVELS if not name.isdigit())
+        hint = did_you_mean(text, _LEVELS)
+        raise ConfigError(path, f"must be one of {names}, or 0 to 5, not {node.kind}{hint}", node.place)
     return _LEVELS[text]
 
 
 def read_domains(node: Node, path: str) -> tuple[str, ...]:
     """Domains, each once."""
-    found: dict[str, None] = {}
-    for item in node.items if isinstance(node, ListNode) else (node,):
-        domain = read_domain(item, path)
+    problems = wrong_domains(node, path)
+    if problems:
+        raise ConfigError(problems[0].path, problems[0].why, problems[0].place)
+    return tuple(read_domain(item, path) for item in _items(node))
+
+
+def wrong_domains(node: Node, path: str) -> list[Problem]:
+    """Everything that is wrong with a list of domains."""
+    found: set[str] = set()
+    problems = []
+    for item in _items(node):
+        try:
+            domain = read_domain(item, path)
+        except ConfigError as error:
+            problems.append(error.problem)
+            continue
         if domain in found:
-            raise ConfigError(path, f"names {domain!r} twice", item.place)
-        found[domain] = None
-    if not found:
-        raise ConfigError(path, "must name at least one domain", node.place)
-    return tuple(found)
+            problems.append(Problem(path, f"names {domain!r} twice", item.place))
+        found.add(domain)
+    if not found and not problems:
+        problems.append(Problem(path, "must name at least one domain", node.place))
+    return problems
+
+
+def _items(node: Node) -> tuple[Node, ...]:
+    return node.items if isinstance(node, ListNode) else (node,)
 
 
 def read_domain(node: Node, path: str) -> str:

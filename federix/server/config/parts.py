@@ -59,3 +59,5 @@ class HostConfig:
     modules: Mapping[str, ModuleConfig]
     """By name, in the order of the file."""
     access: Access
+    rules: Mapping[str, object]
+    """What `acl`, `access_rules`, `shaper` and `shaper_rules` say, as plain data: by `acl.admin` and so on."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import yaml
 from yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
-from federix.core.options import ConfigError, ListNode, MapNode, Node, Place, Scalar
+from federix.core.options import ConfigError, ConfigErrors, ListNode, MapNode, Node, Place, Problem, Scalar
 from federix.core.options.node import MAXIMUM_DEPTH, checked
 
 MAXIMUM_TEXT = 1024 * 1024
@@ -41,7 +41,7 @@ class Budget:
 
 
 def parse(text: str, name: str, budget: Budget | None = None) -> Node:
-    """The tree of *text*, which is called *name* in errors. Raises ConfigError."""
+    """The tree of *text*, which is called *name* in errors. Raises ConfigError, or ConfigErrors."""
     if len(text) > MAXIMUM_TEXT:
         raise ConfigError("", f"is larger than {MAXIMUM_TEXT} characters", Place(name))
     try:
@@ -64,7 +64,11 @@ def parse(text: str, name: str, budget: Budget | None = None) -> Node:
         raise ConfigError("", "is not YAML", Place(name)) from None
     if found is None:
         return Scalar("", Place(name, 1, 1))
-    return _Converter(name, budget or Budget()).convert(found, 0)
+    converter = _Converter(name, budget or Budget())
+    tree = converter.convert(found, 0)
+    if converter.problems:
+        raise ConfigErrors(converter.problems)
+    return tree
 
 
 class _Loader(yaml.SafeLoader):
@@ -89,6 +93,7 @@ class _Converter:
     def __init__(self, name: str, budget: Budget) -> None:
         self._name = name
         self._budget = budget
+        self.problems: list[Problem] = []
 
     def convert(self, node: yaml.Node, depth: int) -> Node:
         place = Place(self._name, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -120,9 +125,9 @@ class _Converter:
                     merged = {entry[0].text: entry for entry in source} | merged
                 continue
             if key.text in own:
-                raise ConfigError(
-                    "", f"{key.text!r} is given twice (first in line {own[key.text][0].place.line})", key.place
-                )
+                why = f"{key.text!r} is given twice (first in line {own[key.text][0].place.line})"
+                self.problems.append(Problem("", why, key.place))
+                continue
             own[key.text] = (key, value)
         return tuple((merged | own).values())
 

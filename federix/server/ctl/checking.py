@@ -14,4 +14,6 @@ def certificate_problems(config: Config) -> list[str]:
         return []
     patterns = [str(config.folder / pattern) for pattern in config.server.certfiles]
     certificates = Certificates(patterns, lambda: datetime.now(UTC))
-    return [f"certificate: {problem}" for problem in (*certificates.reload(), *certificates.check(config.hosts))]
+    # Of files that are not there the configuration warns, with the line that names them.
+    wrong = [problem for problem in certificates.reload() if problem not in certificates.missing]
+    return [f"certificate: {problem}" for problem in (*wrong, *certificates.check(config.hosts))]

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import ensureDeferred
-from twisted.internet.error import CannotListenError
 
 from ... import __version__
 from ...core import hooks as all_hooks
 from ...core.commands import Answer, CommandError, command
 from ...core.host import Host
-from ...core.loader import ModuleError
 from ...core.options import Secret
 from ...core.session import Session
 from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import InvalidJID, prepare_domain, prepare_local, prepare_resource
 from ..config import Config
 from ..config.options import LogLevel
+from ..reloading import reread
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -28,6 +27,16 @@ if TYPE_CHECKING:
 PAGE: Final = 1000
 #: Seconds between the answer to `stop` and the stop: the answer must get out.
 STOP_AFTER: Final = 0.1
+
+
+#: Commands that change nothing: in the log they are details.
+READING: Final = frozenset(
+    (
+        *("check_account", "check_password", "registered_users", "registered_vhosts", "connected_users"),
+        *("connected_users_number", "connected_users_vhost", "user_resources", "status", "tree", "hooks", "modules"),
+        "dump_config",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,8 @@ class Process:
     """End the whole process, the server with it."""
     set_log_level: Callable[[str], object]
     """Log from this level up; one of ejabberd's names."""
+    adopt: Callable[[Config], object] = lambda _: None
+    """Take from a new configuration what concerns the process: its log."""
 
 
 class ServerCommands:
@@ -198,16 +209,7 @@ class ServerCommands:
     @command()
     async def reload_config(self) -> Answer:
         """Read the configuration again and run with it; if it is wrong, nothing changes."""
-        process = self._of_its_own("reload")
-        config = process.reread()
-        try:
-            await self._server.reload(config)
-        except ModuleError as error:
-            raise CommandError(f"modules: {error}") from None
-        except (CannotListenError, OSError) as error:
-            raise CommandError(f"not all of it is in force: {error}; put it right and reload again") from None
-        process.set_log_level(config.server.loglevel)
-        return [f"warning: {problem}" for problem in config.warnings]
+        return [f"warning: {each}" for each in await reread(self._server, self._of_its_own("reload"))]
 
     @command()
     def set_loglevel(self, loglevel: LogLevel) -> Answer:

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from ... import __version__
 from .asking import Connection, NoServer, Refused
 from .place import DATA
 from .printing import lines, printable, table
@@ -78,6 +79,8 @@ def remote(name: str) -> click.Command:
 
     @click.pass_obj
     def run(place: Place, words: tuple[str, ...]) -> None:
+        as_json = place.as_json or "--json" in words
+        words = tuple(word for word in words if word != "--json")
         with place.connect() as server:
             try:
                 described = server.describe(name)
@@ -85,7 +88,7 @@ def remote(name: str) -> click.Command:
                     click.echo(f"{usage(described)}\n\n  {described['doc']}")
                     return
                 answer = server.run(name, arguments(described, words))
-                show(answer, place.as_json)
+                show(answer, as_json)
                 if name == "stop":
                     server.wait_for_the_end()
             except Refused as error:
@@ -142,6 +145,7 @@ def secret(name: str, *, typed: bool, twice: bool) -> str:
 @click.option("-c", "--config", metavar="FILE", help="The server's configuration, as given to twistd.")
 @click.option("-d", "--directory", metavar="DIRECTORY", help="The server's data; ./federix-data otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="Print answers as JSON.")
+@click.version_option(__version__, prog_name="federixctl", message="%(prog)s %(version)s")
 @click.pass_context
 def main(ctx: click.Context, config: str | None, directory: str | None, as_json: bool) -> None:
     """Ask a running Federix server to do something. `federixctl help` lists what it can do."""
@@ -185,26 +189,53 @@ def built_in() -> list[dict[str, Any]]:
 
 
 @main.command()
-@click.option("-c", "--config", metavar="FILE", help="The configuration to check.")
-@click.option("-q", "--quiet", is_flag=True, help="Say only what is wrong.")
+@click.argument("file", required=False)
+@click.option("-c", "--config", metavar="FILE", help="The configuration to check; or name it without an option.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors and warnings only, and nothing where all is well.")
+@click.option("--json", "as_json", is_flag=True, help="Print the options as JSON.")
 @click.pass_obj
-def check(place: Place, config: str | None, quiet: bool) -> None:
-    """Read the configuration without starting anything: what is wrong with it, and what would be in force."""
+def check(place: Place, file: str | None, config: str | None, quiet: bool, as_json: bool) -> None:
+    """Read a configuration without starting anything.
+
+    Prints every option that would be in force on standard output, and on standard error what is wrong, what is worth
+    a warning, and whether a server would start. The exit code is 1 if it would not.
+    """
     from ..config import ConfigErrors
     from ..start import load_config
     from .checking import certificate_problems
 
-    path = Path(config) if config else place.config
+    name = file or config
+    path = Path(name) if name else place.config
+    errors: list[str] = []
     try:
         loaded = load_config(path, place.given_directory)
-    except ConfigErrors as errors:
-        for problem in errors.problems:
-            click.echo(f"error: {printable(problem)}", err=True)
-        sys.exit(FAILED)
-    for warning in [*map(str, loaded.warnings), *certificate_problems(loaded)]:
-        click.echo(f"warning: {printable(warning)}", err=True)
+    except ConfigErrors as found:
+        errors = [str(problem) for problem in found.problems]
+        warnings = [str(warning) for warning in getattr(found, "warnings", ())]
+    else:
+        warnings = [*map(str, loaded.warnings), *certificate_problems(loaded)]
+        if not quiet:
+            show(loaded.in_force(), as_json or place.as_json)
+    for kind, problems in (("error", errors), ("warning", warnings)):
+        for problem in problems:
+            click.echo(f"{kind}: {printable(problem)}", err=True)
     if not quiet:
-        show(loaded.in_force(), place.as_json)
+        click.echo(verdict(path, len(errors), len(warnings)), err=True)
+    if errors:
+        sys.exit(FAILED)
+
+
+def verdict(path: Path | None, errors: int, warnings: int) -> str:
+    """What all of it comes to."""
+    what = printable(path) if path else "the configuration of who has none"
+    counted = ", ".join(
+        f"{count} {name}{'s' if count > 1 else ''}"
+        for count, name in ((errors, "error"), (warnings, "warning"))
+        if count
+    )
+    if errors:
+        return f"{what}: {counted}; a server would not start with it"
+    return f"{what}: a server would start with it{f'; {counted}' if counted else ''}"
 
 
 if __name__ == "__main__":

@@ -7,22 +7,24 @@ socket may do everything: it has mode 0600, so that is the user the server runs 
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from ...core.commands import Answer, CommandError, WrongUse
+from ...core.commands import Answer, Command, CommandError, WrongUse
 from ...life.scope import Timer
 from ...life.tree import Node
-from .place import LOCK, MAX_ANSWER, MAX_REQUEST, SOCKET, Unreachable, socket_path
+from ..directory import lock, make_directory
+from .commands import READING
+from .place import MAX_ANSWER, MAX_REQUEST, SOCKET, Unreachable, socket_path
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -34,15 +36,14 @@ MAX_CONNECTIONS: Final = 32
 #: Seconds a connection may be silent.
 IDLE_TIMEOUT: Final = 60.0
 
+#: Characters of a command's arguments that are logged.
+MAX_LOGGED: Final = 200
+
 #: Exit codes of `ejabberdctl`: it did not work, and it was asked for in the wrong way.
 FAILED: Final = 1
 WRONG_USE: Final = 2
 
 Reply: TypeAlias = dict[str, Answer]
-
-
-class AnotherServer(Exception):
-    """The data directory has a server already."""
 
 
 class ControlNode(Node):
@@ -56,37 +57,21 @@ class ControlNode(Node):
         self._held = ExitStack()
 
     async def on_start(self) -> None:
-        """Raises `AnotherServer`. Where a socket cannot be made, the server runs without one."""
+        """Raises `DirectoryError`. Where a socket cannot be made, the server runs without one."""
         directory = self.server.config.directory
+        make_directory(directory)
+        self._held.callback(os.close, lock(directory))
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            self._lock()
             path = self._held.enter_context(socket_path(directory))
             # The lock is ours, so what lies there was left by a server that died.
             (directory / SOCKET).unlink(missing_ok=True)
             # This mode is the whole protection: only our own user and root can connect.
             self._port = self.server.reactor.listenUNIX(path, OperatorFactory(self), mode=0o600)
-        except (OSError, Unreachable) as error:
-            self._held.close()
+        except (OSError, CannotListenError, Unreachable) as error:
             log.warn("federixctl cannot reach this server: {reason}", reason=str(error))
         except BaseException:
             self._held.close()
             raise
-
-    def _lock(self) -> None:
-        directory = self.server.config.directory
-        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._held.callback(os.close, descriptor)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
-            raise AnotherServer(
-                f"a server (process {owner or 'unknown'}) runs in {directory} already: stop it with"
-                f" 'federixctl -d {directory} stop', or give this one a directory of its own (-d)"
-            ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
 
     async def on_stop(self) -> None:
         port, self._port = self._port, None
@@ -180,7 +165,9 @@ class Operator(LineReceiver):
         name, arguments = request.get("run"), request.get("arguments", {})
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise WrongUse('a request is {"run": NAME, "arguments": {…}} or {"describe": NAME}')
-        log.info("an operator's command", command=name)
+        told = log.debug if name in READING else log.info
+        concerned = _concerned(commands.find(name), arguments)
+        told("an operator's command", command=name, **({"concerning": concerned} if concerned else {}))
         return await commands.run(name, arguments)
 
     def _reply(self, reply: Reply) -> None:
@@ -198,3 +185,9 @@ def _request(line: bytes) -> dict[str, Any]:
     if not isinstance(request, dict):
         raise WrongUse("a request is one JSON object on one line")
     return request
+
+
+def _concerned(command: Command, arguments: dict[str, Any]) -> str:
+    """Whom and what a command concerns, for the log: its arguments without the secret ones."""
+    names = [argument.name for argument in command.arguments if not argument.secret and argument.name in arguments]
+    return " ".join(str(arguments[name]) for name in names)[:MAX_LOGGED]

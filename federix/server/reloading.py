@@ -1,0 +1,149 @@
+"""Another configuration for a running server: all of it, or what was there before."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from twisted.logger import Logger
+
+from ..core.commands import CommandError
+from ..core.host import Host
+from ..core.listener_options import C2SOptions
+from ..core.loader import load, ordered
+from .config import Config
+from .failures import explained
+from .listeners import Listener, make_tls
+
+if TYPE_CHECKING:
+    from .ctl.commands import Process
+    from .server import Server
+
+log = Logger()
+
+#: Options of the whole server that are read once, at the start.
+AT_START: Final = ("default_db", "sql_type", "sql_database")
+
+
+async def reread(server: Server, process: Process) -> list[str]:
+    """Read the configuration again and run with it; returns what the operator should know.
+
+    Raises `CommandError`, with every problem on a line of its own, and nothing changed. The log has it as well.
+    """
+    try:
+        config = process.reread()
+        remarks = await server.reload(config)
+    except CommandError as error:
+        log.error("configuration not reloaded: {problem}", problem=str(error))
+        raise
+    except Exception as error:
+        problems = explained(error)
+        for problem in problems:
+            log.error("configuration not reloaded: {problem}", problem=problem)
+        raise CommandError("\n".join(problems)) from None
+    process.adopt(config)
+    for warning in config.warnings:
+        log.warn("configuration: {problem}", problem=str(warning))
+    return [*map(str, config.warnings), *remarks]
+
+
+async def reload(server: Server, config: Config) -> list[str]:
+    """See `Server.reload`."""
+    if server.reloading:
+        raise CommandError("a reload is under way: wait for its end")
+    server.reloading = True
+    try:
+        remarks = list(needing_a_restart(server.config, config))
+        config = with_what_stays(server.config, config)
+        check(server, config)
+        old = server.config
+        try:
+            problems = await _apply(server, config)
+        except Exception:
+            await _restore(server, old)
+            raise
+    finally:
+        server.reloading = False
+    for remark in remarks:
+        log.warn("configuration: {problem}", problem=remark)
+    log.info("configuration reloaded", hosts=", ".join(config.hosts))
+    return [*remarks, *problems]
+
+
+def check(server: Server, config: Config) -> None:
+    """Raise what would fail for certain, before anything is touched."""
+    for name in config.hosts:
+        ordered(module.cls for module in config.modules(name).values())
+    for listener in config.listeners:
+        assert isinstance(listener.options, C2SOptions)
+        make_tls(server.certificates.store, config, listener.options)
+
+
+def needing_a_restart(old: Config, new: Config) -> list[str]:
+    """What *new* changes and a reload does not."""
+    changed = [name for name in AT_START if getattr(old.server, name) != getattr(new.server, name)]
+    changed += [
+        f"backlog of {listener.name}"
+        for listener in new.listeners
+        for before in old.listeners
+        if listener.name == before.name and _backlog(listener.options) != _backlog(before.options)
+    ]
+    return [f"{name}: needs a restart of the server; until then the old value is in force" for name in changed]
+
+
+def with_what_stays(old: Config, new: Config) -> Config:
+    """*new* with the old values of what a reload does not change, so that it says what is true."""
+    backlogs = {listener.name: _backlog(listener.options) for listener in old.listeners}
+    listeners = tuple(
+        replace(listener, options=replace(listener.options, backlog=backlogs[listener.name]))  # type: ignore[call-arg]
+        if backlogs.get(listener.name, _backlog(listener.options)) != _backlog(listener.options)
+        else listener
+        for listener in new.listeners
+    )
+    kept = {name: getattr(old.server, name) for name in AT_START}
+    return replace(new, directory=old.directory, listeners=listeners, server=replace(new.server, **kept))
+
+
+def _backlog(options: object) -> object:
+    return getattr(options, "backlog", None)
+
+
+async def _restore(server: Server, old: Config) -> None:
+    try:
+        await _apply(server, old)
+    except Exception:
+        log.failure("what was in force before could not be restored in full")
+
+
+async def _apply(server: Server, config: Config) -> list[str]:
+    """Have *config* run, whatever runs now; returns what is wrong with the certificates.
+
+    What may fail comes first. What cannot be taken back, the end of a host and of its sessions, comes last.
+    """
+    # Hosts that will go are asked for their options as long as they are there.
+    known = {**server.config.host_configs, **config.host_configs}
+    server.config = replace(config, host_configs=MappingProxyType(known))
+    problems = server.certificates.reconfigure()
+    for name in config.hosts:
+        host = server.hosts.children.get(name)
+        if host is None:
+            await server.hosts.add(server.new_host(name))
+        elif isinstance(host, Host):
+            host.accounts.policy = server.policy(name)
+            await load(host, server.wanted_modules(name))
+    names = {listener.name for listener in config.listeners}
+    for name in list(server.listeners.children):
+        if name not in names:
+            await server.listeners.remove(name)
+    for listener in config.listeners:
+        running = server.listeners.of(listener)
+        if running is None:
+            await server.listeners.add(Listener(server, listener))
+        else:
+            running.reconfigure(listener)
+    for name in list(server.hosts.children):
+        if name not in config.hosts:
+            await server.hosts.remove(name)
+    server.config = config
+    return problems
