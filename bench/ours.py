@@ -80,7 +80,7 @@ class Federix(BenchServer):
             "backlog": 4096,
             "max_stanza_size": MAX_STANZA,
             "max_connections_per_address": "infinity",
-            "max_connections_per_minute": "infinity",
+            "max_connections_per_second": "infinity",
         }
         return {
             "hosts": [DOMAIN],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from federix.core.listener_options import read_ciphers, read_protocol_options
 from federix.core.options import ConfigError, ListNode, Node, Options, option
 from federix.core.options.values import word
 
@@ -54,14 +53,6 @@ class HostOptions(Options):
         "acceptnew",
         "What happens when a client asks for a resource in use; acceptnew and closeold end the old session.",
     )
-
-    c2s_ciphers: str | None = option(
-        None, "Ciphers for clients in OpenSSL's names; none: forward secrecy and AEAD only.", kind=read_ciphers
-    )
-    c2s_protocol_options: tuple[str, ...] = option(
-        (), "OpenSSL's options for clients by name. TLS 1.2 is the least anyway.", kind=read_protocol_options
-    )
-    c2s_dhfile: str | None = option(None, "File of Diffie-Hellman parameters for clients.")
 
     def stored_password_types(self) -> tuple[PasswordType, ...]:
         """The forms in which a new password is kept, after all three options."""

@@ -92,8 +92,11 @@ class C2SOptions(ListenerOptions):
     max_connections_per_address: int | None = option(
         256, "Connections open at once from one IP address (IPv6: one /64).", minimum=1, infinity=True
     )
-    max_connections_per_minute: int | None = option(
-        300, "New connections a minute from one IP address (IPv6: one /64).", minimum=1, infinity=True
+    max_connections_per_second: int | None = option(
+        20,
+        "New connections a second from one IP address (IPv6: one /64); those of five seconds may come at once.",
+        minimum=1,
+        infinity=True,
     )
     max_failed_logins_per_address: int | None = option(
         20, "Failed logins from one IP address before it is refused.", minimum=1, infinity=True

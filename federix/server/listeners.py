@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+#: Connections of so many seconds may come from one address at once: the clients behind one router, when it is back.
+BURST_SECONDS: Final = 5
 #: Seconds that clients have to take leave when the server stops.
 CLOSING_TAKES: Final = 3.0
 #: Refused connections are logged together, once in so many seconds.
@@ -126,11 +128,11 @@ def make_tls(certificates: Certificates, config: Config, options: C2SOptions) ->
     """
     if not (options.tls or options.starttls):
         return None
-    host = config.options(config.hosts[0])
-    dhfile = options.dhfile or host.c2s_dhfile
+    common = config.server
+    dhfile = options.dhfile or common.c2s_dhfile
     settings = TlsSettings(
-        options.ciphers or host.c2s_ciphers,
-        host.c2s_protocol_options if options.protocol_options is None else options.protocol_options,
+        options.ciphers or common.c2s_ciphers,
+        common.c2s_protocol_options if options.protocol_options is None else options.protocol_options,
         None if dhfile is None else str(config.file(dhfile)),
     )
     return certificates.creator(b"xmpp-client", config.hosts[0], settings)
@@ -146,7 +148,7 @@ class Listener(Node):
         self.port: IListeningPort | None = None
         options = config.options
         assert isinstance(options, C2SOptions)
-        addresses = Addresses(server.clock.seconds, **_limits(options))
+        addresses = server.listeners.addresses.beside(**_limits(options))
         tls = make_tls(server.certificates.store, server.config, options)
         self._listener = C2SListener(options, server, server.clock, addresses, tls)
 
@@ -231,11 +233,11 @@ class _Limits(TypedDict):
 
 
 def _limits(options: C2SOptions) -> _Limits:
-    per_minute = options.max_connections_per_minute
+    per_second = options.max_connections_per_second
     return {
         "max_connections": options.max_connections_per_address,
-        "rate": None if per_minute is None else per_minute / 60,
-        "burst": per_minute or 1,
+        "rate": per_second,
+        "burst": BURST_SECONDS * (per_second or 1),
         "max_failures": options.max_failed_logins_per_address,
         "window_seconds": options.failed_login_memory,
         "ban_seconds": options.failed_login_memory,
@@ -263,6 +265,16 @@ class Listeners(Branch):
     def __init__(self, server: Server) -> None:
         super().__init__("listeners", server.clock)
         self.streams: set[XmppStream] = set()
+        #: What addresses did, at whatever port: each listener has its own limits for it.
+        self.addresses = Addresses(
+            server.clock.seconds,
+            max_connections=None,
+            rate=None,
+            burst=1,
+            max_failures=None,
+            window_seconds=0.0,
+            ban_seconds=0.0,
+        )
 
     async def on_stop(self) -> None:
         """Close what is still open, and see it gone: politely for a while, then at once."""

@@ -6,6 +6,7 @@ Federix logs a constant sentence and fields. For people they become ``sentence (
 from __future__ import annotations
 
 import json
+import re
 import sys
 import syslog
 from collections.abc import Callable, Mapping
@@ -41,6 +42,9 @@ LEVELS: Final[Mapping[str, LogLevel]] = {
 }
 
 _ORDER: Final = list(LogLevel.iterconstants())
+
+#: What separates fields and lines: a peer's word that has it could pose as another field.
+_AMBIGUOUS: Final = re.compile(r'[,()\[\]"]|: ')
 
 #: What an address is replaced with where addresses stay out of the log.
 HIDDEN: Final = "(hidden)"
@@ -172,10 +176,10 @@ def fields(event: LogEvent) -> dict[str, object]:
 
 def as_text(event: LogEvent) -> str:
     """``2026-11-20T09:30:00Z [info] client session opened (session: …)``."""
-    told = ", ".join(f"{key}: {_one_line(value)}" for key, value in fields(event).items())
+    told = ", ".join(f"{key}: {_field(value)}" for key, value in fields(event).items())
     why = event.get("why")
     if why and "log_format" in event and "{why" not in str(event["log_format"]):
-        told = f"{told}, why: {_one_line(why)}" if told else f"why: {_one_line(why)}"
+        told = f"{told}, why: {_field(why)}" if told else f"why: {_field(why)}"
     sentence = _one_line(formatEvent(event)) or "(no text)"
     line = f"{_stamp(event)} [{_level(event)}] {sentence}{f' ({told})' if told else ''}\n"
     failure = event.get("log_failure")
@@ -199,7 +203,7 @@ def as_json(event: LogEvent) -> str:
     failure = event.get("log_failure")
     if isinstance(failure, Failure):
         entry["traceback"] = failure.getTraceback()
-    return json.dumps(entry, ensure_ascii=False) + "\n"
+    return json.dumps(entry) + "\n"
 
 
 def _stamp(event: LogEvent) -> str:
@@ -211,6 +215,12 @@ def _level(event: LogEvent) -> str:
     level = event.get("log_level")
     name = str(getattr(level, "name", "info"))
     return "warning" if name == "warn" else name
+
+
+def _field(value: object) -> str:
+    """A value among others: in quotes where it could be taken for more than one."""
+    text = _one_line(value)
+    return json.dumps(text, ensure_ascii=False) if _AMBIGUOUS.search(text) and text != HIDDEN else text
 
 
 def _one_line(value: object) -> str:

@@ -93,14 +93,14 @@ class Running(Service):
     def startService(self) -> None:
         """Raises `NotStarted`."""
         super().startService()  # type: ignore[no-untyped-call]
+        for number, what in ((signal.SIGHUP, self._hang_up), (signal.SIGUSR1, self._log.rotate)):
+            self._at(number, what)
         try:
             self._wait_for(self._start())
         except Exception as error:
             self._give_up(error)
         if self._terminal is not None:
             os.close(self._terminal)
-        for number, what in ((signal.SIGHUP, self._hang_up), (signal.SIGUSR1, self._log.rotate)):
-            self._at(number, what)
 
     async def _start(self) -> None:
         await self.server.start()
@@ -144,6 +144,9 @@ class Running(Service):
 
     def _hang_up(self) -> None:
         """SIGHUP: read the configuration again; unless it is the end of the terminal that the server was started in."""
+        if not self._reactor.running:
+            self._reactor.callWhenRunning(self._hang_up)  # the start comes first
+            return
         if self._in_terminal and not _has_terminal():
             log.info("the terminal is gone: stopping")
             self._reactor.stop()

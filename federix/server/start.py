@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -31,5 +32,15 @@ def load_config(
     """
     data = Path(directory or DATA).absolute()
     if source is None:
-        return Config.default(data, own_modules=own_modules)
+        return Config.default(data, own_modules=own_modules, ipv6=has_ipv6())
     return Config.load(source, own_modules=own_modules, environ=os.environ, directory=data)
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 loopback address: containers often have none."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

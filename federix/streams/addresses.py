@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeVar
@@ -44,7 +45,7 @@ class Addresses:
     *max_connections* at a time; *burst* connections at once and *rate* a second in the long run; *max_failures* failed
     logins within *window_seconds* and the address is banned for *ban_seconds*. ``None`` means no such limit.
     *exempt*: networks in CIDR form that have none of them. *seconds* is a monotonic clock.
-    Addresses that are none (a Unix socket's) are exempt.
+    Addresses that are none (a Unix socket's) are exempt. What was counted is shared with those made by `beside`.
     """
 
     def __init__(
@@ -94,6 +95,28 @@ class Addresses:
         self._max_failures = max_failures
         self._window = window_seconds
         self._ban = ban_seconds
+
+    def beside(
+        self,
+        *,
+        max_connections: int | None,
+        rate: float | None,
+        burst: int,
+        max_failures: int | None,
+        window_seconds: float,
+        ban_seconds: float,
+    ) -> Addresses:
+        """Other limits for the same addresses, at another port: connections, failures and bans are one count."""
+        other = copy(self)
+        other.configure(
+            max_connections=max_connections,
+            rate=rate,
+            burst=burst,
+            max_failures=max_failures,
+            window_seconds=window_seconds,
+            ban_seconds=ban_seconds,
+        )
+        return other
 
     def admit(self, ip: str) -> Refusal | None:
         """A connection from *ip* is here: ``None`` to take it (call `left` when it ends), or why it is refused."""

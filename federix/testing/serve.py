@@ -45,7 +45,7 @@ LONGEST_LINE: Final = 1 << 20
 #: A test may connect, and fail to log in, as often as it likes.
 _UNLIMITED: Final = {
     "max_connections_per_address": "infinity",
-    "max_connections_per_minute": "infinity",
+    "max_connections_per_second": "infinity",
     "max_failed_logins_per_address": "infinity",
 }
 

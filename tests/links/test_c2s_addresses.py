@@ -10,7 +10,7 @@ from tests.links.support import WorldTestCase, plain
 
 UNLIMITED = {
     "max_connections_per_address": "infinity",
-    "max_connections_per_minute": "infinity",
+    "max_connections_per_second": "infinity",
     "max_failed_logins_per_address": "infinity",
 }
 
@@ -61,14 +61,14 @@ class AddressLimitTests(WorldTestCase):
         self.assertFalse(self.is_let_in(world, "2001:db8::2"))
         self.assertTrue(self.is_let_in(world, "2001:db8:0:1::1"))
 
-    def test_so_many_connections_a_minute(self) -> None:
-        world = self.world_with(max_connections_per_minute=6)
-        for _ in range(6):
+    def test_so_many_connections_a_second(self) -> None:
+        world = self.world_with(max_connections_per_second=1)
+        for _ in range(5):
             client = world.connect()
             self.assertIsNone(client.lost)
             client.cut()
         self.assertFalse(self.is_let_in(world))
-        world.advance(11)
+        world.advance(1)
         self.assertTrue(self.is_let_in(world))
         self.assertFalse(self.is_let_in(world))
 
@@ -84,6 +84,22 @@ class AddressLimitTests(WorldTestCase):
         world.advance(599)
         self.assertFalse(self.is_let_in(world))
         world.advance(2)
+        self.assertTrue(self.is_let_in(world))
+
+    def test_a_ban_holds_at_every_port(self) -> None:
+        world = self.world_with(max_failed_logins_per_address=2)
+        for _ in range(2):
+            self.wrong(world)
+        self.assertIsNotNone(world.connect(5223).lost)
+        self.assertIsNone(world.connect(5223, ip="192.0.2.9").lost)
+
+    def test_connections_count_at_every_port(self) -> None:
+        world = self.world_with(max_connections_per_address=2)
+        direct = world.connect(5223)
+        self.assertIsNone(direct.lost)
+        self.assertTrue(self.is_let_in(world))
+        self.assertFalse(self.is_let_in(world))
+        direct.cut()
         self.assertTrue(self.is_let_in(world))
 
     def test_a_ban_holds_for_the_connections_that_are_there(self) -> None:
@@ -109,7 +125,7 @@ class AddressLimitTests(WorldTestCase):
 
     def test_this_machine_has_no_limits(self) -> None:
         world = self.world_with(
-            max_connections_per_address=1, max_connections_per_minute=1, max_failed_logins_per_address=1
+            max_connections_per_address=1, max_connections_per_second=1, max_failed_logins_per_address=1
         )
         for ip in ("127.0.0.1", "::1", "127.3.2.1"):
             for _ in range(3):

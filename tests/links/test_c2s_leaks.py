@@ -189,7 +189,7 @@ class LeakTests(WorldTestCase):
             self.assertIsNone(reference())
 
     def test_many_connections_leave_nothing(self) -> None:
-        world = self.make(listener={"max_connections_per_minute": "infinity"})
+        world = self.make(listener={"max_connections_per_second": "infinity"})
         bound(world).cut()
         calls, owned = len(world.clock.getDelayedCalls()), len(world.server.scope)
         for _ in range(300):

@@ -114,7 +114,7 @@ class HostileTests(WorldTestCase):
 
     def setUp(self) -> None:
         self.world = self.make(
-            listener={"max_connections_per_address": "infinity", "max_connections_per_minute": "infinity"}
+            listener={"max_connections_per_address": "infinity", "max_connections_per_second": "infinity"}
         )
         self.juliet = self.world.client("juliet@example.org/balcony")
         self.most = 0

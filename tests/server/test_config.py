@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from federix.core.listener_options import PROTOCOL_OPTIONS, C2SOptions
 from federix.core.module import Module
 from federix.core.options import Options, option
 from federix.modules import MODULES
+from federix.server import start as starting
 from federix.server.config import DEFAULT_MODULES, Config, ConfigErrors, load, table
 from federix.streams import tls
 from federix.xmpp.jid import JID
@@ -140,16 +142,15 @@ class Top(SynchronousTestCase):
         path.write_text(
             "hosts: a.test\nc2s_ciphers: NONSENSE\nc2s_dhfile: dh.pem\n"
             "listen:\n- {module: ejabberd_c2s, port: 1, ciphers: WRONG, dhfile: gone.pem}\n"
-            "host_config: {a.test: {c2s_ciphers: WORSE}}\n"
         )
         found = [str(problem) for problem in self.assertRaises(ConfigErrors, load, path).problems]
         for problem, where in zip(
             found,
-            ("3:13: c2s_dhfile: ", "5:44: listen[0].ciphers: ", "5:59: listen[0].dhfile: ", "6:37: c2s_ciphers: "),
+            ("2:14: c2s_ciphers: ", "3:13: c2s_dhfile: ", "5:44: listen[0].ciphers: ", "5:59: listen[0].dhfile: "),
             strict=True,
         ):
             self.assertTrue(problem.startswith(f"{path}:{where}"), problem)
-        self.assertIn("OpenSSL finds no cipher in 'WORSE'", found[3])
+        self.assertIn("OpenSSL finds no cipher in 'NONSENSE'", found[0])
 
     def test_mechanisms_that_nobody_knows_are_errors(self) -> None:
         self.assertEqual(
@@ -496,3 +497,22 @@ class Properties(SynchronousTestCase):
                 config(start + text)
             except ConfigErrors as found:
                 self.assertTrue(found.problems)
+
+
+class WithoutIPv6(SynchronousTestCase):
+    """Containers often have no IPv6 at all; who has no configuration must not need one for that."""
+
+    def test_the_default_is_content_with_ipv4(self) -> None:
+        found = Config.default(Path(self.mktemp()), ipv6=False)
+        self.assertEqual(
+            [(entry.ip, entry.port) for entry in found.listeners], [("127.0.0.1", 5222), ("127.0.0.1", 5223)]
+        )
+
+    def test_ipv6_is_used_where_it_can_be(self) -> None:
+        class Refused(socket.socket):
+            def bind(self, address: object) -> None:
+                raise OSError("Cannot assign requested address")
+
+        self.patch(starting.socket, "socket", Refused)
+        found = starting.load_config(None, self.mktemp())
+        self.assertEqual({entry.ip for entry in found.listeners}, {"127.0.0.1"})

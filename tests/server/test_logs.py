@@ -44,6 +44,13 @@ class Lines(SynchronousTestCase):
         self.log().info("peer refused", domain="a\n2026-01-01T00:00:00Z [info] forged")
         self.assertEqual(self.out.getvalue().count("\n"), 1)
 
+    def test_a_value_does_not_pose_as_another_field(self) -> None:
+        self.log().info(
+            "client session opened", session="romeo@a/x), peer: 6.6.6.6) [info] login failed (peer: 6.6.6.6"
+        )
+        line = self.out.getvalue()
+        self.assertIn('(session: "romeo@a/x), peer: 6.6.6.6) [info] login failed (peer: 6.6.6.6")', line)
+
     def test_json_has_the_fields_under_their_names(self) -> None:
         self.log("json").warn("login failed", host="example.org", count=3)
         entry = json.loads(self.out.getvalue())

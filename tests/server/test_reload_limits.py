@@ -34,14 +34,14 @@ class ReloadedLimitsTests(WorldTestCase):
         self.opened(world)
         self.assert_refused(world)
 
-    def test_new_connections_a_minute(self) -> None:
+    def test_new_connections_a_second(self) -> None:
         world = self.make()
         self.opened(world).cut()
-        self.reload(world, max_connections_per_minute=2)
-        for _ in range(2):
+        self.reload(world, max_connections_per_second=1)
+        for _ in range(5):
             self.opened(world).cut()
         self.assert_refused(world)
-        self.reload(world, max_connections_per_minute="infinity")
+        self.reload(world, max_connections_per_second="infinity")
         self.opened(world)
 
     def test_failed_logins_and_how_long_they_count(self) -> None:

@@ -111,14 +111,17 @@ class Config:
         known_modules: Callable[[str], type | None] | None = None,
         own_modules: Mapping[str, type[Module]] = _NO_MODULES,
         host: str = "localhost",
+        ipv6: bool = True,
     ) -> Config:
         """The configuration of who has none: *host* on loopback, 5222 with STARTTLS and 5223 with TLS.
+
+        Without *ipv6* that is 127.0.0.1 alone.
 
         It has the modules that most servers want, and *own_modules*.
         """
         listen = [
             {"module": "ejabberd_c2s", "ip": ip, "port": port, "tls": port == 5223}
-            for ip in ("127.0.0.1", "::1")
+            for ip in (("127.0.0.1", "::1") if ipv6 else ("127.0.0.1",))
             for port in (5222, 5223)
         ]
         find = known_modules or own_catalogue(own_modules).find

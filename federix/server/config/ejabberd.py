@@ -123,7 +123,7 @@ REFUSED_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
 
 EVERY_LISTENER: Final[Mapping[str, str]] = {
     "use_proxy_protocol": _LATER,
-    "accept_interval": "!max_connections_per_minute bounds what comes in",
+    "accept_interval": "!max_connections_per_second bounds what comes in",
     "supervisor": _ERLANG,
 }
 

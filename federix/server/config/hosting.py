@@ -16,7 +16,6 @@ from federix.server.config.files import merged
 from federix.server.config.macros import for_host
 from federix.server.config.options import ServerOptions, read_domain
 from federix.server.config.parts import HostConfig, ModuleConfig
-from federix.server.config.tls import check_tls
 from federix.xmpp.sasl import MECHANISMS
 
 RULES = ("acl", "access_rules", "shaper", "shaper_rules")
@@ -57,7 +56,6 @@ def read_host(
     node = _filled(node, name)
     access = Access.read(node, hosts, reader)
     options = reader.read(HostOptions, node.without(*STRUCTURE), "")
-    check_tls(node, ("c2s_ciphers", "c2s_dhfile"), "", folder, reader)
     _check_mechanisms(node.get("disable_sasl_mechanisms"), reader)
     return HostConfig(name, options, modules.read(node.get("modules"), reader), access, _rules(node))
 

@@ -32,6 +32,7 @@ from federix.server.config.listening import read_listeners
 from federix.server.config.macros import Substitution, environment_macros, read_definitions
 from federix.server.config.options import ServerOptions, wrong_domains
 from federix.server.config.parts import HostConfig, ListenerConfig
+from federix.server.config.tls import check_tls
 from federix.server.config.yaml import Budget, parse
 
 Source = Path | str | Mapping[str, object]
@@ -117,6 +118,7 @@ class _Loading:
         hosts = self._hosts(top, server.hosts, folders, folder)
         self._check_folders(folders, top.get("modules_dir"))
         self._check_files(server, folder, top.get("certfiles"))
+        check_tls(top, ("c2s_ciphers", "c2s_dhfile"), "", folder, self._reader)
         return Loaded(folder, server, hosts, listeners, tuple(_sorted(self._reader.warnings)))
 
     def _tree(self, source: Source, folder: Path) -> MapNode:

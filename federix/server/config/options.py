@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from federix.core.listener_options import read_ciphers, read_protocol_options
 from federix.core.options import ConfigError, ListNode, Node, Options, Problem, did_you_mean, option
 from federix.core.options.values import word
 from federix.xmpp.jid import prepare_domain
@@ -95,6 +96,14 @@ class ServerOptions(Options):
     modules_dir: tuple[str, ...] = option(
         ("modules",), "Folders with modules of your own, one file each; relative to this file."
     )
+
+    c2s_ciphers: str | None = option(
+        None, "Ciphers for clients in OpenSSL's names; none: forward secrecy and AEAD only.", kind=read_ciphers
+    )
+    c2s_protocol_options: tuple[str, ...] = option(
+        (), "OpenSSL's options for clients by name. TLS 1.2 is the least anyway.", kind=read_protocol_options
+    )
+    c2s_dhfile: str | None = option(None, "File of Diffie-Hellman parameters for clients.")
 
     negotiation_timeout: float = option(
         120.0, "Seconds a stream may take until it is logged in and bound.", unit="s", minimum=1
