@@ -230,15 +230,15 @@ class StreamParser:
             else:
                 # Past its measure expat is fed tag by tag: then the end of a stanza is the end of what it was fed.
                 last = data.find(b"<") if self._fed > MAX_EXPAT_BYTES else data.rfind(b"<")
-                if last >= 0:
+                if last >= 0 and data.startswith(_CDATA, last):
+                    whole = last + len(_CDATA)  # quotes in what follows begin no attribute value
+                elif last >= 0:
                     match = _WHOLE_TAG.match(data, last)
                     whole = match.end() if match else last
                 else:
                     whole = whole_text(data)
                 if not whole:
-                    if not data.startswith(_CDATA):
-                        break
-                    whole = len(_CDATA)
+                    break
             self._give(data[:whole] if whole < len(data) else data)
             data = data[whole:]
         if not self._ended:

@@ -90,7 +90,7 @@ class Asked(SynchronousTestCase):
         self.assertIn(b"<required/>", said)
 
     def test_it_logs(self) -> None:
-        self.assertTrue(soon(lambda: "server started (hosts: localhost, example.org)" in self.server.log()))
+        self.assertTrue(soon(lambda: 'server started (hosts: "localhost, example.org")' in self.server.log()))
 
     def test_it_runs_once(self) -> None:
         with self.assertRaises(ServerFailed):

@@ -25,7 +25,7 @@ class WholeTests(SynchronousTestCase):
         self.assertLess(len(kept), 4)
         if kept:
             self.assertTrue(
-                any(is_character(kept + more) for more in (b"\x80", b"\x9f\x80\x80", b"\xbf\xbf\xbf")), kept
+                any(is_character(kept + more) for more in (b"\x80\x80\x80", b"\x9f\x80\x80", b"\xbf\xbf\xbf")), kept
             )
 
     def test_a_reference_is_kept_until_it_is_whole(self) -> None:

@@ -2,7 +2,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from xml.etree import ElementTree
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -139,6 +139,7 @@ class AnyCut(SynchronousTestCase):
     """However the bytes are cut, the same events come, each with its last byte."""
 
     @settings(max_examples=150, deadline=None)
+    @example([(b"", b"<message><![CDATA[']]></message>"), (b"", b"<message id='' to='>'/>")], [21], 1)
     @given(STREAMS, st.lists(st.integers(0, 5000), max_size=12), st.sampled_from([1, 200, module.MAX_EXPAT_BYTES]))
     def test_the_same_events_at_the_same_moment(
         self, stream: list[tuple[bytes, bytes]], cuts: list[int], renewed_after: int
