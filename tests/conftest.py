@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from itertools import count
 
+import hypothesis
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
+
+# Everywhere else each run looks at new examples; where a run decides, it must not be luck.
+hypothesis.settings.register_profile("CI", derandomize=True, deadline=None)
+if os.environ.get("CI") == "true":
+    hypothesis.settings.load_profile("CI")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
@@ -18,7 +18,7 @@ from ..core.listener_options import C2SOptions
 from ..life.tree import Branch, Node
 from ..links.c2s import ClientLink
 from ..links.listener import C2SListener
-from ..streams.addresses import Addresses
+from ..streams.addresses import Addresses, AddressLimits
 from ..streams.certificates import Certificates, VirtualHosts
 from ..streams.eager import write_eagerly
 from ..streams.stream import Bounds, XmppStream
@@ -148,7 +148,7 @@ class Listener(Node):
         self.port: IListeningPort | None = None
         options = config.options
         assert isinstance(options, C2SOptions)
-        addresses = server.listeners.addresses.beside(**_limits(options))
+        addresses = server.listeners.addresses.beside(_limits(options))
         tls = make_tls(server.certificates.store, server.config, options)
         self._listener = C2SListener(options, server, server.clock, addresses, tls)
 
@@ -162,7 +162,7 @@ class Listener(Node):
         if options == old:
             return
         self._listener.options = options
-        self._listener.addresses.configure(**_limits(options))
+        self._listener.addresses.limits = _limits(options)
         if config.path is not None and options.unix_socket != old.unix_socket and os.path.exists(config.path):
             os.chmod(config.path, options.unix_socket.mode)
             _give_away(config.path, options.unix_socket.owner, options.unix_socket.group)
@@ -223,25 +223,16 @@ class Listener(Node):
             await _done(port.stopListening())
 
 
-class _Limits(TypedDict):
-    max_connections: int | None
-    rate: float | None
-    burst: int
-    max_failures: int | None
-    window_seconds: float
-    ban_seconds: float
-
-
-def _limits(options: C2SOptions) -> _Limits:
+def _limits(options: C2SOptions) -> AddressLimits:
     per_second = options.max_connections_per_second
-    return {
-        "max_connections": options.max_connections_per_address,
-        "rate": per_second,
-        "burst": BURST_SECONDS * (per_second or 1),
-        "max_failures": options.max_failed_logins_per_address,
-        "window_seconds": options.failed_login_memory,
-        "ban_seconds": options.failed_login_memory,
-    }
+    return AddressLimits(
+        max_connections=options.max_connections_per_address,
+        rate=per_second,
+        burst=BURST_SECONDS * (per_second or 1),
+        max_failures=options.max_failed_logins_per_address,
+        window_seconds=options.failed_login_memory,
+        ban_seconds=options.failed_login_memory,
+    )
 
 
 async def _done(result: Any) -> None:
@@ -266,15 +257,7 @@ class Listeners(Branch):
         super().__init__("listeners", server.clock)
         self.streams: set[XmppStream] = set()
         #: What addresses did, at whatever port: each listener has its own limits for it.
-        self.addresses = Addresses(
-            server.clock.seconds,
-            max_connections=None,
-            rate=None,
-            burst=1,
-            max_failures=None,
-            window_seconds=0.0,
-            ban_seconds=0.0,
-        )
+        self.addresses = Addresses(server.clock.seconds, AddressLimits())
 
     async def on_stop(self) -> None:
         """Close what is still open, and see it gone: politely for a while, then at once."""

@@ -39,37 +39,40 @@ class _Failures:
     since: float
 
 
-class Addresses:
-    """The limits for each client address: an IPv4 address, or an IPv6 network of /64, which is one customer.
+@dataclass(frozen=True, slots=True)
+class AddressLimits:
+    """What one address may do; ``None`` means no such limit.
 
     *max_connections* at a time; *burst* connections at once and *rate* a second in the long run; *max_failures* failed
-    logins within *window_seconds* and the address is banned for *ban_seconds*. ``None`` means no such limit.
-    *exempt*: networks in CIDR form that have none of them. *seconds* is a monotonic clock.
-    Addresses that are none (a Unix socket's) are exempt. What was counted is shared with those made by `beside`.
+    logins within *window_seconds* and the address is banned for *ban_seconds*.
+    """
+
+    max_connections: int | None = None
+    rate: float | None = None
+    burst: int = 1
+    max_failures: int | None = None
+    window_seconds: float = 3600.0
+    ban_seconds: float = 3600.0
+
+
+class Addresses:
+    """What each client address has done, and may: an IPv4 address, or an IPv6 network of /64, which is one customer.
+
+    *exempt*: networks in CIDR form that have no limits. *seconds* is a monotonic clock. Addresses that are none (a Unix
+    socket's) are exempt. What was counted is shared with those made by `beside`.
     """
 
     def __init__(
         self,
         seconds: Callable[[], float],
+        limits: AddressLimits,
         *,
-        max_connections: int | None,
-        rate: float | None,
-        burst: int,
-        max_failures: int | None,
-        window_seconds: float,
-        ban_seconds: float,
         exempt: Iterable[str] = LOOPBACK,
         max_remembered: int = MAX_REMEMBERED,
     ) -> None:
         self._seconds = seconds
-        self.configure(
-            max_connections=max_connections,
-            rate=rate,
-            burst=burst,
-            max_failures=max_failures,
-            window_seconds=window_seconds,
-            ban_seconds=ban_seconds,
-        )
+        #: To be exchanged while it goes on: what was counted stays counted.
+        self.limits = limits
         self._exempt = tuple(ipaddress.ip_network(network) for network in exempt)
         self._max_remembered = max_remembered
         # Never longer than the server has connections, and forgetting one would let its address have more.
@@ -78,44 +81,10 @@ class Addresses:
         self._failures: OrderedDict[int, _Failures] = OrderedDict()
         self._bans: OrderedDict[int, float] = OrderedDict()
 
-    def configure(
-        self,
-        *,
-        max_connections: int | None,
-        rate: float | None,
-        burst: int,
-        max_failures: int | None,
-        window_seconds: float,
-        ban_seconds: float,
-    ) -> None:
-        """Other limits from now on; what was counted stays counted."""
-        self._max_connections = max_connections
-        self._rate = rate
-        self._burst = burst
-        self._max_failures = max_failures
-        self._window = window_seconds
-        self._ban = ban_seconds
-
-    def beside(
-        self,
-        *,
-        max_connections: int | None,
-        rate: float | None,
-        burst: int,
-        max_failures: int | None,
-        window_seconds: float,
-        ban_seconds: float,
-    ) -> Addresses:
+    def beside(self, limits: AddressLimits) -> Addresses:
         """Other limits for the same addresses, at another port: connections, failures and bans are one count."""
         other = copy(self)
-        other.configure(
-            max_connections=max_connections,
-            rate=rate,
-            burst=burst,
-            max_failures=max_failures,
-            window_seconds=window_seconds,
-            ban_seconds=ban_seconds,
-        )
+        other.limits = limits
         return other
 
     def admit(self, ip: str) -> Refusal | None:
@@ -126,7 +95,7 @@ class Addresses:
         if self._is_banned(key):
             return Refusal.BANNED
         count = self._connections.get(key, 0)
-        if self._max_connections is not None and count >= self._max_connections:
+        if self.limits.max_connections is not None and count >= self.limits.max_connections:
             return Refusal.TOO_MANY
         if not self._take_token(key):
             return Refusal.TOO_FAST
@@ -147,18 +116,18 @@ class Addresses:
     def login_failed(self, ip: str) -> bool:
         """A login from *ip* failed; returns whether the address is banned now, so that its stream can be ended."""
         key = self._key(ip)
-        if key is None or self._max_failures is None:
+        if key is None or self.limits.max_failures is None:
             return False
         now = self._seconds()
         failures = self._failures.get(key)
-        if failures is None or now - failures.since >= self._window:
+        if failures is None or now - failures.since >= self.limits.window_seconds:
             failures = self._failures[key] = _Failures(0, now)
         failures.count += 1
         self._remember(self._failures, key)
-        if failures.count < self._max_failures:
+        if failures.count < self.limits.max_failures:
             return self._is_banned(key)
         del self._failures[key]
-        self._bans[key] = now + self._ban
+        self._bans[key] = now + self.limits.ban_seconds
         self._remember(self._bans, key)
         return True
 
@@ -191,13 +160,13 @@ class Addresses:
         return False
 
     def _take_token(self, key: int) -> bool:
-        if self._rate is None:
+        if self.limits.rate is None:
             return True
         now = self._seconds()
         bucket = self._buckets.get(key)
         if bucket is None:
-            bucket = self._buckets[key] = _Bucket(self._burst, now)
-        bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.then) * self._rate)
+            bucket = self._buckets[key] = _Bucket(self.limits.burst, now)
+        bucket.tokens = min(self.limits.burst, bucket.tokens + (now - bucket.then) * self.limits.rate)
         bucket.then = now
         self._remember(self._buckets, key)
         if bucket.tokens < 1.0:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.streams.addresses import Addresses, Refusal
+from federix.streams.addresses import Addresses, AddressLimits, Refusal
 
 
 class AddressCase(SynchronousTestCase):
@@ -17,15 +17,8 @@ class AddressCase(SynchronousTestCase):
         self.clock = Clock()
 
     def addresses(self, **changes: Any) -> Addresses:
-        options: dict[str, Any] = {
-            "max_connections": None,
-            "rate": None,
-            "burst": 0,
-            "max_failures": None,
-            "window_seconds": 60.0,
-            "ban_seconds": 3600.0,
-        }
-        return Addresses(self.clock.seconds, **(options | changes))
+        whole = {name: changes.pop(name) for name in ("exempt", "max_remembered") if name in changes}
+        return Addresses(self.clock.seconds, AddressLimits(**({"burst": 0, "window_seconds": 60.0} | changes)), **whole)
 
 
 class ConnectionTests(AddressCase):
@@ -116,15 +109,7 @@ class RateTests(AddressCase):
         self, rate: float, burst: int, gaps: list[float]
     ) -> None:
         clock = Clock()
-        addresses = Addresses(
-            clock.seconds,
-            max_connections=None,
-            rate=rate,
-            burst=burst,
-            max_failures=None,
-            window_seconds=1,
-            ban_seconds=1,
-        )
+        addresses = Addresses(clock.seconds, AddressLimits(rate=rate, burst=burst))
         admitted: list[float] = []
         for gap in gaps:
             clock.advance(gap)
