@@ -172,7 +172,7 @@ class Running(ProcessCase):
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE)
             told += process.stdout.read().decode()
-        self.assertIn("configuration reloaded (hosts: \"a.test, b.test\")", told)
+        self.assertIn('configuration reloaded (hosts: "a.test, b.test")', told)
         self.assertIn("server stopped", told)
         self.assertNotIn("Traceback", told)
 
