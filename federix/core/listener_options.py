@@ -87,7 +87,10 @@ class C2SOptions(ListenerOptions):
 
     max_fsm_queue: int = option(10000, "Stanzas that may wait for a client that reads too slowly.", minimum=10)
     max_queue_size: int = option(
-        1048576, "Bytes that may wait for a client that reads too slowly.", unit="bytes", minimum=65536
+        1048576,
+        "Bytes that may wait for a client that reads too slowly; a burst may go 768 KiB beyond it for 5 s.",
+        unit="bytes",
+        minimum=65536,
     )
     max_connections_per_address: int | None = option(
         256, "Connections open at once from one IP address (IPv6: one /64).", minimum=1, infinity=True

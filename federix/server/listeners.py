@@ -34,6 +34,8 @@ log = Logger()
 
 #: Connections of so many seconds may come from one address at once: the clients behind one router, when it is back.
 BURST_SECONDS: Final = 5
+#: Seconds after which a stream that heard nothing rests, at the earliest; twice as many at the latest.
+REST_EVERY: Final = 60.0
 #: Seconds that clients have to take leave when the server stops.
 CLOSING_TAKES: Final = 3.0
 #: Refused connections are logged together, once in so many seconds.
@@ -258,6 +260,16 @@ class Listeners(Branch):
         self.streams: set[XmppStream] = set()
         #: What addresses did, at whatever port: each listener has its own limits for it.
         self.addresses = Addresses(server.clock.seconds, AddressLimits())
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._rest()
+
+    def _rest(self) -> None:
+        """Most clients are silent most of the time: what they do not need meanwhile, they do not keep."""
+        for stream in self.streams:
+            stream.rest()
+        self.scope.later(REST_EVERY, self._rest)
 
     async def on_stop(self) -> None:
         """Close what is still open, and see it gone: politely for a while, then at once."""

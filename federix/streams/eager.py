@@ -15,6 +15,11 @@ from twisted.internet.interfaces import IListeningPort
 class EagerWrites:
     """Goes before a socket transport of Twisted's."""
 
+    @property
+    def unsent(self: Any) -> int:
+        """Bytes written here that the system has not taken."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen  # type: ignore[no-any-return]
+
     def write(self: Any, data: bytes) -> None:
         if data and self.connected and not (self.dataBuffer or self._tempDataBuffer or self._writeDisconnected):
             sent = self.writeSomeData(data)

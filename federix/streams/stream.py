@@ -1,12 +1,12 @@
 """One XML stream over one connection: bytes in, stanzas out, and back (RFC 6120 §4).
 
 The stream knows nothing of accounts or hosts. It parses within limits, hands each stanza to its owner, waits while
-the owner must wait, joins what it writes, and sees to it that a stream ends as the RFC says.
+the owner must wait, leaves others their turn, and sees to it that a stream ends as the RFC says. What it writes goes
+through its `outbox`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,7 +17,6 @@ from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import (
     IHandshakeListener,
     IOpenSSLServerConnectionCreator,
-    IPushProducer,
     IReactorTime,
 )
 from twisted.internet.protocol import Protocol as TwistedProtocol
@@ -31,6 +30,8 @@ from ..xmpp.element import Element, escape_value
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.parser import Event, Footer, Header, Limits, StreamParser
 from ..xmpp.stanza import Stanza
+from .outbox import Bounds as Bounds
+from .outbox import Outbox
 from .shaper import Shaper
 from .tls import start_tls
 from .turn import Turn
@@ -40,10 +41,12 @@ log = Logger()
 #: Seconds the peer has to close its side after us; then as many until the connection is cut.
 CLOSE_TIMEOUT: Final = 2.0
 ABORT_TIMEOUT: Final = 5.0
-#: Bytes joined before they are handed to the connection, turn or no turn.
-JOIN_AT_MOST: Final = 64 * 1024
-#: Bytes parsed before what they hold is handed on: a stanza that waits finds no more than so many parsed behind it.
+#: Seconds that what a stanza set going may go on when its stream is gone.
+LEFT_BEHIND: Final = 60.0
+#: Bytes parsed, and stanzas handed on, before others have their turn. And a stanza that waits finds no more than so
+#: many bytes parsed behind it.
 PARSE_AT_MOST: Final = 8 * 1024
+HANDLE_AT_MOST: Final = 64
 
 
 class State(IntEnum):
@@ -86,16 +89,7 @@ class Counters:
     rendered: int = 0  # stanzas sent that had to be written anew
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What may wait for a peer that reads too slowly, and for how long (seconds) it may read nothing."""
-
-    queue_bytes: int = 1024 * 1024
-    queue_stanzas: int = 10_000
-    send_timeout: float = 15.0
-
-
-@implementer(IPushProducer, IHandshakeListener)
+@implementer(IHandshakeListener)
 class XmppStream(TwistedProtocol):
     """A stream as its server side speaks it."""
 
@@ -114,25 +108,21 @@ class XmppStream(TwistedProtocol):
         self.owner: Owner | None = None
         self.state = State.OPEN
         self.secure = False
-        self.trace = False
         #: The address of the other end.
         self.peer = "unix socket"
         self._turn = turn
         self._parser = StreamParser(limits)
         self._header_sent = False
-        # Reading. What is parsed and not yet handed on, and what was read and not yet parsed.
-        self._pending: deque[Event] = deque()
-        self._unread: deque[bytes] = deque()
+        # What is parsed and not yet handed on, the first last; and what was read and not yet parsed.
+        self._pending: list[Event] | None = None
+        self._unread: bytearray | None = None
         self._working = False
-        self._waiting = False
+        self._yielded = False
+        self._heard = True
+        self._waiting: Deferred[None] | None = None
         self._shaped: Timer | None = None
-        # Writing. What is not yet handed to the connection.
-        self._out: list[bytes] = []
-        self._out_bytes = 0
-        self._corked = False
-        self._full = False
-        self._stalled: Timer | None = None
         self._closing: Timer | None = None
+        self._outbox = Outbox(self, turn, scope)
 
     def __repr__(self) -> str:
         return f"<XmppStream {self.peer}>"
@@ -142,12 +132,12 @@ class XmppStream(TwistedProtocol):
     @property
     def paused(self) -> bool:
         """Whether it is not reading: a stanza of its own waits, its shaper says so, or its peer does not read."""
-        return self._waiting or self._full or self._shaped is not None
+        return self._waiting is not None or self._shaped is not None or self._outbox.full
 
     @property
     def held(self) -> int:
         """Bytes this stream keeps in memory, for its bounds to be tested."""
-        return self._parser.held + sum(map(len, self._unread)) + self._out_bytes
+        return self._parser.held + len(self._unread or b"") + self._outbox.size
 
     @property
     def tls(self) -> SSL.Connection | None:
@@ -162,15 +152,15 @@ class XmppStream(TwistedProtocol):
             setting = getattr(self.transport, option, None)  # a Unix socket has neither
             if setting is not None:
                 setting(True)
-        self.transport.registerProducer(self, True)
+        self.transport.registerProducer(self._outbox, True)
 
     def start_tls(self, creator: IOpenSSLServerConnectionCreator) -> None:
         """Begin TLS; whatever the peer sent before that is forgotten (RFC 6120 §5.4.3.3)."""
         if self.state is not State.OPEN:
             return
         self._restart()
-        self._unread.clear()
-        self._flow()
+        self._unread = None
+        self._outbox.hand_over()
         start_tls(self, self.transport, creator, self.clock)
 
     def handshakeCompleted(self) -> None:
@@ -181,16 +171,17 @@ class XmppStream(TwistedProtocol):
     def connectionLost(self, reason: Failure | None = None) -> None:
         self.state = State.GONE
         self._ended(None)
-        for timer in (self._shaped, self._stalled, self._closing):
+        for timer in (self._shaped, self._closing):
             if timer is not None:
                 timer.cancel()
-        self._shaped = self._stalled = self._closing = None
+        self._shaped = self._closing = None
         # Nothing may be left that refers back to us: the cyclic collector is too slow to find thousands of streams.
         self._parser.close()
-        self._pending.clear()
-        self._unread.clear()
-        self._out.clear()
-        self._out_bytes = 0
+        self._outbox.close()
+        self._pending = self._unread = None
+        if self._waiting is not None:
+            overtime = self.scope.later(LEFT_BEHIND, self._waiting.cancel)
+            self._waiting.addBoth(lambda _: overtime.cancel())
         self.transport = None
         owner, self.owner = self.owner, None
         if owner is not None:
@@ -198,17 +189,31 @@ class XmppStream(TwistedProtocol):
 
     # -- reading --------------------------------------------------------------------------------------------------
 
+    def rest(self) -> None:
+        """Let go of what an idle stream does not need, unless it has heard something since this was last called."""
+        if self._heard:
+            self._heard = False
+        else:
+            self._parser.hibernate()
+
     def dataReceived(self, data: bytes) -> None:
         if self.state > State.CLOSING:
             return
-        if self._waiting or self._full or self._shaped is not None:
-            # Bounded by what the connection reads at once: it has been told to pause.
-            self._unread.append(data)
-            return
-        if len(data) <= PARSE_AT_MOST:
+        self._heard = True
+        if (
+            self._unread is None
+            and len(data) <= PARSE_AT_MOST
+            and not self._yielded
+            and self._waiting is None
+            and self._shaped is None
+            and not self._outbox.full
+        ):
             self._read(data)
             return
-        self._unread.append(data)
+        # While it is paused: bounded by what the connection reads at once, since that has been told.
+        if self._unread is None:
+            self._unread = bytearray()
+        self._unread += data
         self._read_on()
 
     def _read(self, data: bytes) -> None:
@@ -218,28 +223,40 @@ class XmppStream(TwistedProtocol):
             self._pause()
         events = self._parser.feed(data)
         if events:
-            self._pending.extend(events)
+            if len(events) > 1:
+                events.reverse()
+            if self._pending is not None:
+                events += self._pending
+            self._pending = events
             if not self._working:
                 self._work()
 
     def _read_on(self) -> None:
-        """Parse what waits, as far as it may be parsed now."""
+        """Parse some of what waits, if that may be parsed now; the rest has its turn later."""
         unread = self._unread
-        while unread and not self.paused and self.state <= State.CLOSING:
-            data = unread.popleft()
-            if len(data) > PARSE_AT_MOST:
-                unread.appendleft(data[PARSE_AT_MOST:])
-                data = data[:PARSE_AT_MOST]
-            self._read(data)
+        if unread is None or self._yielded or self.paused or self.state > State.CLOSING:
+            return
+        data = bytes(unread[:PARSE_AT_MOST])
+        if len(data) == len(unread):
+            self._unread = None
+        else:
+            del unread[:PARSE_AT_MOST]
+        self._read(data)
+        if self._unread is not None:
+            self._yield()
 
     def _work(self) -> None:
         """Hand on what is parsed, until something has to wait."""
-        pending = self._pending
         self._working = True
+        left = HANDLE_AT_MOST
         try:
-            while pending and not (self._waiting or self._full):
+            while (pending := self._pending) and self._waiting is None and not self._outbox.full:
+                if not left:
+                    self._yield()
+                    return
+                left -= 1
                 try:
-                    self._handle(pending.popleft())
+                    self._handle(pending.pop())
                 except StreamError as error:
                     self.fail(error)
                 except Exception:
@@ -247,14 +264,28 @@ class XmppStream(TwistedProtocol):
                     self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
         finally:
             self._working = False
+            if not self._pending:
+                self._pending = None
+
+    def _yield(self) -> None:
+        """Go on when others have had their turn: whoever sends much is not to hold them up."""
+        if not self._yielded and self.state <= State.CLOSING:
+            self._yielded = True
+            self._pause()
+            self._turn.again(self)
+
+    def go_on(self) -> None:
+        """It is its turn again."""
+        self._yielded = False
+        self._go_on()
 
     def _handle(self, event: Event) -> None:
-        if isinstance(event, Footer):
-            self._peer_closed()
-            return
         owner = self.owner
         if self.state is not State.OPEN or owner is None:
-            return  # RFC 6120 §4.9.1.1: after a stream error nothing more is processed
+            # RFC 6120 §4.9.1.1: after a stream error nothing more is processed.
+            if isinstance(event, Footer):
+                self._peer_closed()
+            return
         if isinstance(event, Stanza):
             self.counters.received += 1
             waiting = owner.received(event)
@@ -262,6 +293,9 @@ class XmppStream(TwistedProtocol):
             waiting = owner.received(event)
         elif isinstance(event, Header):
             owner.opened(event)
+            return
+        elif isinstance(event, Footer):
+            self._peer_closed()
             return
         else:
             # Not raised: the traceback of an exception that is a local variable is a cycle.
@@ -271,18 +305,18 @@ class XmppStream(TwistedProtocol):
             self._wait(waiting)
 
     def _wait(self, waiting: Awaitable[None]) -> None:
-        """Read on when *waiting* is done. What it does is not undone by the end of the stream."""
+        """Read on when *waiting* is done. The end of the stream does not undo it, but gives it little time to end."""
         done: Deferred[None] = ensureDeferred(waiting)  # type: ignore[arg-type]
         if done.called:
             done.addErrback(self._failed)
             return
-        self._waiting = True
+        self._waiting = done
         self._pause()
         forget = self.scope.add(done.cancel)
 
         def go_on(result: object) -> None:
             forget()
-            self._waiting = False
+            self._waiting = None
             if isinstance(result, Failure):
                 self._failed(result)
             self._go_on()
@@ -308,12 +342,12 @@ class XmppStream(TwistedProtocol):
         self._go_on()
 
     def _go_on(self) -> None:
-        if self.state > State.CLOSING or self._working:
+        if self.state > State.CLOSING or self._working or self._yielded:
             return
-        if not self._waiting:
+        if self._waiting is None:
             self._work()
         self._read_on()
-        if not self.paused and self.state <= State.CLOSING:
+        if not (self._yielded or self.paused) and self.state <= State.CLOSING:
             self.transport.resumeProducing()
 
     # -- writing --------------------------------------------------------------------------------------------------
@@ -325,88 +359,45 @@ class XmppStream(TwistedProtocol):
             raw = stanza.to_bytes(self.content)
         else:
             self.counters.reused += 1
-        self.write(raw)
+        if self.state is State.OPEN:
+            self._outbox.put(raw)
 
     def send_element(self, element: Element) -> None:
         self.write(element.to_bytes(self.content))
 
     def write(self, data: bytes) -> None:
         """Have *data* sent with what else is written in this turn."""
-        if self.state is not State.OPEN:
-            return
-        if self.trace:
-            log.info("sent", peer=self.peer, data=data)
-        if not self._out and not self._corked:
-            self._turn.add(self)
-        self._out.append(data)
-        self._out_bytes += len(data)
-        if not self._corked:
-            if self._out_bytes > JOIN_AT_MOST:
-                self.flush()
-            return
-        bounds = self.bounds
-        if self._out_bytes > bounds.queue_bytes or len(self._out) > bounds.queue_stanzas:
-            self._overflow()
-        elif not self._full and (2 * self._out_bytes > bounds.queue_bytes or 2 * len(self._out) > bounds.queue_stanzas):
-            # Who does not read is not read: or the answers to what it asks in one go would be its end. The other half
-            # is for what others send to it.
-            self._full = True
-            self._pause()
+        if self.state is State.OPEN:
+            self._outbox.put(data)
 
-    def flush(self) -> None:
-        """Hand what is written to the connection."""
-        if not self._out or self._corked or self.transport is None:
-            return
-        out = self._out
-        data = out[0] if len(out) == 1 else b"".join(out)
-        self._out = []
-        self._out_bytes = 0
-        self.transport.write(data)
+    def crowded(self) -> None:
+        """The peer takes too little of what is sent to it: nothing more is read until it does."""
+        self._pause()
 
-    def pauseProducing(self) -> None:
-        """The connection has enough to send for now: the peer is slow."""
-        self._corked = True
-        if self._stalled is None and self.state is not State.GONE:
-            self._stalled = self.scope.later(self.bounds.send_timeout, self._stall)
+    def relieved(self) -> None:
+        self._go_on()
 
-    def resumeProducing(self) -> None:
-        """The connection has sent what it had."""
-        was_full = self._full
-        self._flow()
-        if was_full:
-            self._go_on()
-
-    def _flow(self) -> None:
-        """Hand over what waits, whatever the connection said."""
-        self._corked = self._full = False
-        if self._stalled is not None:
-            self._stalled.cancel()
-            self._stalled = None
-        self.flush()
-
-    def stopProducing(self) -> None:
-        """The connection is lost; `connectionLost` follows."""
-
-    def _stall(self) -> None:
-        self._stalled = None
+    def stalled(self) -> None:
+        """The peer takes nothing."""
         log.info("client does not read: closed", peer=self.peer)
         self._ended(StreamError(StreamCondition.CONNECTION_TIMEOUT))
         self.abort()
 
-    def _overflow(self) -> None:
+    def overflowed(self, size: int) -> None:
         """The peer does not read what is sent to it."""
-        log.info("too much waits for a slow client: closed", peer=self.peer, bytes=self._out_bytes)
-        self._out.clear()
-        self._out_bytes = 0
+        log.info("too much waits for a slow client: closed", peer=self.peer, bytes=size)
         self.fail(StreamError(StreamCondition.RESOURCE_CONSTRAINT, "what is sent to you is not read"))
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
     def send_header(self, attrs: Mapping[str, str | None]) -> None:
         """Open our side (RFC 6120 §4.7)."""
+        self.write(self._header(attrs))
+
+    def _header(self, attrs: Mapping[str, str | None]) -> bytes:
         self._header_sent = True
         written = "".join(f" {k}='{escape_value(v)}'" for k, v in attrs.items() if v is not None)
-        self.write(
+        return (
             f"<?xml version='1.0'?><stream:stream xmlns='{self.content}' xmlns:stream='{ns.STREAMS}'{written}>".encode()
         )
 
@@ -414,7 +405,7 @@ class XmppStream(TwistedProtocol):
         old = self._parser
         self._parser = StreamParser(old.limits)
         old.close()
-        self._pending.clear()
+        self._pending = None
         self._header_sent = False
 
     def restart(self, limits: Limits) -> None:
@@ -423,9 +414,9 @@ class XmppStream(TwistedProtocol):
         The peer sends it only when it has read our answer: what it sent before is against the rule and would mean
         something else now, so the stream ends.
         """
-        if self._pending or any(map(bytes.strip, self._unread)) or not self._parser.between:
+        if self._pending or (self._unread or b"").strip() or not self._parser.between:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "nothing may be sent ahead of a stream restart")
-        self._unread.clear()
+        self._unread = None
         self._restart()
         self._parser.limits = limits
 
@@ -436,11 +427,11 @@ class XmppStream(TwistedProtocol):
             return
         if not self._header_sent:
             # §4.9.1.2: an error during set-up still comes inside a stream.
-            self.send_header(self.owner.header() if self.owner is not None else {"version": "1.0"})
+            self._outbox.put_last(self._header(self.owner.header() if self.owner is not None else {"version": "1.0"}))
         element = Element("error", ns.STREAMS, Element(error.condition.value, ns.STREAM_ERROR))
         if error.text:
             element.children.append(Element("text", ns.STREAM_ERROR, text=error.text, attrs={"xml:lang": "en"}))
-        self.send_element(element)
+        self._outbox.put_last(element.to_bytes(self.content))
         self._close(error)
 
     def close(self, error: StreamError | None = None) -> None:
@@ -452,9 +443,11 @@ class XmppStream(TwistedProtocol):
 
     def _close(self, error: StreamError | None) -> None:
         if self._header_sent:
-            self.write(b"</stream:stream>")
+            self._outbox.put_last(b"</stream:stream>")
         self.state = State.CLOSING
-        self._flow()
+        if self._outbox.full:
+            self._yield()  # it is to be read again: it may have closed, too
+        self._outbox.hand_over()
         self._closing = self.scope.later(CLOSE_TIMEOUT, self._drop)
         self._ended(error)
 
@@ -470,7 +463,7 @@ class XmppStream(TwistedProtocol):
         self.state = State.DROPPED
         if self._closing is not None:
             self._closing.cancel()
-        if self.paused:
+        if self._yielded or self.paused:
             self.transport.resumeProducing()  # TLS has yet to hear the other side's close
         if self._shaped is not None:
             self._shaped.cancel()

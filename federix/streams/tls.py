@@ -17,13 +17,10 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
     IProtocol,
     IReactorTime,
-    ISSLTransport,
 )
-from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
-from twisted.python.failure import Failure
-from zope.interface import implementer
+
+from .tls_transport import Maker, TlsTransport
 
 MODERN_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """RFC 9325 §4.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else anyway."""
@@ -168,30 +165,6 @@ def openssl_reason(error: SSL.Error) -> str:
     return "; ".join(str(entry[-1]) for entry in stack if entry[-1]) or "OpenSSL gives no reason"
 
 
-@implementer(ISSLTransport)
-class TlsTransport(TLSMemoryBIOProtocol):
-    """What a protocol writes to once TLS is on, and at the same time the protocol of the plain transport below.
-
-    Twisted's default class joins small writes with a timer for each turn of the reactor; a stream joins its stanzas
-    itself, so this is the one below it: no timer, and no reference to itself that would outlive the connection.
-    """
-
-    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
-        """The connection ended without TLS having been closed, as most that break do.
-
-        Twisted has the failure in a local variable: with its traceback that is a cycle, and OpenSSL's memory in it.
-        """
-        if reason is not None:
-            reason.cleanFailure()  # type: ignore[no-untyped-call]
-        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
-
-
-class _NothingToWrap(Factory[Protocol]):
-    """The factory behind an already built protocol: Twisted asks it for nothing but a name for its logs."""
-
-    noisy = False
-
-
 def start_tls(
     protocol: IProtocol,
     transport: Any,
@@ -215,8 +188,7 @@ def start_tls(
     and bytes of one read keep coming for a moment after ``pauseProducing``, as they do on a plain socket.
     """
     # Twisted's own startTLS would take the global reactor for its clock.
-    factory = TLSMemoryBIOFactory(creator, client, _NothingToWrap(), clock)
-    tls: Any = TlsTransport(factory, protocol, _connectWrapped=False)  # type: ignore[no-untyped-call]
+    tls: Any = TlsTransport(Maker(creator, client, clock), protocol)
     producer = getattr(transport, "producer", None)
     streaming = bool(getattr(transport, "streamingProducer", True))
     if producer is not None:

@@ -1,4 +1,4 @@
-"""Joins what is written within one turn of the reactor into one write per stream."""
+"""Turns of the reactor: what is written in one leaves in one write, and what takes long goes on in the next."""
 
 from __future__ import annotations
 
@@ -14,25 +14,52 @@ class Flushable(Protocol):
     def flush(self) -> None: ...
 
 
-class Turn:
-    """Flushes at the end of the reactor's turn whoever has something to write; one timer for all."""
+class Yielding(Protocol):
+    def go_on(self) -> None: ...
 
-    __slots__ = ("_clock", "_waiting")
+
+class Turn:
+    """Calls at the end of the reactor's turn whoever has something to write or to go on with; one timer for all."""
+
+    __slots__ = ("_clock", "_due", "_waiting", "_yielding")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self._due = False
         self._waiting: list[Flushable] = []
+        self._yielding: list[Yielding] = []
 
     def add(self, stream: Flushable) -> None:
         """Have *stream* flushed; it asks once per turn."""
-        if not self._waiting:
+        if not self._due:
+            self._due = True
             self._clock.callLater(0, self._end)
         self._waiting.append(stream)
 
+    def again(self, stream: Yielding) -> None:
+        """Have *stream* go on when the others have had their turn."""
+        if not self._due:
+            self._due = True
+            self._clock.callLater(0, self._end)
+        self._yielding.append(stream)
+
     def _end(self) -> None:
+        # One that fails is not to be the others' loss.
+        if self._yielding:
+            yielding, self._yielding = self._yielding, []
+            for one in yielding:
+                try:
+                    one.go_on()
+                except Exception:
+                    log.failure("could not go on")
+        # What they wrote leaves with the rest.
         waiting, self._waiting = self._waiting, []
+        self._due = False
+        if self._yielding:
+            self._due = True
+            self._clock.callLater(0, self._end)
         for stream in waiting:
             try:
                 stream.flush()
             except Exception:
-                log.failure("could not send")  # the others of this turn are not to suffer for it
+                log.failure("could not send")

@@ -107,6 +107,21 @@ class EagerTests(TestCase):
         served.transport.abortConnection()  # type: ignore[union-attr]
         await served.lost
 
+    async def test_what_the_system_has_not_taken_is_known(self) -> None:
+        client, served = await self.connect()
+        transport: Any = served.transport
+        self.assertEqual(transport.unsent, 0)
+        transport.write(b"x" * 20_000_000)
+        before = transport.unsent
+        self.assertGreater(before, 0)
+        self.assertLess(before, 20_000_000)
+        await deferToThread(lambda: [client.recv(1 << 20) for _ in range(20)])
+        while transport.unsent == before:
+            await deferLater(reactor, 0.01, lambda: None)
+        self.assertLess(transport.unsent, before)
+        transport.abortConnection()
+        await served.lost
+
     async def test_a_peer_that_is_gone_is_told_once(self) -> None:
         client, served = await self.connect()
         client.close()

@@ -4,120 +4,27 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Awaitable, Mapping
 from typing import Any
 from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 
-from federix.life.scope import Scope
 from federix.streams import stream as stream_module
+from federix.streams.outbox import JOIN_AT_MOST
 from federix.streams.shaper import Shaper
-from federix.streams.stream import JOIN_AT_MOST, PARSE_AT_MOST, Bounds, Counters, State, XmppStream
+from federix.streams.stream import HANDLE_AT_MOST, PARSE_AT_MOST, State, XmppStream
 from federix.streams.turn import Turn
-from federix.testing import Wire
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
-from federix.xmpp.parser import Header, Limits, StreamParser
-from federix.xmpp.stanza import Message, Stanza
-
-HEADER = f"<stream:stream xmlns='jabber:client' xmlns:stream='{ns.STREAMS}' to='example.org' version='1.0'>".encode()
-LIMITS = Limits()
-
-
-class Peer(Protocol):
-    """The other end: keeps what comes."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.lost = False
-
-    def dataReceived(self, data: bytes) -> None:
-        self.pieces.append(data)
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        self.lost = True
-
-    @property
-    def heard(self) -> str:
-        return b"".join(self.pieces).decode()
-
-
-class Owner:
-    """Keeps what it is told; `answer` says what becomes of a stanza."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.headers: list[Header] = []
-        self.error: StreamError | None = None
-
-    def opened(self, header: Header) -> None:
-        self.headers.append(header)
-
-    def header(self) -> Mapping[str, str | None]:
-        return {"id": "ours", "version": "1.0"}
-
-    def received(self, event: Stanza | Element) -> Awaitable[None] | None:
-        element = event.element if isinstance(event, Stanza) else event
-        self.told.append(element.get("id") or element.name)
-        return self.answer(element)
-
-    def answer(self, element: Element) -> Awaitable[None] | None:
-        return None
-
-    def secured(self) -> None:
-        self.told.append("secured")
-
-    def ended(self, error: StreamError | None) -> None:
-        self.told.append("ended")
-        self.error = self.error or error
-
-    def disconnected(self) -> None:
-        self.told.append("disconnected")
+from federix.xmpp.parser import Limits, StreamParser
+from federix.xmpp.stanza import Message
+from tests.streams.lone_stream import HEADER, LIMITS, StreamTestCase
 
 
 class Canary: ...
-
-
-def count(cls: type) -> int:
-    return sum(1 for thing in gc.get_objects() if isinstance(thing, cls))
-
-
-class StreamTestCase(SynchronousTestCase):
-    def setUp(self) -> None:
-        self.clock = Clock()
-        self.scope = Scope(self.clock)
-        self.counters = Counters()
-        self.wire = Wire(self.clock, IPv4Address("TCP", "192.0.2.1", 40000), IPv4Address("TCP", "127.0.0.1", 5222))
-        self.owner = Owner()
-        self.stream = XmppStream(self.clock, self.scope, Turn(self.clock), self.counters, ns.CLIENT, LIMITS)
-        self.stream.owner = self.owner
-        self.peer = Peer()
-        self.wire.near.attach(self.peer)
-        self.wire.far.attach(self.stream)
-
-    def pump(self, seconds: float = 0) -> None:
-        self.clock.advance(seconds)
-        while self.wire.deliver():
-            self.clock.advance(0)
-
-    def say(self, data: bytes | str) -> None:
-        self.wire.near.write(data.encode() if isinstance(data, str) else data)
-        self.pump()
-
-    def begin(self) -> None:
-        self.say(HEADER)
-        self.stream.send_header({"version": "1.0"})
-        self.pump()
-        self.peer.pieces.clear()
 
 
 class ConnectionTests(StreamTestCase):
@@ -147,8 +54,82 @@ class ReadingTests(StreamTestCase):
         self.owner.answer = lambda element: Deferred()  # type: ignore[method-assign]
         self.say(b"<a id='1'/>" + b"<b/>" * 12_000)
         self.assertEqual(self.owner.told, ["1"])
-        self.assertLessEqual(len(self.stream._pending), PARSE_AT_MOST // 4)
+        self.assertLessEqual(len(self.stream._pending or ()), PARSE_AT_MOST // 4)
         self.assertLessEqual(self.stream.held, JOIN_AT_MOST)
+
+    def test_who_sends_much_leaves_the_others_their_turn(self) -> None:
+        """Of one read no more is taken in a turn than is done quickly; meanwhile the connection is not read."""
+        self.begin()
+        data = b"<a id='x'/>" + b" " * (PARSE_AT_MOST // 16 - 11)
+        self.stream.dataReceived(data * 128)
+        for turn in range(1, 9):
+            self.assertEqual(len(self.owner.told), 16 * turn)
+            self.assertEqual(self.wire.far.reading, turn == 8)
+            self.assertFalse(self.stream.paused)
+            (call,) = self.clock.getDelayedCalls() or [None]
+            if call is not None:
+                call.cancel()
+                self.stream._turn._end()
+        self.assertEqual(self.stream.held, 0)
+
+    def test_so_does_who_sends_many_small_ones(self) -> None:
+        self.begin()
+        self.stream.dataReceived(b"<a/>" * (3 * HANDLE_AT_MOST - 1))
+        self.assertEqual(len(self.owner.told), HANDLE_AT_MOST)
+        self.stream._turn._end()
+        self.assertEqual(len(self.owner.told), 2 * HANDLE_AT_MOST)
+        self.assertFalse(self.wire.far.reading)
+        self.stream._turn._end()
+        self.assertEqual(len(self.owner.told), 3 * HANDLE_AT_MOST - 1)
+        self.assertTrue(self.wire.far.reading)
+
+    def test_what_comes_in_between_comes_behind(self) -> None:
+        self.begin()
+        self.stream.dataReceived(b"".join(b"<a id='%d'/>" % n for n in range(100)))
+        self.stream.dataReceived(b"".join(b"<a id='%d'/>" % n for n in range(100, 200)))
+        self.stream.relieved()
+        self.assertEqual(len(self.owner.told), HANDLE_AT_MOST)
+        self.pump()
+        self.assertEqual(self.owner.told, [str(n) for n in range(200)])
+        self.assertTrue(self.wire.far.reading)
+
+    def test_a_stream_may_end_before_it_has_its_turn(self) -> None:
+        for end in ("close", "abort", "cut", "bye"):
+            self.setUp()
+            self.begin()
+            self.stream.dataReceived(b"<a/>" * 100 + b"</stream:stream>")
+            if end == "close":
+                self.stream.close()
+            elif end == "abort":
+                self.stream.abort()
+            elif end == "cut":
+                self.wire.cut()
+            self.pump()
+            self.assertTrue(self.peer.lost, end)
+            self.assertEqual(self.owner.told.count("a"), 100 if end == "bye" else HANDLE_AT_MOST, end)
+            self.assertEqual(self.clock.getDelayedCalls(), [], end)
+
+    def test_a_stream_dropped_before_it_has_its_turn_is_read_all_the_same(self) -> None:
+        """TLS has yet to hear the other side's close."""
+        self.begin()
+        self.stream.dataReceived(b"<a/>" * 100)
+        self.assertFalse(self.wire.far.reading)
+        self.stream.close()
+        self.stream._drop()
+        self.assertTrue(self.wire.far.reading)
+
+    def test_a_stanza_that_waits_is_no_reason_to_go_on_early(self) -> None:
+        """Nor is its end."""
+        self.begin()
+        gate: Deferred[None] = Deferred()
+        self.owner.answer = lambda element: gate if element.get("id") == "last" else None  # type: ignore[method-assign]
+        self.stream.dataReceived(b"<a/>" * (HANDLE_AT_MOST - 1) + b"<a id='last'/>" + b"<b/>" * 10)
+        self.assertTrue(self.stream.paused)
+        self.clock.advance(0)
+        self.assertNotIn("b", self.owner.told)
+        gate.callback(None)
+        self.assertEqual(self.owner.told.count("b"), 10)
+        self.assertTrue(self.wire.far.reading)
 
     def test_a_stanza_that_waits_pauses_the_reading(self) -> None:
         self.begin()
@@ -264,126 +245,6 @@ class ReadingTests(StreamTestCase):
         self.assertEqual(self.owner.told, [str(n) for n in range(20)])
 
 
-class WritingTests(StreamTestCase):
-    def write(self, *sizes: int) -> None:
-        for size in sizes:
-            self.stream.write(b"x" * size)
-
-    def cork(self) -> None:
-        """The connection takes no more."""
-        self.wire.near.pauseProducing()
-        self.write(JOIN_AT_MOST + 1)
-        self.clock.advance(0)
-
-    def test_what_is_written_in_one_turn_leaves_in_one_write(self) -> None:
-        self.begin()
-        self.write(1, 2, 3)
-        with mock.patch.object(self.wire.far, "write", wraps=self.wire.far.write) as writing:
-            self.clock.advance(0)
-        self.assertEqual(writing.call_count, 1)
-        self.pump()
-        self.assertEqual(self.peer.heard, "xxxxxx")
-
-    def test_nothing_leaves_before_the_turn_is_over(self) -> None:
-        self.begin()
-        self.write(1)
-        self.assertEqual(self.wire.far.unsent, 0)
-
-    def test_very_much_does_not_wait_for_the_turn(self) -> None:
-        self.begin()
-        self.write(JOIN_AT_MOST, 1)
-        self.assertEqual(self.wire.far.unsent, JOIN_AT_MOST + 1)
-        self.assertEqual(self.stream.held, 0)
-
-    def test_one_stream_that_cannot_write_does_not_hold_up_the_others(self) -> None:
-        turn = Turn(self.clock)
-        broken, fine = mock.Mock(), mock.Mock()
-        broken.flush.side_effect = ZeroDivisionError
-        for one in (broken, fine):
-            turn.add(one)
-        self.clock.advance(0)
-        fine.flush.assert_called_once_with()
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-
-    def test_stanzas_are_counted_by_how_they_leave(self) -> None:
-        self.begin()
-        self.stream.send(Message(Element("message", ns.CLIENT), b"<message   />"))
-        self.stream.send(Message(Element("message", ns.CLIENT)))
-        self.pump()
-        self.assertEqual(self.peer.heard, "<message   /><message/>")
-        self.assertEqual((self.counters.reused, self.counters.rendered), (1, 1))
-
-    def test_what_a_slow_peer_leaves_waits_here(self) -> None:
-        self.begin()
-        self.cork()
-        self.write(100)
-        self.clock.advance(1)
-        self.assertEqual(self.stream.held, 100)
-        self.wire.near.resumeProducing()
-        self.pump()
-        self.assertEqual(self.stream.held, 0)
-        self.assertEqual(len(self.peer.heard), JOIN_AT_MOST + 101)
-
-    def test_up_to_so_many_bytes(self) -> None:
-        self.begin()
-        self.stream.bounds = Bounds(queue_bytes=1000)
-        self.cork()
-        self.write(400, 600)
-        self.assertIs(self.stream.state, State.OPEN)
-        self.write(1)
-        self.assertIs(self.stream.state, State.CLOSING)
-        self.wire.near.resumeProducing()
-        self.pump()
-        self.assertIn("<resource-constraint", self.peer.heard)
-        self.assertTrue(self.peer.heard.endswith("</stream:stream>"))
-
-    def test_up_to_so_many_stanzas(self) -> None:
-        self.begin()
-        self.stream.bounds = Bounds(queue_stanzas=10)
-        self.cork()
-        self.write(*[1] * 10)
-        self.assertIs(self.stream.state, State.OPEN)
-        self.write(1)
-        self.assertIs(self.stream.state, State.CLOSING)
-
-    def test_who_leaves_half_the_bound_unread_is_not_read(self) -> None:
-        self.begin()
-        self.stream.bounds = Bounds(queue_bytes=1000)
-        self.cork()
-        self.write(501)
-        self.assertTrue(self.stream.paused)
-        self.say("<a id='1'/>")
-        self.assertEqual(self.owner.told, [])
-        self.wire.near.resumeProducing()
-        self.pump()
-        self.assertEqual(self.owner.told, ["1"])
-        self.assertFalse(self.stream.paused)
-
-    def test_who_reads_nothing_for_too_long_is_cut(self) -> None:
-        self.begin()
-        self.stream.bounds = Bounds(send_timeout=15)
-        self.cork()
-        self.pump(14)
-        self.assertFalse(self.peer.lost)
-        self.pump(1.1)
-        self.assertTrue(self.peer.lost)
-        assert self.owner.error is not None
-        self.assertIs(self.owner.error.condition, StreamCondition.CONNECTION_TIMEOUT)
-
-    def test_after_the_end_nothing_is_written(self) -> None:
-        self.begin()
-        self.stream.close()
-        self.write(1)
-        self.pump()
-        self.assertEqual(self.peer.heard, "</stream:stream>")
-
-    def test_a_header_is_written_safely(self) -> None:
-        self.stream.send_header({"id": "'<&\"", "to": None})
-        self.pump()
-        self.assertIn("id='&apos;&lt;&amp;", self.peer.heard)
-        self.assertNotIn("to=", self.peer.heard)
-
-
 class EndingTests(StreamTestCase):
     def test_an_error_before_any_header_comes_in_a_stream(self) -> None:
         self.say("oops")
@@ -458,7 +319,7 @@ class EndingTests(StreamTestCase):
             elif leave == "fail":
                 self.stream.fail(StreamError(StreamCondition.RESET))
             elif leave == "stall":
-                self.stream.pauseProducing()
+                self.stream._outbox.pauseProducing()
             else:
                 self.stream.shaper = Shaper(1, 1, self.clock.seconds)
                 self.say("<a id='1'/>")
@@ -487,29 +348,39 @@ class EndingTests(StreamTestCase):
 
     def test_its_parsers_are_freed_with_it(self) -> None:
         """Each holds an expat that holds it, and some 15 KiB."""
+        parsers: weakref.WeakSet[StreamParser] = weakref.WeakSet()
+
+        class Watched(StreamParser):
+            def __init__(self, limits: Limits) -> None:
+                super().__init__(limits)
+                parsers.add(self)
+
+        self.patch(stream_module, "StreamParser", Watched)
+        self.setUp()
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)
-        parsers = count(StreamParser)
+        first = weakref.ref(next(iter(parsers)))
         self.begin()
         self.stream.restart(LIMITS)
         self.say(HEADER + b"<message><body>half")
-        self.assertEqual(count(StreamParser), parsers, "the old one is still there")
+        self.assertIsNone(first(), "the old one is still there")
+        self.assertEqual(len(parsers), 1)
         self.wire.cut()
         del self.stream
-        self.assertEqual(count(StreamParser), parsers - 1)
+        self.assertEqual(len(parsers), 0)
 
     def test_everything_may_be_called_when_it_is_gone(self) -> None:
         self.begin()
         self.wire.cut()
         self.stream.write(b"x")
-        self.stream.flush()
         self.stream.send(Message(Element("message", ns.CLIENT)))
         self.stream.fail(StreamError(StreamCondition.RESET))
         self.stream.close()
         self.stream.abort()
-        self.stream.pauseProducing()
-        self.stream.resumeProducing()
+        self.stream._outbox.flush()
+        self.stream._outbox.pauseProducing()
+        self.stream._outbox.resumeProducing()
         self.stream.dataReceived(b"<a/>")
         self.stream.start_tls(mock.Mock())
         self.assertEqual(self.clock.getDelayedCalls(), [])

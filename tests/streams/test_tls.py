@@ -135,7 +135,7 @@ class MemoryTests(SynchronousTestCase):
         self.assertEqual(pair.server_tls.getPeer(), "the peer")
         pair.server.transport.write(b"x" * 100_000)
         pair.client.transport.writeSequence([b"a", b"b"])
-        self.assertNotIn(b"xxx", b"".join(pair.server_plain.written))
+        self.assertNotIn(b"x" * 10, b"".join(pair.server_plain.written))
         pair.pump()
         self.assertEqual((pair.client.received, pair.server.received), (b"x" * 100_000, b"ab"))
 

@@ -1,0 +1,70 @@
+"""What is done at the end of the reactor's turn, and what has to wait for the next one."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from federix.streams.turn import Turn
+
+
+class TurnTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.turn = Turn(self.clock)
+
+    def test_all_of_a_turn_share_one_timer(self) -> None:
+        streams = [mock.Mock() for _ in range(5)]
+        for stream in streams:
+            self.turn.add(stream)
+            self.turn.again(stream)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(0)
+        for stream in streams:
+            stream.flush.assert_called_once_with()
+            stream.go_on.assert_called_once_with()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_stream_that_cannot_write_does_not_hold_up_the_others(self) -> None:
+        broken, fine = mock.Mock(), mock.Mock()
+        broken.flush.side_effect = ZeroDivisionError
+        broken.go_on.side_effect = ZeroDivisionError
+        for one in (broken, fine):
+            self.turn.add(one)
+            self.turn.again(one)
+        self.clock.advance(0)
+        fine.flush.assert_called_once_with()
+        fine.go_on.assert_called_once_with()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_what_one_writes_that_goes_on_leaves_in_the_same_turn(self) -> None:
+        stream = mock.Mock()
+        stream.go_on.side_effect = lambda: self.turn.add(stream)
+        self.turn.again(stream)
+        self.turn._end()
+        stream.flush.assert_called_once_with()
+
+    def test_who_goes_on_and_on_lets_the_others_in_between(self) -> None:
+        order: list[str] = []
+        greedy, other = mock.Mock(), mock.Mock()
+
+        def go_on() -> None:
+            order.append("greedy")
+            if len(order) < 5:
+                self.turn.again(greedy)
+                self.clock.callLater(0, order.append, "other")
+
+        greedy.go_on.side_effect = go_on
+        self.turn.again(greedy)
+        self.clock.advance(0)
+        self.assertEqual(order, ["greedy", "other", "greedy", "other", "greedy"])
+        other.flush.assert_not_called()
+
+    def test_what_a_flush_asks_for_is_not_forgotten(self) -> None:
+        first, second = mock.Mock(), mock.Mock()
+        first.flush.side_effect = lambda: self.turn.add(second)
+        self.turn.add(first)
+        self.clock.advance(0)
+        second.flush.assert_called_once_with()
