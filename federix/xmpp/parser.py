@@ -156,7 +156,7 @@ class StreamParser:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that *data* completes. After an error or the end of the stream there are none."""
-        if self._ended or (self._expat is None and not data.strip(_WHITESPACE)):
+        if self._ended or (self._expat is None and not self._tail and not data.strip(_WHITESPACE)):
             return []  # a keep-alive wakes nobody
         try:
             size = self.limits.tag_bytes
