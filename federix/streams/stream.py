@@ -41,6 +41,8 @@ log = Logger()
 #: Seconds the peer has to close its side after us; then as many until the connection is cut.
 CLOSE_TIMEOUT: Final = 2.0
 ABORT_TIMEOUT: Final = 5.0
+#: Bytes that a peer may still send when we have closed our side, before the connection is closed on it.
+HEAR_OUT_AT_MOST: Final = 256 * 1024
 #: Seconds that what a stanza set going may go on when its stream is gone.
 LEFT_BEHIND: Final = 60.0
 #: Bytes parsed, and stanzas handed on, before others have their turn. And a stanza that waits finds no more than so
@@ -119,6 +121,7 @@ class XmppStream(TwistedProtocol):
         self._working = False
         self._yielded = False
         self._heard = True
+        self._heard_out = 0
         self._waiting: Deferred[None] | None = None
         self._shaped: Timer | None = None
         self._closing: Timer | None = None
@@ -199,6 +202,12 @@ class XmppStream(TwistedProtocol):
     def dataReceived(self, data: bytes) -> None:
         if self.state > State.CLOSING:
             return
+        if self.state is State.CLOSING:
+            # Only the end of the peer's side is still of interest, and not at any price.
+            self._heard_out += len(data)
+            if self._heard_out > HEAR_OUT_AT_MOST:
+                self._drop()
+                return
         self._heard = True
         if (
             self._unread is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from federix.core.listener_options import C2SOptions
+from federix.streams.stream import CLOSE_TIMEOUT
 from federix.testing import Client, World
 from federix.xmpp import ns
 from tests.links.support import MOST, WorldTestCase, held, names
@@ -335,3 +336,27 @@ class DefaultsTests(WorldTestCase):
         world = World(listener=BEFORE)
         self.addCleanup(world.stop)
         world.client("romeo@example.org/orchard", tls=True)
+
+
+class HearingOutTests(WorldTestCase):
+    """Who goes on sending after his stream has ended is not read for long."""
+
+    def test_a_flood_behind_a_stream_error_ends_the_connection_at_once(self) -> None:
+        world = self.make()
+        client = world.connect()
+        client.open("example.org")
+        client.send("<nonsense/>")
+        self.assertIsNone(client.lost)  # the client has two seconds to close its side
+        for _ in range(5):
+            client.send(b" " * 64 * 1024)
+        self.assertIsNotNone(client.lost)
+
+    def test_who_says_a_little_more_may_still_close(self) -> None:
+        world = self.make()
+        client = world.connect()
+        client.open("example.org")
+        client.send("<nonsense/>")
+        client.send("<presence/>" * 100)
+        self.assertIsNone(client.lost)
+        world.advance(CLOSE_TIMEOUT + 1)
+        self.assertIsNotNone(client.lost)
