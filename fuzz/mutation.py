@@ -11,7 +11,8 @@ from typing import Final
 
 from federix.xmpp import ns
 from federix.xmpp.element import Element
-from federix.xmpp.parser import Limits, StreamParser
+from federix.xmpp.limits import Limits
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Stanza
 
 from . import vocabulary

@@ -14,7 +14,7 @@ from ..core.listener_options import C2SOptions
 from ..life.scope import Scope
 from ..streams.addresses import Addresses
 from ..streams.certificates import VirtualHosts
-from ..xmpp.parser import Limits
+from ..xmpp.limits import Limits
 
 UNLIMITED: Final = 1 << 40
 

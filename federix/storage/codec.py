@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from ..xmpp.element import Element
-from ..xmpp.parser import Header, Limits, StreamParser
+from ..xmpp.limits import Limits
+from ..xmpp.parser import Header, StreamParser
 from ..xmpp.stanza import Stanza
 
 T = TypeVar("T")

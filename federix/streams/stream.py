@@ -28,7 +28,8 @@ from ..life.scope import Scope, Timer
 from ..xmpp import ns
 from ..xmpp.element import Element, escape_value
 from ..xmpp.errors import StreamCondition, StreamError
-from ..xmpp.parser import Event, Footer, Header, Limits, StreamParser
+from ..xmpp.limits import Limits
+from ..xmpp.parser import Event, Footer, Header, StreamParser
 from ..xmpp.stanza import Stanza
 from .outbox import Bounds as Bounds
 from .outbox import Outbox

@@ -16,7 +16,8 @@ from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamError
 from ..xmpp.jid import JID
-from ..xmpp.parser import Footer, Header, Limits, StreamParser
+from ..xmpp.limits import Limits
+from ..xmpp.parser import Footer, Header, StreamParser
 from ..xmpp.stanza import Stanza
 from .login import scram_sha_1
 from .match import mismatch, parse

@@ -75,7 +75,8 @@ from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamError
 from ..xmpp.jid import JID, InvalidJID
-from ..xmpp.parser import Header, Limits, StreamParser
+from ..xmpp.limits import Limits
+from ..xmpp.parser import Header, StreamParser
 from ..xmpp.stanza import Stanza
 from .client import Client
 from .values import NAMED, Values, checked

@@ -9,7 +9,8 @@ from __future__ import annotations
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamError
-from ..xmpp.parser import Limits, StreamParser
+from ..xmpp.limits import Limits
+from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 
 _HEADER = f"<stream:stream xmlns='jabber:client' xmlns:stream='{ns.STREAMS}'>".encode()

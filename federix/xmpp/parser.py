@@ -19,6 +19,7 @@ from . import ns
 from .characters import is_character, whole_characters, whole_text
 from .element import Element
 from .errors import StreamCondition, StreamError
+from .limits import Limits
 from .stanza import KINDS, Stanza, reusable_bytes
 
 #: Without possessive quantifiers: before Python 3.11.5 they match what they must not.
@@ -46,22 +47,6 @@ _ATTRIBUTE_COST: Final = 200
 _JOINED_TEXT: Final = 1024
 #: Expat's own buffer for text; eight times as much by default, for every stream.
 _TEXT_BUFFER: Final = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a peer may send (XEP-0478 announces *stanza_bytes*)."""
-
-    stanza_bytes: int = 256 * 1024
-    elements: int = 10_000
-    depth: int = 64
-    attributes: int = 64
-    tag_bytes: int = 64 * 1024
-    tree_bytes: int = 1280 * 1024  # what its tree may take in memory, about
-
-
-BEFORE_AUTHENTICATION: Final = Limits(stanza_bytes=8192, elements=32, depth=8, attributes=16)
-AFTER_AUTHENTICATION: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True)

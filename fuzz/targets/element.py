@@ -10,7 +10,8 @@ from typing import Final
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.jid import JID
-from federix.xmpp.parser import AFTER_AUTHENTICATION, StreamParser
+from federix.xmpp.limits import AFTER_AUTHENTICATION
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Stanza
 
 from ..mutation import WIDE, elements_changed

@@ -13,7 +13,8 @@ from typing import Final
 
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
-from federix.xmpp.parser import AFTER_AUTHENTICATION, BEFORE_AUTHENTICATION, Event, Header, Limits, StreamParser
+from federix.xmpp.limits import AFTER_AUTHENTICATION, BEFORE_AUTHENTICATION, Limits
+from federix.xmpp.parser import Event, Header, StreamParser
 from federix.xmpp.stanza import Stanza
 
 from ..mutation import HEADER

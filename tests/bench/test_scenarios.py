@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.scenarios import SCENARIOS, chosen
+from bench.run import repetitions
+from bench.scenarios import SCENARIOS, Size, chosen
 from bench.work import WORKS
 
 
@@ -28,3 +29,8 @@ class ScenarioTests(SynchronousTestCase):
         for scenario in SCENARIOS.values():
             if scenario.work == "pairs":
                 self.assertEqual((scenario.full.clients % 2, scenario.quick.clients % 2), (0, 0))
+
+    def test_memory_is_measured_in_fresh_processes_only(self) -> None:
+        for scenario in SCENARIOS.values():
+            size = Size(clients=2, count=1, repeat=3)
+            self.assertEqual(repetitions(scenario, size), 1 if scenario.name == "idle" else 3)

@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from federix.xmpp import ns
 from federix.xmpp.errors import StreamCondition, StreamError
-from federix.xmpp.parser import AFTER_AUTHENTICATION, StreamParser
+from federix.xmpp.limits import AFTER_AUTHENTICATION
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Stanza
 from fuzz.mutation import HEADER
 from fuzz.targets import load

@@ -19,7 +19,8 @@ from federix.streams.turn import Turn
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
-from federix.xmpp.parser import Limits, StreamParser
+from federix.xmpp.limits import Limits
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Message
 from tests.streams.lone_stream import HEADER, LIMITS, StreamTestCase
 

@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from federix.xmpp import ns
 from federix.xmpp.element import Element, escape_text, escape_value
-from federix.xmpp.parser import Limits, StreamParser
+from federix.xmpp.limits import Limits
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Stanza
 
 #: XML 1.0 §2.2: the characters there are.

@@ -10,16 +10,8 @@ from federix.xmpp import ns
 from federix.xmpp import parser as module
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
-from federix.xmpp.parser import (
-    AFTER_AUTHENTICATION,
-    BEFORE_AUTHENTICATION,
-    MAX_NAME,
-    Event,
-    Footer,
-    Header,
-    Limits,
-    StreamParser,
-)
+from federix.xmpp.limits import AFTER_AUTHENTICATION, BEFORE_AUTHENTICATION, Limits
+from federix.xmpp.parser import MAX_NAME, Event, Footer, Header, StreamParser
 from federix.xmpp.stanza import Message, Stanza
 
 HEADER = (

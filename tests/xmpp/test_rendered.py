@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.jid import JID
-from federix.xmpp.parser import Limits, StreamParser
+from federix.xmpp.limits import Limits
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Presence, Stanza
 
 LIMITS = Limits(stanza_bytes=1 << 20, elements=10_000, depth=100, attributes=100)

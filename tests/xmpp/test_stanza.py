@@ -9,7 +9,8 @@ from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.errors import Condition, ErrorType, StanzaError
 from federix.xmpp.jid import JID
-from federix.xmpp.parser import AFTER_AUTHENTICATION, StreamParser
+from federix.xmpp.limits import AFTER_AUTHENTICATION
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import IQ, Message, Presence, Stanza, error_element, iq, presence
 
 ROMEO = JID.parse("romeo@example.net/orchard")
