@@ -27,7 +27,6 @@ from ..life.tree import Branch, Node, State
 from ..storage.memory import MemoryStorage
 from ..storage.storage import Storage
 from ..streams.certificates import Certificates, self_signed
-from ..streams.stream import Counters
 from ..streams.turn import Turn
 from ..xmpp.jid import JID
 from ..xmpp.sasl import HASH_NAMES, HashName
@@ -37,6 +36,7 @@ from .ctl.commands import Process, ServerCommands
 from .ctl.service import ControlNode
 from .directory import make_directory
 from .listeners import Listener, Listeners
+from .metrics import Metrics
 from .reloading import reload
 
 log = Logger()
@@ -84,7 +84,8 @@ class Server(Branch):
         self.on_asking: Callable[[Host, JID, Deferred[IQ]], None] | None = None
         #: Whether a reload is under way.
         self.reloading = False
-        self.counters = Counters()
+        self.metrics = Metrics(self)
+        self.counters = self.metrics.counters
         self.turn = Turn(reactor)
         self._threads = None if executor else ThreadExecutor(reactor, threads=THREADS, name="federix")
         self.executor: Executor = executor or self._threads  # type: ignore[assignment]
@@ -102,6 +103,7 @@ class Server(Branch):
         if ctl:
             self.attach(ControlNode(self))
         for node in (
+            self.metrics,
             StorageNode(self),
             self.certificates,
             self.router,

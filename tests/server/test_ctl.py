@@ -173,8 +173,22 @@ class ServerTest(CtlTest):
         status = self.ctl("status")
         self.assertEqual((status["state"], status["uptime"], status["sessions"]), ("running", "1 h 1 min", 1))
 
+    def test_the_figures_count_what_happens(self) -> None:
+        juliet = self.world.client("juliet@example.org/room")
+        romeo = self.world.client("romeo@example.org/orchard")
+        before = self.ctl("stats")
+        self.assertEqual((before["connections"], before["sessions"], before["requests_waiting"]), (2, 2, 0))
+        romeo.send("<message to='juliet@example.org/room'><body>hi</body></message>")
+        juliet.receive()
+        romeo.send("<iq type='get' id='1'><nonsense xmlns='urn:example'/></iq>")
+        after = self.ctl("stats")
+        self.assertEqual(
+            {name: after[name] - before[name] for name in after if after[name] != before[name]},
+            {"stanzas_received": 2, "stanzas_sent_as_received": 1, "stanzas_sent_anew": 1},
+        )
+
     def test_the_tree_begins_with_the_operators_own_part(self) -> None:
-        self.assertEqual([row["part"] for row in self.ctl("tree")[:2]], ["federix", "  ctl"])
+        self.assertEqual([row["part"] for row in self.ctl("tree")[:3]], ["federix", "  ctl", "  metrics"])
         self.assertEqual({row["state"] for row in self.ctl("tree")}, {"running"})
 
     def test_the_chains_are_shown_in_their_order(self) -> None:

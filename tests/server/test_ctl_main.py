@@ -108,7 +108,7 @@ class WithServerTest(MainTest):
         self.assertEqual(self.federixctl("status", "now").exit_code, 2)
 
     def test_an_unknown_command_is_wrong_use(self) -> None:
-        result = self.federixctl("statsu")
+        result = self.federixctl("statu")
         self.assertEqual(result.exit_code, 2)
         self.assertIn("did you mean 'status'", result.stderr)
 

@@ -33,7 +33,16 @@ STOP_AFTER: Final = 0.1
 READING: Final = frozenset(
     (
         *("check_account", "check_password", "registered_users", "registered_vhosts", "connected_users"),
-        *("connected_users_number", "connected_users_vhost", "user_resources", "status", "tree", "hooks", "modules"),
+        *(
+            "connected_users_number",
+            "connected_users_vhost",
+            "user_resources",
+            "stats",
+            "status",
+            "tree",
+            "hooks",
+            "modules",
+        ),
         "dump_config",
     )
 )
@@ -174,6 +183,11 @@ class ServerCommands:
             "sessions": sum(len(host.sessions) for host in self._hosts()),
             "data": str(server.config.directory),
         }
+
+    @command()
+    def stats(self) -> Answer:
+        """What the server counts: connections, sessions, stanzas since it was made."""
+        return dict(self._server.metrics.figures())
 
     @command()
     def tree(self) -> Answer:
