@@ -15,13 +15,15 @@ that write return when the data is safe.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Generic, NamedTuple, Protocol, TypeVar, overload
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar, overload
 
 from .codec import Codec
 from .storage import Documents, Logs, RawChange, Storage, Tables
 
 T = TypeVar("T")
+B = TypeVar("B")
 
 Change = Callable[[T | None], T | None]
 """A pure function from what is there to what shall be; ``None`` is "not there". It may run in another thread."""
@@ -48,8 +50,8 @@ class Entry(NamedTuple, Generic[T]):
     value: T
 
 
-class Document(Generic[T]):
-    """Declares one value per owner."""
+class _Shape(ABC, Generic[T, B]):
+    """What the three declarations share; *B* is the store that one becomes on an object with storage."""
 
     def __init__(self, name: str, codec: Codec[T]) -> None:
         self.name = name
@@ -59,64 +61,37 @@ class Document(Generic[T]):
         self._attribute = attribute
 
     @overload
-    def __get__(self, instance: None, owner: type) -> Document[T]: ...
+    def __get__(self, instance: None, owner: type) -> Self: ...
     @overload
-    def __get__(self, instance: HasStorage, owner: type) -> DocumentStore[T]: ...
-    def __get__(self, instance: HasStorage | None, owner: type) -> Document[T] | DocumentStore[T]:
+    def __get__(self, instance: HasStorage, owner: type) -> B: ...
+    def __get__(self, instance: HasStorage | None, owner: type) -> Self | B:
         if instance is None:
             return self
         return _remembered(instance, self._attribute, self.bind(instance.storage))
 
-    def bind(self, storage: Storage) -> DocumentStore[T]:
+    @abstractmethod
+    def bind(self, storage: Storage) -> B:
         """The store itself, for those that have no ``storage`` attribute."""
+
+
+class Document(_Shape[T, "DocumentStore[T]"]):
+    """Declares one value per owner."""
+
+    def bind(self, storage: Storage) -> DocumentStore[T]:
         return DocumentStore(storage.documents, self.name, self.codec)
 
 
-class Table(Generic[T]):
+class Table(_Shape[T, "TableStore[T]"]):
     """Declares a dictionary with text keys per owner."""
 
-    def __init__(self, name: str, codec: Codec[T]) -> None:
-        self.name = name
-        self.codec = codec
-
-    def __set_name__(self, owner: type, attribute: str) -> None:
-        self._attribute = attribute
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Table[T]: ...
-    @overload
-    def __get__(self, instance: HasStorage, owner: type) -> TableStore[T]: ...
-    def __get__(self, instance: HasStorage | None, owner: type) -> Table[T] | TableStore[T]:
-        if instance is None:
-            return self
-        return _remembered(instance, self._attribute, self.bind(instance.storage))
-
     def bind(self, storage: Storage) -> TableStore[T]:
-        """The store itself, for those that have no ``storage`` attribute."""
         return TableStore(storage.tables, self.name, self.codec)
 
 
-class Log(Generic[T]):
+class Log(_Shape[T, "LogStore[T]"]):
     """Declares a sequence per owner, to which one appends."""
 
-    def __init__(self, name: str, codec: Codec[T]) -> None:
-        self.name = name
-        self.codec = codec
-
-    def __set_name__(self, owner: type, attribute: str) -> None:
-        self._attribute = attribute
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Log[T]: ...
-    @overload
-    def __get__(self, instance: HasStorage, owner: type) -> LogStore[T]: ...
-    def __get__(self, instance: HasStorage | None, owner: type) -> Log[T] | LogStore[T]:
-        if instance is None:
-            return self
-        return _remembered(instance, self._attribute, self.bind(instance.storage))
-
     def bind(self, storage: Storage) -> LogStore[T]:
-        """The store itself, for those that have no ``storage`` attribute."""
         return LogStore(storage.logs, self.name, self.codec)
 
 
