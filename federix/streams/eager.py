@@ -22,9 +22,11 @@ class EagerWrites:
 
     def write(self: Any, data: bytes) -> None:
         if data and self.connected and not (self.dataBuffer or self._tempDataBuffer or self._writeDisconnected):
-            sent = self.writeSomeData(data)
-            # What is no count is a connection that was lost: the reactor meets it again, and tells.
-            if isinstance(sent, int):
+            try:
+                sent = self.socket.send(data)
+            except OSError:
+                pass  # it takes nothing now; or it was lost: the reactor meets that again, and tells
+            else:
                 if sent == len(data):
                     return
                 data = data[sent:]

@@ -18,9 +18,12 @@ from twisted.internet.interfaces import (
     IReactorTime,
     ISSLTransport,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from .lean_tls import SCRATCH, Lean, lean
 
 #: What one record holds at most (RFC 8446 §5.1), and how long it is at most (RFC 5246 §6.2.3), its header not counted.
 RECORD: Final = 1 << 14
@@ -74,6 +77,8 @@ class TlsTransport(TLSMemoryBIOProtocol):
     #: Bytes missing of the record under way. Where there is none: the header that is not whole.
     _missing = 0
     _head = b""
+    #: OpenSSL, once the handshake is done and until the connection is lost.
+    _lean: Lean | None = None
 
     def __init__(self, maker: Maker, protocol: IProtocol) -> None:
         super().__init__(maker, protocol, _connectWrapped=False)  # type: ignore[no-untyped-call]
@@ -84,7 +89,9 @@ class TlsTransport(TLSMemoryBIOProtocol):
         if whole < 0 or not self._handshakeDone or self._appSendBuffer or self._lostTLSConnection or self._aborted:
             super().dataReceived(data)  # type: ignore[no-untyped-call]
             return
-        connection = self._tlsConnection
+        connection = self._lean
+        if connection is None:
+            connection = self._lean = lean(self._tlsConnection)
         connection.bio_write(data)
         pieces: list[bytes] = []
         closed = False
@@ -109,7 +116,9 @@ class TlsTransport(TLSMemoryBIOProtocol):
         if not self._handshakeDone or not 0 < len(data) <= RECORD or self.disconnecting or self._lostTLSConnection:
             super().write(data)  # type: ignore[no-untyped-call]
             return
-        connection = self._tlsConnection
+        connection = self._lean
+        if connection is None:
+            connection = self._lean = lean(self._tlsConnection)
         try:
             sent = connection.send(data)
         except SSL.WantReadError:
@@ -117,9 +126,13 @@ class TlsTransport(TLSMemoryBIOProtocol):
         except SSL.Error:
             self._tlsShutdownFinished(Failure())  # type: ignore[no-untyped-call]
         else:
-            self.transport.write(connection.bio_read(2 * RECORD))  # type: ignore[union-attr]
+            self.transport.write(connection.bio_read(SCRATCH))  # type: ignore[union-attr]
             if sent < len(data):  # a client may ask for small records (RFC 6066 §4)
                 self._write(data[sent:])  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lean = None  # it knows the connection, and that knows us
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def _whole_records(self, data: bytes) -> int:
         """How many records *data* completes; less than none from the first thing on that is no record."""
