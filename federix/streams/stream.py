@@ -232,14 +232,19 @@ class XmppStream(TwistedProtocol):
             self._shaped = self.scope.later(pause, self._unshaped)
             self._pause()
         events = self._parser.feed(data)
-        if events:
-            if len(events) > 1:
-                events.reverse()
-            if self._pending is not None:
-                events += self._pending
-            self._pending = events
-            if not self._working:
-                self._work()
+        if not events:
+            return
+        if len(events) == 1 and self._pending is None and not self._working and self._shaped is None:
+            self._working = True
+            self._handle(events[0])
+            self._working = False
+            return
+        events.reverse()
+        if self._pending is not None:
+            events += self._pending
+        self._pending = events
+        if not self._working:
+            self._work()
 
     def _read_on(self) -> None:
         """Parse some of what waits, if that may be parsed now; the rest has its turn later."""
@@ -265,13 +270,7 @@ class XmppStream(TwistedProtocol):
                     self._yield()
                     return
                 left -= 1
-                try:
-                    self._handle(pending.pop())
-                except StreamError as error:
-                    self.fail(error)
-                except Exception:
-                    log.failure("stream failed", peer=self.peer)
-                    self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
+                self._handle(pending.pop())
         finally:
             self._working = False
             if not self._pending:
@@ -290,6 +289,15 @@ class XmppStream(TwistedProtocol):
         self._go_on()
 
     def _handle(self, event: Event) -> None:
+        try:
+            self._hand_on(event)
+        except StreamError as error:
+            self.fail(error)
+        except Exception:
+            log.failure("stream failed", peer=self.peer)
+            self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
+
+    def _hand_on(self, event: Event) -> None:
         owner = self.owner
         if self.state is not State.OPEN or owner is None:
             # RFC 6120 §4.9.1.1: after a stream error nothing more is processed.

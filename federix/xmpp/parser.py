@@ -34,6 +34,7 @@ _WHITESPACE: Final = b" \t\r\n"
 # As numbers they are looked for ten times as fast.
 _EXCLAMATION: Final = ord("!")
 _QUESTION: Final = ord("?")
+_SLASH: Final = ord("/")
 
 #: How long a name may be with its namespace, in characters: four bytes of markup repeat the whole of it in the tree.
 MAX_NAME: Final = 512
@@ -94,8 +95,11 @@ class StreamParser:
         "_fed",
         "_header",
         "_held",
+        "_named_by_prefix",
         "_namespaces",
         "_own",
+        "_plain",
+        "_plain_header",
         "_prefixes",
         "_stack",
         "_start",
@@ -114,6 +118,9 @@ class StreamParser:
         self._content = ""
         self._namespaces: dict[str, str] = {}  # what the header declares
         self._prefixes: frozenset[bytes] = frozenset()
+        self._named_by_prefix: frozenset[str] = frozenset()  # the namespaces for which a prefix of the header stands
+        self._plain_header = False  # none of them is the content namespace
+        self._plain = False  # the bytes of the stanza under way mean the same under any content namespace
         self._header = b""  # its start tag; empty until it is whole
         self._cdata = False
         self._ended = False
@@ -145,7 +152,11 @@ class StreamParser:
             return []  # a keep-alive wakes nobody
         try:
             size = self.limits.tag_bytes
-            if len(data) > size:
+            if self._is_whole(data, size):
+                self._give(data)
+                if self._stack and self._fed - self._start > self.limits.stanza_bytes:
+                    raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
+            elif len(data) > size:
                 for at in range(0, len(data), size):
                     self._take(data[at : at + size])
             else:
@@ -179,6 +190,19 @@ class StreamParser:
             self.close()
 
     # -- cutting: what expat may see ------------------------------------------------------------------------------
+
+    def _is_whole(self, data: bytes, size: int) -> bool:
+        """Whether *data* is what most reads bring: whole tags up to an end tag or an empty one, and nothing special."""
+        if self._tail or self._cdata or not 0 < self._fed <= MAX_EXPAT_BYTES or len(data) > size or data[-1:] != b">":
+            return False
+        if (_EXCLAMATION in data and b"<!" in data) or (_QUESTION in data and b"<?" in data):
+            return False
+        last = data.rfind(b"<")
+        if last < 0:
+            return False
+        return data[last + 1] == _SLASH or (
+            (match := _WHOLE_TAG.match(data, last)) is not None and match.end() == len(data)
+        )
 
     def _take(self, data: bytes) -> None:
         """Take at most as much as a tag may hold."""
@@ -321,16 +345,24 @@ class StreamParser:
         declared = self._namespaces
         self._content = declared.get("", "")
         self._prefixes = frozenset(f"{prefix}:".encode() for prefix in declared if prefix not in ("", "xml"))
-        self._events.append(Header(local, namespace, _attributes(attrs), self._content, dict(declared)))
-        parser.StartNamespaceDeclHandler = None
+        self._named_by_prefix = frozenset((ns.XML, *(uri for prefix, uri in declared.items() if prefix)))
+        self._plain_header = self._plain = self._content not in self._named_by_prefix
+        self._events.append(Header(local, namespace, _spelt(attrs), self._content, dict(declared)))
         self._hear(parser)
 
     def _hear(self, parser: expat.XMLParserType) -> None:
+        parser.StartNamespaceDeclHandler = self._namespace_changed
         parser.StartElementHandler = self._started
         parser.EndElementHandler = self._closed
         parser.CharacterDataHandler = self._text
         parser.StartCdataSectionHandler = self._cdata_started
         parser.EndCdataSectionHandler = self._cdata_closed
+
+    def _namespace_changed(self, prefix: str | None, uri: str | None) -> None:
+        # A prefix may be used where it is not seen, in the text of some payload. What a stanza's own tag declares goes
+        # before its stream's, and a content namespace further down would stay behind when the stanza changes its own.
+        if prefix is not None or not self._stack or uri in ns.CONTENT:
+            self._plain = False
 
     def _started(self, name: str, attrs: dict[str, str]) -> None:
         namespace, local = _split(name)
@@ -340,21 +372,28 @@ class StreamParser:
         element.name = local
         element.ns = namespace
         element.children = []
+        limits = self.limits
         if attrs:
-            if len(attrs) > self.limits.attributes:
+            if len(attrs) > limits.attributes:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
             self._cost += _DICT_COST + _ATTRIBUTE_COST * len(attrs)
-            attrs = _attributes(attrs)
+            for key in attrs:
+                if " " in key:
+                    attrs = _spelt(attrs)
+                    self._plain = self._plain and not any(key[0] == "{" for key in attrs)
+                    break
         element.attrs = attrs
         if depth:
             self._elements += 1
             self._cost += _ELEMENT_COST
-            if self._cost > self.limits.tree_bytes:
+            if self._cost > limits.tree_bytes:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza takes too much memory")
-            if self._elements > self.limits.elements:
+            if self._elements > limits.elements:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "too many elements")
-            if depth >= self.limits.depth:
+            if depth >= limits.depth:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "nested too deep")
+            if namespace in self._named_by_prefix:
+                self._plain = False
             stack[-1].children.append(element)
             # RFC 6120 §4.8.3: the content namespaces are one, down to the first element of another. Whoever writes
             # <body xmlns='jabber:server'/> to a server of clients means a body, or means to hide one.
@@ -405,11 +444,12 @@ class StreamParser:
         raw = self._slice(element)
         if len(raw) > self.limits.stanza_bytes:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
+        plain, self._plain = self._plain, self._plain_header
         kind = KINDS.get(element.name) if self._own else None
         if kind is None:
             self._events.append(element)
             return
-        self._events.append(kind(element, reusable_bytes(raw, element.name, self._prefixes)))
+        self._events.append(kind(element, raw if plain else reusable_bytes(raw, element.name, self._prefixes)))
 
     def _slice(self, element: Element) -> bytes:
         """The bytes of the stanza that ends here."""
@@ -488,8 +528,6 @@ def _attribute(name: str) -> str:
     return f"xml:{local}" if uri == ns.XML else f"{{{uri}}}{local}"
 
 
-def _attributes(attrs: dict[str, str]) -> dict[str, str]:
-    for name in attrs:
-        if " " in name:
-            return {_attribute(name) if " " in name else name: value for name, value in attrs.items()}
-    return attrs
+def _spelt(attrs: dict[str, str]) -> dict[str, str]:
+    """Expat's attributes in `Element`'s spelling."""
+    return {_attribute(name) if " " in name else name: value for name, value in attrs.items()}

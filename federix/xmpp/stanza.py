@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import ClassVar, Final, Self
 
 from . import ns
@@ -25,7 +26,10 @@ _UNREAD: Final = JID("", "unread.invalid")
 
 
 class Stanza:
-    """A message, presence or iq. See `Message`, `Presence`, `IQ`."""
+    """A message, presence or iq (RFC 6120 §8): *element* is its tree, *raw* the bytes it came in, if they can be used.
+
+    Which of the three it is says its class (`Message`, `Presence`, `IQ`) and its *kind*: message, presence, iq.
+    """
 
     __slots__ = ("_from", "_to", "element", "raw")
 
@@ -73,13 +77,16 @@ class Stanza:
 
     @property
     def type(self) -> str | None:
+        """The attribute as it stands there."""
         return self.element.attrs.get("type")
 
     @property
     def id(self) -> str | None:
+        """The attribute; a request and its answer have the same."""
         return self.element.attrs.get("id")
 
     def child(self, namespace: str, name: str) -> Element | None:
+        """The first child of that namespace and name; ``None`` where there is none."""
         return self.element.child(namespace, name)
 
     # -- changing -------------------------------------------------------------------------------------------------
@@ -114,7 +121,9 @@ class Stanza:
         attrs[name] = value
         raw = self.raw
         if raw is not None:
-            raw = _with_start(raw, old.name, f" {name}='{escape_value(value)}'")
+            at = 1 + len(old.name)
+            added = _remembered(name, value) if len(value) <= _SHORT else _attribute(name, value)
+            raw = b"%b%b%b" % (raw[:at], added, raw[at:])
         return type(self)(old.sharing(attrs), raw)
 
     def rendered(self) -> Self:
@@ -205,7 +214,7 @@ class Stanza:
 
 
 class Message(Stanza):
-    """RFC 6121 §5."""
+    """A message (RFC 6121 §5); its *kind* is "message"."""
 
     __slots__ = ()
     kind = "message"
@@ -215,23 +224,28 @@ class Message(Stanza):
 
     @property
     def type(self) -> str:
+        """One of `TYPES`; "normal" where it has none, or one that nobody knows."""
         kind = self.element.attrs.get("type", "normal")
         return kind if kind in self.TYPES else "normal"
 
     @property
     def body(self) -> str | None:
+        """The text of its (first) body; ``None`` where there is no body."""
         return self.element.text_of(ns.CLIENT, "body")
 
 
 class Presence(Stanza):
-    """RFC 6121 §4; no type means available."""
+    """A presence (RFC 6121 §4); no type means available. Its *kind* is "presence"."""
 
     __slots__ = ()
     kind = "presence"
 
     @property
     def priority(self) -> int:
-        """RFC 6121 §4.7.2.3; raises `StanzaError` (bad-request) when it is no integer from -128 to 127."""
+        """The priority it gives its resource, 0 where it says none (RFC 6121 §4.7.2.3).
+
+        Raises `StanzaError` (bad-request) when it is no integer from -128 to 127.
+        """
         text = self.element.text_of(ns.CLIENT, "priority")
         if text is None or not text.strip():
             return 0
@@ -241,7 +255,7 @@ class Presence(Stanza):
 
 
 class IQ(Stanza):
-    """RFC 6120 §8.2.3."""
+    """A request or an answer (RFC 6120 §8.2.3); its *kind* is "iq"."""
 
     __slots__ = ()
     kind = "iq"
@@ -252,7 +266,7 @@ class IQ(Stanza):
         return self.element.first()
 
     def result(self, payload: Element | None = None) -> IQ:
-        """The answer to this request."""
+        """The answer to this request, with the addresses turned round; *payload* is left out where it is ``None``."""
         attrs = self.element.attrs
         answer = {"from": attrs.get("to"), "to": attrs.get("from"), "id": attrs.get("id"), "type": "result"}
         return IQ(Element("iq", ns.CLIENT, payload, attrs=answer))
@@ -262,7 +276,7 @@ KINDS: Final[Mapping[str, type[Stanza]]] = {"message": Message, "presence": Pres
 
 
 def iq(kind: str, payload: Element | None, *, id: str, to: JID | None = None, sender: JID | None = None) -> IQ:
-    """A new iq of that type."""
+    """A new iq of type *kind*: get, set, result, error. An answer has the *id* of its request."""
     attrs = {"from": str(sender) if sender else None, "to": str(to) if to else None, "id": id, "type": kind}
     return IQ(Element("iq", ns.CLIENT, payload, attrs=attrs))
 
@@ -270,13 +284,13 @@ def iq(kind: str, payload: Element | None, *, id: str, to: JID | None = None, se
 def presence(
     kind: str | None, *children: Element, to: JID | None = None, sender: JID | None = None, id: str | None = None
 ) -> Presence:
-    """A new presence of that type (``None``: available)."""
+    """A new presence of type *kind* (``None``: available)."""
     attrs = {"from": str(sender) if sender else None, "to": str(to) if to else None, "id": id, "type": kind}
     return Presence(Element("presence", ns.CLIENT, *children, attrs=attrs))
 
 
 def error_element(condition: Condition, text: str = "", kind: ErrorType | None = None) -> Element:
-    """``<error/>`` (RFC 6120 §8.3.2)."""
+    """``<error/>``, as a child of a stanza of type error (RFC 6120 §8.3.2). See `Stanza.bounced`."""
     return Element(
         "error",
         ns.CLIENT,
@@ -307,6 +321,17 @@ def reusable_bytes(raw: bytes, name: str, prefixes: frozenset[bytes]) -> bytes |
     if b"jabber:" in raw and any(content in raw for content in _CONTENT):
         return None
     return raw
+
+
+def _attribute(name: str, value: str) -> bytes:
+    """An attribute as it is written."""
+    return f" {name}='{escape_value(value)}'".encode()
+
+
+#: Addresses and languages come again and again.
+_remembered: Final = lru_cache(maxsize=4096)(_attribute)
+#: How long a value may be that is remembered, in characters.
+_SHORT: Final = 200
 
 
 def _with_start(raw: bytes, name: str, added: str) -> bytes:
