@@ -2,7 +2,7 @@
 
 from . import __version__ as SOFTWARE_VERSION
 from .core import hooks
-from .core.chain import HANDLED, Collect, Event, Filter, Handled, Outcome, Slot
+from .core.chain import HANDLED, Collect, Event, Filter, Handled, Outcome, Slot, Watch
 from .core.commands import CommandError, command
 from .core.delivery import SUBSCRIPTION_TYPES
 from .core.host import Host
@@ -15,7 +15,7 @@ from .core.session import Candidate, Session
 from .life.scope import Scope, Timer
 from .life.turns import Share, TooManyWait, Turns
 from .storage.codec import BYTES, ELEMENT, JSON, TEXT, Codec, Json
-from .storage.roster import Contact, Roster, RosterItem, Rosters, Transition
+from .storage.roster import Contact, Relations, Roster, RosterItem, Rosters, Transition
 from .storage.shapes import Document, Log, Table
 from .storage.storage import StoreError
 from .xmpp import caps, delay, forms, ns, rsm
@@ -59,6 +59,7 @@ __all__ = [
     "Notes",
     "Outcome",
     "Presence",
+    "Relations",
     "RequestError",
     "Rfc",
     "Roster",
@@ -80,6 +81,7 @@ __all__ = [
     "TooManyWait",
     "Transition",
     "Turns",
+    "Watch",
     "Xep",
     "caps",
     "check_iq",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from federix.api import JID, Element, Message, Module, Stanza, hooks, ns, option
+from federix.api import JID, Element, Message, Module, hooks, ns, option
 
 
 class Quiet(Module):
@@ -14,12 +14,14 @@ class Quiet(Module):
         end: int = option(7, "The hour (UTC) at which it ends.", minimum=0, maximum=23)
         text: str = option("Good night! Your message will be read in the morning.", "The answer.")
 
+    options: Options
+
     async def on_start(self) -> None:
         self.told: set[tuple[JID, JID]] = set()
 
-    @hooks.sm_receive_packet
-    def answer(self, account: JID, stanza: Stanza) -> None:
-        if not isinstance(stanza, Message) or not stanza.body or stanza.type != "chat":
+    @hooks.sm_receive_packet.only(Message)
+    def answer(self, account: JID, stanza: Message) -> None:
+        if not stanza.body or stanza.type != "chat":
             return
         hour, night = self.host.now() // 3600 % 24, self.options
         if not (hour >= night.begin or hour < night.end):

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from ..life.scope import Scope
 from ..xmpp.errors import Condition, StanzaError
-from ..xmpp.stanza import Stanza
+from ..xmpp.stanza import KINDS, Stanza
 
 log = Logger()
 
@@ -42,11 +42,15 @@ class HandlerCrashed(StanzaError):
 P = ParamSpec("P")
 S = TypeVar("S")
 T = TypeVar("T")
+K = TypeVar("K", bound=Stanza)
 H = TypeVar("H", bound=Callable[..., Any])
 
 
 class Slot(IntEnum):
-    """Where in a chain a handler stands."""
+    """Where in a chain a handler stands: those that refuse, those that change, the others, those that take the rest.
+
+    Within a slot handlers stand in the order in which their modules were loaded.
+    """
 
     CHECK = 0
     CHANGE = 1
@@ -66,6 +70,7 @@ class Handled:
 #: What a filter's handler returns when the stanza is its own and goes no further.
 HANDLED: Final = Handled()
 
+#: What a filter's handler returns: the stanza goes on as it is (``None``), ends here, or is replaced.
 Outcome = Handled | Stanza | None
 
 #: The attribute under which a decorated method remembers the chains it belongs in.
@@ -74,16 +79,18 @@ _PLACES: Final = "__federix_places__"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A handler's place: its hook, its slot and the modules it must stand behind."""
+    """A handler's place: its hook, its slot, the modules it must stand behind, and the stanzas it is called for."""
 
     hook: Hook
     slot: Slot
     after: tuple[str, ...]
+    kind: type[Stanza] = Stanza
 
 
 class Hook:
     """What all three shapes share. *doc* says who fires it, what is already true, and what the result means."""
 
+    #: event, filter or collect.
     shape = ""
 
     def __init__(self, name: str, doc: str) -> None:
@@ -97,14 +104,18 @@ class Hook:
         """Log the exception that is being handled."""
         log.failure("handler failed", hook=self.name, module=module_of(handler))
 
-    def _mark(self, handler: H, slot: Slot, after: tuple[str, ...]) -> H:
+    def _mark(self, handler: H, slot: Slot, after: tuple[str, ...], kind: type[Stanza] = Stanza) -> H:
         places: list[Place] = getattr(handler, _PLACES, [])
-        setattr(handler, _PLACES, [*places, Place(self, slot, after)])
+        setattr(handler, _PLACES, [*places, Place(self, slot, after, kind)])
         return handler
 
 
 class Event(Hook, Generic[P]):
-    """All hear it; results are ignored. A handler that raises is logged, and the others still hear it."""
+    """All hear it; results are ignored. A handler that raises is logged, and the others still hear it.
+
+    ``Event[[Session, Presence]]`` is taken by ``def heard(self, session: Session, presence: Presence) -> None``. One
+    that is `async def` goes on in the background.
+    """
 
     shape = "event"
 
@@ -114,11 +125,17 @@ class Event(Hook, Generic[P]):
     def at(
         self, slot: Slot, after: tuple[str, ...] = ()
     ) -> Callable[[Callable[Concatenate[Any, P], object]], Callable[Concatenate[Any, P], object]]:
+        """Take it in another place: in that *slot*, and behind the modules of the names *after*."""
         return lambda handler: self._mark(handler, slot, after)
 
     def run(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> None:
         """Tell all now. A handler that must wait goes on in the background."""
-        for handler in chains.of(self):
+        self._tell_now(chains.of(self), chains, *args, **kwargs)
+
+    def _tell_now(
+        self, handlers: tuple[Callable[..., Any], ...], chains: Chains, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        for handler in handlers:
             try:
                 waiting = handler(*args, **kwargs)
                 if waiting is not None and inspect.isawaitable(waiting):
@@ -156,12 +173,33 @@ class Event(Hook, Generic[P]):
                 self._failed(handler)
 
 
+class Watch(Event[[S, Stanza]], Generic[S]):
+    """An event about a stanza, with the *subject* it is about.
+
+    ``Watch[Session]`` is taken by ``def heard(self, session: Session, stanza: Stanza) -> None``.
+    """
+
+    def only(
+        self, kind: type[K], slot: Slot = Slot.NORMAL, after: tuple[str, ...] = ()
+    ) -> Callable[[Callable[[Any, S, K], object]], Callable[[Any, S, K], object]]:
+        """Take it for stanzas of one *kind*: ``@hooks.user_sent_packet.only(Message)``."""
+        return lambda handler: self._mark(handler, slot, after, kind)
+
+    def watch(self, chains: Chains, subject: S, stanza: Stanza) -> None:
+        """As `run`, for those whom this stanza concerns."""
+        handlers = chains.of_kind(self, stanza)
+        if handlers:
+            self._tell_now(handlers, chains, subject, stanza)
+
+
 class Filter(Hook, Generic[S]):
     """A stanza on its way, with the *subject* it is about.
 
-    A handler returns ``None`` to go on, `HANDLED` to end, or a stanza that takes its place; `async def` may do so
-    later, and the stanza waits. `StanzaError` ends it as well. Whatever else is raised is a bug: it is logged and
-    the stanza is refused, since a check that crashed has not allowed it.
+    A handler returns ``None`` to go on, `HANDLED` to end, or a stanza of the same kind that takes its place; `async
+    def` may do so later, and the stanza waits. `StanzaError` ends it as well. Whatever else is raised is a bug: it is
+    logged and the stanza is refused, since a check that crashed has not allowed it.
+
+    ``Filter[JID]`` is taken by ``def check(self, account: JID, stanza: Stanza) -> Outcome``.
     """
 
     shape = "filter"
@@ -177,14 +215,23 @@ class Filter(Hook, Generic[S]):
         [Callable[[Any, S, Any], Outcome | Awaitable[Outcome]]],
         Callable[[Any, S, Any], Outcome | Awaitable[Outcome]],
     ]:
+        """Take it in another place: in that *slot*, and behind the modules of the names *after*."""
         return lambda handler: self._mark(handler, slot, after)
+
+    def only(
+        self, kind: type[K], slot: Slot = Slot.NORMAL, after: tuple[str, ...] = ()
+    ) -> Callable[
+        [Callable[[Any, S, K], Outcome | Awaitable[Outcome]]], Callable[[Any, S, K], Outcome | Awaitable[Outcome]]
+    ]:
+        """Take it for stanzas of one *kind*, ``@hooks.user_send_packet.only(Message)``; the others pass by."""
+        return lambda handler: self._mark(handler, slot, after, kind)
 
     def run(self, chains: Chains, subject: S, stanza: Stanza) -> Stanza | Handled | Awaitable[Stanza | Handled]:
         """The stanza as it goes on, or `HANDLED`; an awaitable of it where a handler waits.
 
         Raises `StanzaError`, and nothing else.
         """
-        handlers = chains.of(self)
+        handlers = chains.of_kind(self, stanza)
         if not handlers:
             return stanza
         try:
@@ -193,7 +240,7 @@ class Filter(Hook, Generic[S]):
                 if outcome is None:
                     continue
                 if isinstance(outcome, Stanza):
-                    stanza = outcome
+                    stanza = _in_place_of(stanza, outcome)
                 elif isinstance(outcome, Handled):
                     return HANDLED
                 else:
@@ -208,12 +255,12 @@ class Filter(Hook, Generic[S]):
         """As `run`, where no handler may wait; one that does is a bug and costs the stanza."""
         outcome: Any
         try:
-            for handler in chains.of(self):
+            for handler in chains.of_kind(self, stanza):
                 outcome = handler(subject, stanza)
                 if outcome is None:
                     continue
                 if isinstance(outcome, Stanza):
-                    stanza = outcome
+                    stanza = _in_place_of(stanza, outcome)
                 elif isinstance(outcome, Handled):
                     return HANDLED
                 else:
@@ -241,7 +288,7 @@ class Filter(Hook, Generic[S]):
             remaining = iter(rest)
             while True:
                 if isinstance(outcome, Stanza):
-                    stanza = outcome
+                    stanza = _in_place_of(stanza, outcome)
                 elif isinstance(outcome, Handled):
                     return HANDLED
                 elif outcome is not None:
@@ -267,8 +314,18 @@ class Filter(Hook, Generic[S]):
         return HandlerCrashed()
 
 
+def _in_place_of(stanza: Stanza, other: Stanza) -> Stanza:
+    """*other*, which takes the place of *stanza*: those behind take it for one of that kind."""
+    if other.kind != stanza.kind:
+        raise TypeError(f"{other.kind} cannot take the place of {stanza.kind}")
+    return other
+
+
 class Collect(Hook, Generic[P, T]):
-    """Each handler returns items; they are joined. What a handler that raises would have added is missing."""
+    """Each handler returns items; they are joined. What a handler that raises would have added is missing.
+
+    ``Collect[[JID, str], Element]`` is taken by ``def items(self, who: JID, node: str) -> list[Element]``.
+    """
 
     shape = "collect"
 
@@ -278,6 +335,7 @@ class Collect(Hook, Generic[P, T]):
         return self._mark(handler, Slot.NORMAL, ())
 
     async def gather(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> list[T]:
+        """Ask one after the other and wait for each; a `StanzaError` of theirs is raised."""
         items: list[T] = []
         for handler in chains.of(self):
             try:
@@ -331,9 +389,14 @@ class Chains:
         self.scope = scope
         self._entries: dict[Hook, list[Entry]] = {}
         self._handlers: dict[Hook, tuple[Callable[..., Any], ...]] = {}
+        self._by_kind: dict[str, dict[Hook, tuple[Callable[..., Any], ...]]] = {kind: {} for kind in KINDS}
 
     def of(self, hook: Hook) -> tuple[Callable[..., Any], ...]:
         return self._handlers.get(hook, ())
+
+    def of_kind(self, hook: Hook, stanza: Stanza) -> tuple[Callable[..., Any], ...]:
+        """Those of *hook* who take stanzas of this one's kind."""
+        return self._by_kind[stanza.kind].get(hook, ())
 
     def entries(self, hook: Hook) -> tuple[Entry, ...]:
         """The chain of *hook* in its order."""
@@ -363,9 +426,15 @@ class Chains:
         if not ordered:
             self._entries.pop(hook, None)
             self._handlers.pop(hook, None)
-            return
-        self._entries[hook] = ordered
-        self._handlers[hook] = tuple(entry.handler for entry in ordered)
+        else:
+            self._entries[hook] = ordered
+            self._handlers[hook] = tuple(entry.handler for entry in ordered)
+        for name, kind in KINDS.items():
+            takers = tuple(entry.handler for entry in ordered if issubclass(kind, entry.place.kind))
+            if takers:
+                self._by_kind[name][hook] = takers
+            else:
+                self._by_kind[name].pop(hook, None)
 
 
 def module_of(handler: Callable[..., Any]) -> str:

@@ -6,9 +6,9 @@ the highest priority.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from typing import NamedTuple
 
 from ..xmpp.stanza import IQ, Message, Presence, Stanza
 from .session import Session
@@ -25,8 +25,7 @@ class Fate(Enum):
     SUBSCRIPTION = auto()  # the rules of RFC 6121 §3 and §4.3
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     fate: Fate
     sessions: Sequence[Session] = ()
 
@@ -41,9 +40,9 @@ _SUBSCRIPTION = Verdict(Fate.SUBSCRIPTION)
 SUBSCRIPTION_TYPES = frozenset(("subscribe", "subscribed", "unsubscribe", "unsubscribed"))
 
 
-def decide(stanza: Stanza, resource: str, sessions: Sequence[Session]) -> Verdict:
-    """What becomes of *stanza* for *resource* ("" for the bare JID) of an account that has these *sessions*."""
-    match = next((s for s in sessions if s.jid.resource == resource), None) if resource else None
+def decide(stanza: Stanza, resource: str, sessions: Mapping[str, Session]) -> Verdict:
+    """What becomes of *stanza* for *resource* ("" for the bare JID) of an account that has *sessions*, by resource."""
+    match = sessions.get(resource)
     if isinstance(stanza, Message):
         return _message(stanza, resource, match, sessions)
     if isinstance(stanza, Presence):
@@ -63,17 +62,17 @@ def nobody(stanza: Stanza, resource: str) -> Verdict:
     return _BOUNCE
 
 
-def _message(stanza: Message, resource: str, match: Session | None, sessions: Sequence[Session]) -> Verdict:
-    kind = stanza.type
+def _message(stanza: Message, resource: str, match: Session | None, sessions: Mapping[str, Session]) -> Verdict:
     if match is not None:
         return Verdict(Fate.DELIVER, (match,))
+    kind = stanza.type
     if kind == "error":
         return _IGNORE
     if resource and kind != "chat":
         return _BOUNCE  # §8.5.3.2.1
     if kind == "groupchat":
         return _BOUNCE  # §8.5.2.1.1: "MUST NOT deliver … but instead MUST return a stanza error"
-    willing = [s for s in sessions if s.available and s.priority >= 0]
+    willing = [s for s in sessions.values() if s.available and s.priority >= 0]
     if kind == "headline":
         return Verdict(Fate.DELIVER, willing) if willing else _IGNORE
     if not willing:
@@ -82,7 +81,7 @@ def _message(stanza: Message, resource: str, match: Session | None, sessions: Se
     return Verdict(Fate.DELIVER, [s for s in willing if s.priority == highest])
 
 
-def _presence(stanza: Presence, resource: str, match: Session | None, sessions: Sequence[Session]) -> Verdict:
+def _presence(stanza: Presence, resource: str, match: Session | None, sessions: Mapping[str, Session]) -> Verdict:
     kind = stanza.type
     if kind in SUBSCRIPTION_TYPES:
         # §8.5.3.2.2: of these only "subscribe" means something for a resource that is not there. §3.1.3 and its like
@@ -92,5 +91,5 @@ def _presence(stanza: Presence, resource: str, match: Session | None, sessions: 
         return _SUBSCRIPTION
     if resource:
         return Verdict(Fate.DELIVER, (match,)) if match else _IGNORE
-    available = [s for s in sessions if s.available]
+    available = [s for s in sessions.values() if s.available]
     return Verdict(Fate.DELIVER, available) if available else _IGNORE

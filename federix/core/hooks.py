@@ -1,7 +1,8 @@
 """Every hook there is, in the order a stanza meets them.
 
 Names are ejabberd's where it has a hook for the same moment. Take one by decorating a method of a module:
-``@hooks.user_send_packet`` or, to stand elsewhere in the chain, ``@hooks.user_send_packet.at(Slot.CHECK)``.
+``@hooks.user_send_packet`` or, to stand elsewhere in the chain, ``@hooks.user_send_packet.at(Slot.CHECK)``. Where a
+hook is about stanzas, ``@hooks.user_send_packet.only(Message)`` has the handler called for messages alone.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from ..xmpp.element import Element
 from ..xmpp.jid import JID
-from ..xmpp.stanza import Presence, Stanza
-from .chain import Collect, Event, Filter, Hook
+from ..xmpp.stanza import Presence
+from .chain import Collect, Event, Filter, Hook, Watch
 
 if TYPE_CHECKING:
     from ..xmpp.caps import Identity
@@ -56,7 +57,7 @@ user_send_packet: Filter[Session] = Filter(
     "user_send_packet",
     "A client sent a stanza. Its `from` is its full JID; `to` may be missing. HANDLED: it goes no further.",
 )
-user_sent_packet: Event[[Session, Stanza]] = Event(
+user_sent_packet: Watch[Session] = Watch(
     "user_sent_packet", "A client sent a stanza, before any check: for those who only watch."
 )
 set_presence: Event[[Session, Presence]] = Event(

@@ -53,7 +53,8 @@ class Candidate(Protocol):
         """The host its stream is addressed to."""
 
     @property
-    def stream(self) -> Attachment: ...
+    def stream(self) -> Attachment:
+        """The stream itself: an answer is sent through it."""
 
     @property
     def secure(self) -> bool:
@@ -61,12 +62,17 @@ class Candidate(Protocol):
 
 
 class Session:
-    """One connected resource of an account."""
+    """One connected resource of an account (RFC 6120 §7); *jid* is its full address, *host* where the account is.
+
+    A module keeps what it knows of it in *notes*, under a `Key`, and what is to end with it in *scope*. *since* is when
+    it began, in seconds since 1970. *attachment* is the stream it speaks through at present: send through the session.
+    """
 
     __slots__ = (
         "attachment",
         "available",
         "ended",
+        "heard",
         "host",
         "jid",
         "notes",
@@ -83,10 +89,15 @@ class Session:
         self.scope = Scope(host.clock, str(jid))
         self.notes = Notes()
         self.since = host.now()
+        #: When its client last sent a stanza, in seconds on the clock.
+        self.heard = host.clock.seconds()
         #: The last available presence broadcast; ``None`` until the first and after unavailable (RFC 6121 §4).
         self.presence: Presence | None = None
+        #: Whether it has sent available presence, as mod_presence keeps it.
         self.available = False
+        #: That of its presence, -128 to 127 (RFC 6121 §4.7.2.3).
         self.priority = 0
+        #: Whether it is over. After each `await` look: what is sent to it then is lost.
         self.ended = False
 
     def __repr__(self) -> str:
@@ -95,7 +106,7 @@ class Session:
     def send(self, stanza: Stanza) -> None:
         """Hand a stanza to this resource. What a handler does wrong stays here: the copy is dropped and logged."""
         chains = self.host.chains
-        if chains.of(hooks.user_receive_packet):
+        if chains.of_kind(hooks.user_receive_packet, stanza):
             try:
                 outcome = hooks.user_receive_packet.run_now(chains, self, stanza)
             except StanzaError:

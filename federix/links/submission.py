@@ -38,7 +38,8 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
                 stanza = stanza.addressed(session.jid.bare)
         elif to is None and isinstance(stanza, Message):
             stanza = stanza.addressed(session.jid.bare)
-        hooks.user_sent_packet.run(host.chains, session, stanza)
+        session.heard = host.clock.seconds()
+        hooks.user_sent_packet.watch(host.chains, session, stanza)
         outcome = hooks.user_send_packet.run(host.chains, session, stanza)
     except StanzaError as error:
         return host.server.router.bounce(stanza, error)

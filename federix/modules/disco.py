@@ -21,7 +21,6 @@ from ..api import (
     Module,
     Outcome,
     Slot,
-    Stanza,
     StanzaError,
     Xep,
     caps,
@@ -220,10 +219,10 @@ class Disco(Module):
             await self._about_account(account, who, node)
         return _items(node, items)
 
-    @hooks.sm_receive_packet.at(Slot.FALLBACK)
-    def nobody(self, account: JID, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
+    @hooks.sm_receive_packet.only(IQ, Slot.FALLBACK)
+    def nobody(self, account: JID, stanza: IQ) -> Outcome | Awaitable[Outcome]:
         """Questions for accounts that may not exist; anything else is let through."""
-        if not isinstance(stanza, IQ) or stanza.type != "get" or stanza.child(ns.DISCO_ITEMS, "query") is None:
+        if stanza.type != "get" or stanza.child(ns.DISCO_ITEMS, "query") is None:
             return None
         return None if stanza.to is None or stanza.to.resource else self._items_of_nobody(stanza, account)
 

@@ -16,7 +16,6 @@ from ..api import (
     Module,
     RequestError,
     Session,
-    Stanza,
     StanzaError,
     Timer,
     Xep,
@@ -35,16 +34,21 @@ _ROUNDING: Final = 0.001
 class Watch:
     """What is known of the silence of one session. Times are seconds on the host's clock."""
 
-    __slots__ = ("heard", "pinged", "refused", "session", "timer")
+    __slots__ = ("excused", "pinged", "refused", "session", "timer")
 
     def __init__(self, session: Session, now: float) -> None:
         self.session = session
-        #: When its client last sent a stanza, and when we last asked it for one.
-        self.heard = now
+        #: When its silence was last no fault of its own, and when we last asked it for a stanza.
+        self.excused = now
         self.pinged = now
         #: Its client has told us that it does not know pings.
         self.refused = False
         self.timer: Timer | None = None
+
+    @property
+    def heard(self) -> float:
+        """When its client last sent a stanza (whitespace is none), or might have."""
+        return max(self.session.heard, self.excused)
 
 
 WATCH: Final[Key[Watch]] = Key("mod_ping.watch")
@@ -111,13 +115,6 @@ class Ping(Module):
         if self.options.send_pings:
             self._watch(session)
 
-    @hooks.user_sent_packet
-    def heard(self, session: Session, stanza: Stanza) -> None:
-        """A stanza came; whitespace does not get here. The timer stays as it is: it looks when it comes."""
-        watch = session.notes.get(WATCH)
-        if watch is not None:
-            watch.heard = self.clock.seconds()
-
     @hooks.sm_remove_connection
     def closed(self, session: Session) -> None:
         """It is this session that ended; another one may have its resource, and its own watch, by now.
@@ -162,7 +159,7 @@ class Ping(Module):
     def _tick(self, watch: Watch) -> None:
         now = self.clock.seconds()
         if watch.session.attachment.paused:
-            watch.heard = now  # It is we who do not listen: this is no silence of the client's.
+            watch.excused = now  # It is we who do not listen: this is no silence of the client's.
         if self._silence_left(watch) >= _ROUNDING:
             self._arm(watch)
             return
@@ -204,5 +201,5 @@ class Ping(Module):
         if self.options.timeout_action == "kill":
             log.info("client does not answer pings", session=str(session.jid))
             # A session that may resume sleeps now, and is to be heard anew when it wakes.
-            watch.heard = self.clock.seconds()
+            watch.excused = self.clock.seconds()
             session.attachment.abort()

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from federix.api import (
     HANDLED,
+    IQ,
     Collect,
     Condition,
     Element,
@@ -17,16 +18,21 @@ from federix.api import (
     Filter,
     Message,
     Outcome,
+    Presence,
     Slot,
     Stanza,
     StanzaError,
+    Watch,
     hooks,
+    iq,
+    presence,
 )
 from federix.core.chain import Chains, Handled, HandlerCrashed, Place, places_of
 from federix.life.scope import Scope
 
 from .support import Gate, WorldTestCase
 
+WATCH: Watch[str] = Watch("watch", "For tests.")
 EVENT: Event[[str]] = Event("event", "For tests.")
 FILTER: Filter[str] = Filter("filter", "For tests.")
 COLLECT: Collect[[], int] = Collect("collect", "For tests.")
@@ -34,6 +40,9 @@ COLLECT: Collect[[], int] = Collect("collect", "For tests.")
 
 def message(body: str) -> Message:
     return Message(Element("message", "jabber:client", Element("body", "jabber:client", text=body)))
+
+
+PRESENCE = presence(None)
 
 
 class ChainTestCase(WorldTestCase):
@@ -186,6 +195,24 @@ class FilterTests(ChainTestCase):
         self.assertIs(FILTER.run(self.chains, "", message("x")), other)
         self.assertEqual(self.heard[1], (2, other))
 
+    def test_one_of_another_kind_does_not(self) -> None:
+        self.add(FILTER, self.handler(1, PRESENCE))
+        self.add(FILTER, self.handler(2))
+        self.assertRaises(HandlerCrashed, FILTER.run, self.chains, "", message("x"))
+        self.assertRaises(HandlerCrashed, FILTER.run_now, self.chains, "", message("x"))
+        self.assertEqual([number for number, _ in self.heard], [1, 1])
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
+
+    def test_one_of_another_kind_that_comes_later_does_not_either(self) -> None:
+        gate = Gate()
+        self.add(FILTER, self.slow(gate, 1, PRESENCE))
+        self.add(FILTER, self.handler(2))
+        done = ensureDeferred(FILTER.run(self.chains, "", message("x")))  # type: ignore[arg-type]
+        gate.open()
+        self.failureResultOf(done, HandlerCrashed)
+        self.assertEqual([number for number, _ in self.heard], [1])
+        self.failures(TypeError)
+
     def test_a_stanza_error_ends_it(self) -> None:
         def refuse(subject: str, stanza: Stanza) -> Outcome:
             raise StanzaError(Condition.FORBIDDEN)
@@ -318,6 +345,26 @@ class OrderTests(ChainTestCase):
 
     def place(self, owner: str, slot: Slot = Slot.NORMAL, after: tuple[str, ...] = ()) -> Callable[[], None]:
         return self.add(EVENT, lambda text: self.heard.append(owner), slot, owner, after=after)
+
+    def taker(self, number: int) -> Callable[[str, Stanza], None]:
+        return lambda subject, stanza: self.heard.append(number)
+
+    def test_who_takes_one_kind_is_called_for_no_other(self) -> None:
+        for number, kind in enumerate((Presence, Stanza, Message, IQ)):
+            for hook in (FILTER, WATCH):
+                self.chains.add(self.taker(number), Place(hook, Slot.NORMAL, (), kind), "")
+        for stanza, expected in ((message("x"), [1, 2]), (PRESENCE, [0, 1]), (iq("get", None, id="1"), [1, 3])):
+            FILTER.run(self.chains, "", stanza)
+            FILTER.run_now(self.chains, "", stanza)
+            WATCH.watch(self.chains, "", stanza)
+            self.assertEqual(self.heard, 3 * expected)
+            self.heard.clear()
+
+    def test_who_is_taken_out_is_out_for_each_kind(self) -> None:
+        undo = self.chains.add(self.heard.append, Place(FILTER, Slot.NORMAL, (), Message), "")
+        self.assertEqual(len(self.chains.of_kind(FILTER, message("x"))), 1)
+        undo()
+        self.assertEqual(self.chains.of_kind(FILTER, message("x")), ())
 
     def test_slots_come_before_the_order_of_loading(self) -> None:
         self.place("d", Slot.FALLBACK)

@@ -227,6 +227,12 @@ class TypeCheckerTests(SynchronousTestCase):
         @hooks.sm_register_connection
         def came(self, session: Session) -> None: ...
 
+        @hooks.user_send_packet.only(IQ)
+        def asked(self, session: Session, stanza: IQ) -> Outcome: return None
+
+        @hooks.user_sent_packet.only(IQ)
+        def heard(self, session: Session, stanza: IQ) -> None: ...
+
     class Wrong(Module):
         name = "mod_wrong"
 
@@ -244,6 +250,12 @@ class TypeCheckerTests(SynchronousTestCase):
 
         @hooks.sm_register_connection  # wrong: too many arguments
         def came(self, session: Session, stanza: Stanza) -> None: ...
+
+        @hooks.user_send_packet.only(Message)  # wrong: the kind
+        def asked(self, session: Session, stanza: IQ) -> Outcome: return None
+
+        @hooks.user_sent_packet.only(Message)  # wrong: the kind
+        def heard(self, session: Session, stanza: IQ) -> None: ...
 
         @hooks.disco_local_features  # wrong: the items
         def feature(self, who: JID, node: str) -> list[int]: return [1]
