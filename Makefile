@@ -17,13 +17,13 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers; tests of one group, as those of one client in tests/peers, stay together on one.
 WORKERS ?= -n 2 --dist loadgroup
 
-CHECKED := federix fuzz tests twisted bench examples
+CHECKED := federix fuzz soak tests twisted bench examples
 
 # How much `make fuzz` does for each target, and for which one alone: MINUTES=1 EXECUTIONS=10000 TARGET=parser.
-MINUTES ?= 30
+# MINUTES is also how long `make soak` lasts: 60 unless said otherwise.
 EXECUTIONS ?= 5000000
 
-.PHONY: run test check format bench fuzz docs peers clean
+.PHONY: run test check format bench fuzz soak docs peers clean
 
 run: $(VENV)/installed
 	exec $(TWISTD) federix $(DEMO)
@@ -42,11 +42,17 @@ format: $(VENV)/installed-for-development
 	$(BIN)/ruff check --fix $(CHECKED)
 	$(BIN)/ruff format $(CHECKED)
 
-bench: $(VENV)/installed-for-development
+bench: $(VENV)/installed-for-development $(VENV)/installed-for-bench
 	$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(VENV)/installed-for-fuzzing
-	$(BIN)/python -m fuzz $(TARGET) --minutes $(MINUTES) --executions $(EXECUTIONS)
+	$(BIN)/python -m fuzz $(TARGET) --minutes $(or $(MINUTES),30) --executions $(EXECUTIONS)
+
+# What it measured is in build/soak.json; the whole hour writes docs/soak.md as well.
+soak: $(VENV)/installed-for-development
+	mkdir -p build
+	$(BIN)/python -m soak --minutes $(or $(MINUTES),60) --json build/soak.json \
+		$(if $(MINUTES),,--report docs/soak.md) $(ARGS)
 
 docs: $(VENV)/installed
 	$(BIN)/python -m federix.server.reference
@@ -70,6 +76,10 @@ $(VENV)/installed: setup.cfg pyproject.toml | $(VENV)/bin/python
 $(VENV)/installed-for-development: setup.cfg pyproject.toml | $(VENV)/bin/python
 	sh .ci/retry $(BIN)/python -m pip install --quiet --editable '.[test,dev]'
 	touch $(VENV)/installed $@
+
+$(VENV)/installed-for-bench: setup.cfg pyproject.toml | $(VENV)/bin/python
+	sh .ci/retry $(BIN)/python -m pip install --quiet --editable '.[bench]'
+	touch $@
 
 $(VENV)/installed-for-fuzzing: setup.cfg pyproject.toml | $(VENV)/bin/python
 	sh .ci/retry $(BIN)/python -m pip install --quiet --editable '.[fuzz]'
