@@ -2,11 +2,13 @@
 
 ``python -m bench.load SPECIFICATION`` (JSON, see `Specification`). It logs its clients in, warms up, prints a line
 ``ready``, waits for a line on its standard input, does what is measured, and prints a line of JSON: what was done. In
-between its caller looks at what the server uses. It only ever connects to the loopback address, and only for so long.
+between its caller looks at what the server uses. At another line it says how many are still connected, and ends. It
+only ever connects to the loopback address, and only for so long.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import select
 import socket
@@ -23,13 +25,15 @@ from .process import LOOPBACK, raise_open_files
 
 #: Bytes one read takes at most.
 READ: Final = 64 * 1024
+#: Seconds in which connections that were closed are noticed at the end.
+LAST_LOOK: Final = 0.2
 #: Logins under way at the same time.
 LOGINS_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What the load is to do; *work* names a class of `work.py`, *count* is how often it does it."""
+    """What the load is to do; *work* names one of `works.py`, *count* is how often it does it."""
 
     port: int
     mechanism: str
@@ -39,6 +43,10 @@ class Specification:
     count: int
     in_flight: int
     seconds: float
+    first: int = 0
+    """The number of the first user, so that two loads can have different ones."""
+    rate: float = 0.0
+    """Messages a second, of all clients together, for work that keeps to a rate."""
 
 
 #: A dialogue waits for a mark in what the server sends (`None`: for anything to happen) and goes on with what came.
@@ -180,11 +188,14 @@ class Loop:
             raise LoadFailed(f"the server closed the connection of {connection.jid or 'somebody who logs in'}")
         connection.close()
 
-    def run(self, done: Callable[[], bool]) -> None:
-        """Serve the connections until *done* says yes. Raises `LoadFailed` when the time is over."""
+    def run(self, done: Callable[[], bool], every: float = 0.1) -> None:
+        """Serve the connections until *done* says yes; it is asked at least *every* so many seconds.
+
+        Raises `LoadFailed` when the time is over.
+        """
         poll, connections = self.epoll.poll, self.connections
         while not done():
-            events = poll(0.1)
+            events = poll(every)
             for fd, event in events:
                 connection = connections.get(fd)
                 if connection is None:
@@ -227,7 +238,7 @@ def say(line: str) -> None:
 
 
 def main(text: str) -> int:
-    from .work import WORKS
+    from .works import WORKS
 
     raise_open_files()
     specification = Specification(**json.loads(text))
@@ -235,6 +246,10 @@ def main(text: str) -> int:
     try:
         work = WORKS[specification.work](loop)
         work.prepare()
+        # What our own collector takes its time for would be told as the server's delay.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
         say("ready")
         if not sys.stdin.readline():
             return 1
@@ -244,6 +259,8 @@ def main(text: str) -> int:
         # Whoever asked looks at the server now, while all are still connected.
         say(json.dumps({"done": work.done, "seconds": took, "round_trips": work.round_trips(), "cipher": loop.cipher}))
         sys.stdin.readline()
+        loop.pause(LAST_LOOK)  # whoever was closed meanwhile is noticed here
+        say(json.dumps({"connected": len(loop.connections)}))
     except (LoadFailed, OSError) as error:
         say(json.dumps({"error": f"{type(error).__name__}: {error}"}))
         return 1
@@ -251,7 +268,7 @@ def main(text: str) -> int:
 
 
 if __name__ == "__main__":
-    # As a module of the package: `work` imports the classes of this file, and there must be one of each.
+    # As a module of the package: `works` imports the classes of this file, and there must be one of each.
     from bench.load import main as run_main
 
     sys.exit(run_main(sys.argv[1]))

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import yaml
 
 from federix.modules import MODULES
 
-from . import people
+from . import people, watched
 from .names import DOMAIN
 from .process import LOOPBACK, Process
 from .server import MAX_STANZA, BenchServer
+
+ROOT: Final = Path(__file__).parent.parent
+TWISTD: Final = Path(sys.executable).parent / "twistd"
 
 
 class Relay(BenchServer):
@@ -33,13 +39,17 @@ class Relay(BenchServer):
 
     def _start(self) -> Process:
         command: list[str | Path] = [sys.executable, "-m", "bench.relay", str(self.port), self.certificate]
-        return Process(self.name, command, self.folder, {"PYTHONPATH": str(Path(__file__).parent.parent)})
+        return Process(self.name, command, self.folder, {"PYTHONPATH": str(ROOT)})
 
 
 class Federix(BenchServer):
     """This tree."""
 
     name = "federix"
+    #: Virtual hosts beside the one that the clients use.
+    more_hosts = 0
+    #: Rosters beside those that every server has.
+    rosters: Mapping[str, list[str]] = MappingProxyType({})
 
     @classmethod
     def missing(cls) -> str | None:
@@ -52,21 +62,14 @@ class Federix(BenchServer):
         return f"Federix {federix.__version__}"
 
     def _start(self) -> Process:
-        people.for_federix(self.users, self.folder / "federix.sqlite")
+        people.for_federix(self.users, self.folder / "federix.sqlite", self.rosters)
         configuration = self.folder / "federix.yml"
         configuration.write_text(yaml.safe_dump(self._settings()))
-        twistd = Path(sys.executable).parent / "twistd"
-        command: list[str | Path] = [
-            twistd,
-            "--nodaemon",
-            "--pidfile=",
-            "federix",
-            "-c",
-            configuration,
-            "-d",
-            self.folder,
-        ]
-        return Process(self.name, command, self.folder, {})
+        command = [*self._twistd(), "--nodaemon", "--pidfile=", "federix", "-c", configuration, "-d", self.folder]
+        return Process(self.name, command, self.folder, {"PYTHONPATH": str(ROOT)})
+
+    def _twistd(self) -> list[str | Path]:
+        return [TWISTD]
 
     def _settings(self) -> dict[str, object]:
         listener = {
@@ -83,9 +86,20 @@ class Federix(BenchServer):
             "max_connections_per_second": "infinity",
         }
         return {
-            "hosts": [DOMAIN],
+            "hosts": [DOMAIN, *(f"h{number}.{DOMAIN}" for number in range(self.more_hosts))],
             "loglevel": "warning",
             "certfiles": [str(self.certificate)],
             "listen": [listener],
             "modules": {name: {} for name in sorted(MODULES)},
         }
+
+
+class Watched(Federix):
+    """This tree, with the pauses of its garbage collector noted."""
+
+    def _twistd(self) -> list[str | Path]:
+        return [sys.executable, "-m", "bench.watched", self.folder / "pauses"]
+
+    def pauses(self, since: float) -> list[watched.Pause]:
+        """The longer ones that ended after *since*, by the clock all processes share."""
+        return watched.pauses(self.folder / "pauses", since)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from twisted.internet.defer import ensureDeferred
 
 from federix.life.executor import InlineExecutor
-from federix.storage.accounts import Account, owner_of
-from federix.storage.roster import RosterItem
+from federix.storage.accounts import owner_of
+from federix.storage.sql import accounts, roster
+from federix.storage.sql.database import Transaction
 from federix.storage.sqlite import SqliteStorage
 from federix.xmpp.sasl import HASH_NAMES
 from federix.xmpp.sasl.credentials import Credentials, ScramKeys
@@ -41,19 +45,25 @@ def _keys() -> ScramKeys:
     return _credentials().scram["SHA-256"]
 
 
-def for_federix(users: int, database: Path) -> None:
-    """Write Federix's database."""
-    secrets = {f"SCRAM-{name}": keys.encode() for name, keys in _credentials().scram.items()}
+def for_federix(users: int, database: Path, more: Mapping[str, list[str]] = MappingProxyType({})) -> None:
+    """Write Federix's database; *more* are further rosters."""
+    secrets = json.dumps({f"SCRAM-{name}": keys.encode() for name, keys in _credentials().scram.items()})
+
+    async def fill(tx: Transaction) -> None:
+        for name in everybody(users):
+            await tx.change(accounts.CREATE, local=name, host=DOMAIN, credentials=secrets, created=0.0)
+        for owner, names in {**rosters(), **more}.items():
+            of = owner_of(owner, DOMAIN)
+            for version, name in enumerate(names, 1):
+                item = {"contact": owner_of(name, DOMAIN), "name": "", "subscription": "both", "groups": "[]"}
+                await tx.change(roster.PUT, owner=of, version=version, ask=0, approved=0, **item)
+            await tx.change(roster.VERSION_PUT, owner=of, version=len(names), oldest=0)
 
     async def write() -> None:
         storage = SqliteStorage(str(database), InlineExecutor())
         await storage.start()
-        for name in everybody(users):
-            await storage.accounts.create(Account(name, DOMAIN, secrets, 0.0))
-        for owner, names in rosters().items():
-            for name in names:
-                item = RosterItem(owner_of(name, DOMAIN), subscription="both")
-                await storage.rosters.put(owner_of(owner, DOMAIN), item)
+        # In one transaction: each one for itself would wait for the disk.
+        await storage.database.write("", fill)
         await storage.stop()
 
     problems: list[object] = []

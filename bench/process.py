@@ -54,15 +54,18 @@ class Process:
             )
         self.pid = self._process.pid
 
-    def wait_for(self, ready: Callable[[], bool]) -> None:
-        """Return when *ready* says yes; raises `ServerFailed` where it does not come to that."""
+    def wait_for(self, ready: Callable[[], bool], every: float = 0.05) -> None:
+        """Return when *ready*, asked *every* so many seconds, says yes.
+
+        Raises `ServerFailed` where it does not come to that.
+        """
         deadline = time.monotonic() + START_TIMEOUT
         while not ready():
             if self._process.poll() is not None:
                 raise ServerFailed(f"{self.name} ended on starting:\n{self.said()}")
             if time.monotonic() > deadline:
                 raise ServerFailed(f"{self.name} is not ready after {START_TIMEOUT:g} s:\n{self.said()}")
-            time.sleep(0.05)
+            time.sleep(every)
 
     def said(self, most: int = 3000) -> str:
         """The end of what it printed."""

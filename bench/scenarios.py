@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -33,6 +33,8 @@ class Scenario:
     in_flight: int = 1
     seconds: float = 180.0
     """How long one repetition may take."""
+    rest: float = 0.0
+    """Seconds in which nothing happens before the memory is looked at once more."""
 
 
 def _pairs(name: str, title: str, *, tls: bool, in_flight: int) -> Scenario:
@@ -68,6 +70,19 @@ _ALL: Final = (
         in_flight=20,
     ),
     Scenario(
+        "idle-resting",
+        "memory of a session idle for 130 s, TLS",
+        "idle",
+        "memory",
+        "KiB/session",
+        1 / 1024,
+        Size(2000, 1, 1),
+        Size(200, 1, 1),
+        in_flight=20,
+        seconds=900.0,  # they stay until all servers are full, and have rested
+        rest=130.0,
+    ),
+    Scenario(
         "logins",
         "logins over TLS (RSA-2048), SCRAM-SHA-256",
         "logins",
@@ -92,14 +107,22 @@ _ALL: Final = (
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
 
+#: What is measured of Federix alone; see `library.py` and `scale.py`.
+ALONE: Final = ("library", "scale")
+
 #: Names that stand for several.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "all": tuple(SCENARIOS),
+    # What "idle" measures "idle-resting" has measured on its way.
+    "all": (*(name for name in SCENARIOS if name != "idle"), *ALONE),
+    "comparison": tuple(name for name in SCENARIOS if name != "idle"),
     "iq": ("ping", "disco"),
 }
 
 
-def chosen(names: list[str]) -> list[Scenario]:
-    """The scenarios of those names, or all; KeyError for one that nobody knows."""
+def chosen(names: Sequence[str]) -> list[str]:
+    """The scenarios that *names* stand for, each once; all where there are none. KeyError for an unknown one."""
     wanted = [member for name in names or ["all"] for member in GROUPS.get(name, (name,))]
-    return [SCENARIOS[name] for name in dict.fromkeys(wanted)]
+    for name in wanted:
+        if name not in SCENARIOS and name not in ALONE:
+            raise KeyError(name)
+    return list(dict.fromkeys(wanted))

@@ -1,29 +1,40 @@
-"""The outcome for people: a table of ratios, with absolute figures beside them for information."""
+"""The outcome for people: tables of ratios and of bounds, in columns or as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from .figures import Figure, ratio
+from .results import Bound, Result
 
 #: Whom Federix is compared with.
 OTHERS = ("relay", "ejabberd", "prosody")
 OURS = "federix"
 
+#: Of the ratios: ours to each of the others, then each one's own figure.
+HEADS = ("", *(f"× {other}" for other in OTHERS), OURS, *OTHERS, "unit")
+BOUND_HEADS = ("Federix alone", "figure", "at most", "", "unit")
 
-def rows(title: str, unit: str, figures: Mapping[str, Figure], failed: Mapping[str, str]) -> list[str]:
-    """The cells of one scenario's line: title, ratios of ours to each of the others, and each one's own figure."""
+
+def row(result: Result) -> list[str]:
+    """The cells below `HEADS`."""
+    figures = result.figures()
     ours = figures.get(OURS)
-    cells = [title]
+    cells = [result.title]
     cells.extend(_ratio(ratio(ours, figures.get(other))) for other in OTHERS)
-    cells.extend(_own(figures.get(name), failed.get(name)) for name in (OURS, *OTHERS))
-    cells.append(unit)
+    cells.extend(_own(figures.get(name), result.failures.get(name)) for name in (OURS, *OTHERS))
+    cells.append(result.unit)
     return cells
 
 
-def table(lines: Sequence[Sequence[str]]) -> str:
-    """*lines* of cells under their heads, in columns."""
-    heads = ["", *(f"× {other}" for other in OTHERS), OURS, *OTHERS, "unit"]
+def bound_row(bound: Bound) -> list[str]:
+    """The cells below `BOUND_HEADS`."""
+    limit = "-" if bound.limit is None else f"{bound.limit:g}"
+    return [bound.title, _own(bound.figure, bound.failure), limit, bound.verdict, bound.unit]
+
+
+def columns(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """*lines* of cells under their *heads*; the first and the last to the left, figures to the right."""
     everything = [heads, *lines]
     widths = [max(len(line[column]) for line in everything) for column in range(len(heads))]
     made = []
@@ -37,6 +48,12 @@ def table(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(made)
 
 
+def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """The same as a table in Markdown."""
+    rules = ["---", *("--:" for _ in heads[1:-1]), "---"]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rules, *lines))
+
+
 def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
@@ -47,4 +64,9 @@ def _own(value: Figure | None, failure: str | None) -> str:
     if value is None:
         return "-"
     spread = f" ±{value.spread:.0%}" if value.spread else ""
-    return f"{value.cost:.3g}{spread}"
+    return f"{_short(value.cost)}{spread}"
+
+
+def _short(cost: float) -> str:
+    """Three digits, but all of those before the point."""
+    return f"{cost:.0f}" if abs(cost) >= 100 else f"{cost:.3g}"

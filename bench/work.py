@@ -1,10 +1,9 @@
-"""What the clients do: one class per kind of work, each counting what it has done."""
+"""What the clients do: one class per kind of work, each counting what it has done. Messages are in `pairs.py`."""
 
 from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -14,9 +13,6 @@ from .load import Connection, Loop, log_in
 from .login import full_jid, login
 from .names import CONTACTS, DOMAIN, HUB, contact, user
 
-#: What makes a message some 200 bytes long, different in the two directions, so that a bounce is never taken for one.
-QUESTION: Final = b" Is there anybody who will answer me, and if there is, will it be soon, or at least at all?"
-ANSWER: Final = b" Here is an answer, as long as the question was, and it says that there is somebody out here."
 STATUS: Final = b" At home, awake, and willing to talk"
 #: One part in so many of the work is done before the measuring begins.
 WARM_UP: Final = 10
@@ -45,8 +41,17 @@ class Work(ABC):
         """The measured part. Raises `LoadFailed`."""
 
     def round_trips(self) -> dict[str, float]:
-        """Median and 99th percentile in seconds; for information."""
-        return {"median": percentile(self.times, 0.5), "p99": percentile(self.times, 0.99)}
+        """Median, 99th percentile and the longest, in seconds."""
+        return {
+            "median": percentile(self.times, 0.5),
+            "p99": percentile(self.times, 0.99),
+            "max": max(self.times, default=0.0),
+        }
+
+    def users(self, count: int) -> list[str]:
+        """The first *count* of the users that are ours."""
+        first = self.specification.first
+        return [user(n) for n in range(first, first + count)]
 
     def log_in(self, names: list[str]) -> list[Connection]:
         connections = log_in(self.loop, names, login)
@@ -54,90 +59,17 @@ class Work(ABC):
         return connections
 
 
-class Pairs(Work):
-    """Messages between two, each answered before the next; *in_flight* of them at a time."""
-
-    def prepare(self) -> None:
-        clients = self.log_in([user(n) for n in range(self.specification.clients)])
-        halves = zip(clients[::2], clients[1::2], strict=True)
-        self.pairs = [Pair(a, b, self.specification.in_flight, self.times) for a, b in halves]
-        self._exchange(max(self.specification.count // WARM_UP, 1))
-        self.times.clear()
-
-    def run(self) -> None:
-        self.done = 2 * len(self.pairs) * self._exchange(self.specification.count)
-
-    def _exchange(self, count: int) -> int:
-        pairs = self.pairs
-        for pair in pairs:
-            pair.begin(count)
-        self.loop.run(lambda: all(pair.left == 0 for pair in pairs))
-        for pair in pairs:
-            pair.check()
-        return count
-
-
-class Pair:
-    """Two clients, of which one asks and the other answers."""
-
-    def __init__(self, asking: Connection, answering: Connection, in_flight: int, times: list[float]) -> None:
-        self.asking, self.answering = asking, answering
-        self.in_flight = in_flight
-        self.times = times
-        self.left = 0
-        self.sent = 0
-        self.total = 0
-        self.since: deque[float] = deque()
-        self.questions = Inbox(b"message", b"body", asking.jid.encode(), QUESTION)
-        self.answers = Inbox(b"message", b"body", answering.jid.encode(), ANSWER)
-        self.to_answering = f"<message to='{answering.jid}' type='chat' id='q".encode()
-        self.to_asking = f"<message to='{asking.jid}' type='chat' id='a".encode()
-        self.answered = 0
-        asking.received = self.take_answers
-        answering.received = self.take_questions
-
-    def begin(self, count: int) -> None:
-        self.left = count
-        self.total = self.sent + count
-        self.ask(min(self.in_flight, count))
-
-    def ask(self, many: int) -> None:
-        for _ in range(many):
-            number = b"%08d" % self.sent
-            self.sent += 1
-            self.since.append(time.perf_counter())
-            self.asking.send(b"%s%s'><body>%s%s</body></message>" % (self.to_answering, number, number, QUESTION))
-
-    def take_questions(self, data: bytes) -> None:
-        for _ in range(self.questions.feed(data)):
-            number = b"%08d" % self.answered
-            self.answered += 1
-            self.answering.send(b"%s%s'><body>%s%s</body></message>" % (self.to_asking, number, number, ANSWER))
-
-    def take_answers(self, data: bytes) -> None:
-        count = self.answers.feed(data)
-        if count:
-            now = time.perf_counter()
-            self.times.extend(now - self.since.popleft() for _ in range(count))
-            self.left -= count
-            self.ask(min(count, self.total - self.sent))
-
-    def check(self) -> None:
-        if not self.questions.expected == self.answers.expected == self.sent:
-            raise LoadFailed(f"{self.sent} sent, {self.questions.expected} arrived, {self.answers.expected} answered")
-
-
 class Idle(Work):
     """Sessions that do nothing. A few come and go before, to have everything loaded that a login needs."""
 
     def prepare(self) -> None:
-        for connection in self.log_in([user(n) for n in range(self.specification.in_flight)]):
+        for connection in self.log_in(self.users(self.specification.in_flight)):
             leave(self.loop, connection)
         self.loop.run(lambda: not self.loop.connections)
         self.loop.pause(SETTLE_MEMORY)
 
     def run(self) -> None:
-        self.done = len(self.log_in([user(n) for n in range(self.specification.clients)]))
+        self.done = len(self.log_in(self.users(self.specification.clients)))
         self.loop.pause(SETTLE_MEMORY)
 
 
@@ -215,7 +147,7 @@ class Questions(Work):
     payload: bytes
 
     def prepare(self) -> None:
-        clients = self.log_in([user(n) for n in range(self.specification.clients)])
+        clients = self.log_in(self.users(self.specification.clients))
         self.askers = [Asker(connection, self.payload, self.times) for connection in clients]
         self._ask(max(self.specification.count // WARM_UP, 1))
         self.times.clear()
@@ -271,12 +203,3 @@ def leave(loop: Loop, connection: Connection) -> None:
 
 
 _DOMAIN: Final = DOMAIN.encode()
-
-WORKS: Final[dict[str, Callable[[Loop], Work]]] = {
-    "pairs": Pairs,
-    "idle": Idle,
-    "logins": Logins,
-    "presence": Presence,
-    "ping": Ping,
-    "disco": Disco,
-}

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..core.commands import CommandError
+from .collector import Collector
 from .config import Config
 from .ctl.commands import Process
 from .directory import make_directory
@@ -70,6 +71,7 @@ class Running(Service):
             lambda new: self._log.adopt(new.server),
         )
         self.server = Server(config, reactor, process=self._process)
+        self._collector = Collector(self._reactor)
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
@@ -99,6 +101,7 @@ class Running(Service):
             self._wait_for(self._start())
         except Exception as error:
             self._give_up(error)
+        self._collector.start()
         if self._terminal is not None:
             os.close(self._terminal)
 
@@ -156,6 +159,7 @@ class Running(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
+        self._collector.stop()
         return ensureDeferred(self.server.stop())
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.run import repetitions
-from bench.scenarios import SCENARIOS, Size, chosen
-from bench.work import WORKS
+from bench.scenarios import ALONE, GROUPS, SCENARIOS, Size, chosen
+from bench.works import WORKS
 
 
 class ScenarioTests(SynchronousTestCase):
     def test_none_named_means_all(self) -> None:
-        self.assertEqual(chosen([]), list(SCENARIOS.values()))
+        # What "idle" measures "idle-resting" has measured on its way.
+        self.assertEqual(set(chosen([])), {*SCENARIOS, *ALONE} - {"idle"})
 
     def test_a_group_stands_for_its_members_and_nothing_comes_twice(self) -> None:
-        self.assertEqual([scenario.name for scenario in chosen(["disco", "iq", "idle"])], ["disco", "ping", "idle"])
+        self.assertEqual(chosen(["disco", "iq", "idle", "scale"]), ["disco", "ping", "idle", "scale"])
 
     def test_an_unknown_one_is_an_error(self) -> None:
         self.assertRaises(KeyError, chosen, ["nonsense"])
@@ -33,4 +34,7 @@ class ScenarioTests(SynchronousTestCase):
     def test_memory_is_measured_in_fresh_processes_only(self) -> None:
         for scenario in SCENARIOS.values():
             size = Size(clients=2, count=1, repeat=3)
-            self.assertEqual(repetitions(scenario, size), 1 if scenario.name == "idle" else 3)
+            self.assertEqual(repetitions(scenario, size), 1 if scenario.measure == "memory" else 3)
+
+    def test_a_group_is_no_scenario(self) -> None:
+        self.assertEqual({*GROUPS} & {*SCENARIOS, *ALONE}, set())

@@ -1,30 +1,52 @@
-"""The table of ratios."""
+"""The tables of ratios and bounds."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.figures import Figure
-from bench.table import rows, table
+from bench.results import Bound, Result
+from bench.table import HEADS, bound_row, columns, markdown, row
 
-FIGURES = {"federix": Figure(30.0, 0.04), "relay": Figure(20.0, 0.0), "ejabberd": Figure(120.0, 0.0)}
+SAMPLES = {"federix": [30.0, 31.2], "relay": [20.0], "ejabberd": [120.4]}
+
+
+def result(samples: dict[str, list[float]], failures: dict[str, str] | None = None) -> Result:
+    return Result("pairs", "messages", "µs", samples, failures or {})
 
 
 class TableTests(SynchronousTestCase):
     def test_a_line_has_ratios_then_figures(self) -> None:
-        self.assertEqual(
-            rows("messages", "µs", FIGURES, {}),
-            ["messages", "1.50", "0.25", "-", "30 ±4%", "20", "120", "-", "µs"],
-        )
+        self.assertEqual(row(result(SAMPLES)), ["messages", "1.50", "0.25", "-", "30 ±4%", "20", "120", "-", "µs"])
 
     def test_a_failure_is_not_to_be_overlooked(self) -> None:
-        line = rows("messages", "µs", {"relay": Figure(20.0, 0.0)}, {"federix": "a message is lost"})
+        line = row(result({"relay": [20.0], "federix": [1.0]}, {"federix": "a message is lost"}))
         self.assertEqual(line[1:6], ["-", "-", "-", "FAILED", "20"])
 
+    def test_a_bound_is_kept_or_missed(self) -> None:
+        cells = [
+            bound_row(Bound("chat", "a chat", "ms", [40.0, 60.0], 50.0)),
+            bound_row(Bound("chat", "a chat", "ms", [51.0], 50.0)),
+            bound_row(Bound("chat", "a chat", "ms", [51.0])),
+            bound_row(Bound("chat", "a chat", "ms", [1.0], 50.0, failure="nobody answered")),
+        ]
+        self.assertEqual(
+            [line[1:4] for line in cells],
+            [["40 ±50%", "50", "kept"], ["51", "50", "MISSED"], ["51", "-", ""], ["FAILED", "50", "FAILED"]],
+        )
+
+    def test_large_figures_keep_their_digits(self) -> None:
+        self.assertEqual(bound_row(Bound("twistd", "a start", "ms", [1234.5]))[1], "1234")
+
     def test_columns_stand_below_their_heads(self) -> None:
-        head, rule, *lines = table([rows("messages", "µs", FIGURES, {}), rows("x", "KiB", FIGURES, {})]).splitlines()
+        cells = row(result(SAMPLES))
+        head, rule, *lines = columns(HEADS, [cells, ["x", *cells[1:]]]).splitlines()
         self.assertEqual(set(rule), {"-"})
         self.assertEqual(len(lines), 2)
         end = head.index("× relay") + len("× relay")
         for line in lines:
             self.assertEqual(line[end - 4 : end], "1.50")
+
+    def test_markdown_has_the_same_cells(self) -> None:
+        head, rule, line = markdown(HEADS, [row(result(SAMPLES))]).splitlines()
+        self.assertEqual([cell.strip() for cell in line.strip("|").split("|")], row(result(SAMPLES)))
+        self.assertEqual((head.count("|"), rule.count("|")), (line.count("|"), line.count("|")))

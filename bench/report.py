@@ -1,0 +1,54 @@
+"""A run's outcome in words and tables: for the terminal, and for a page of the documentation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .results import Report
+from .table import BOUND_HEADS, HEADS, bound_row, columns, markdown, row
+
+RATIOS: Final = """\
+"× other" is Federix's cost divided by the other's, from the same run: below 1 Federix is cheaper. The figures of the
+servers are for information: they are this machine's. Each is the least of its repetitions, since other work on the
+machine can only add to a cost; ± is how far the worst of them lay above it. Cost is user and system time of all of a
+server's processes. The relay is the floor, not a server: it passes bytes on, and believes every password."""
+BOUNDS: Final = """\
+These have no counterpart: each is held against a limit of its own. Times are by the clock, so other work on the machine
+counts; the least of the repetitions is taken. "× alone" is the cost divided by that of the same clients and messages,
+at the same rate, on a server that has nothing else."""
+
+#: Between these a page has the figures; what stands around them is written by people.
+BEGIN: Final = "<!-- figures of bench: begin -->"
+END: Final = "<!-- figures of bench: end -->"
+
+
+def text(report: Report) -> str:
+    """For the terminal."""
+    parts = ["; ".join(report.servers.values())]
+    if report.results:
+        parts += [columns(HEADS, [row(result) for result in report.results]), RATIOS]
+    if report.bounds:
+        parts += [columns(BOUND_HEADS, [bound_row(bound) for bound in report.bounds]), BOUNDS]
+    parts += [f"Note: {note}." for note in report.notes]
+    return "\n\n".join(parts)
+
+
+def page(report: Report) -> str:
+    """The figures as Markdown."""
+    parts = [f"{', '.join(report.servers.values())}. {report.machine}."]
+    if report.results:
+        parts += [markdown(HEADS, [row(result) for result in report.results]), RATIOS]
+    if report.bounds:
+        parts += [markdown(BOUND_HEADS, [bound_row(bound) for bound in report.bounds]), BOUNDS]
+    if report.notes:
+        parts.append("\n".join(f"- {note}." for note in report.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def into(whole: str, figures: str) -> str:
+    """*whole*, a page's text, with *figures* between its two marks; the figures alone where it has none."""
+    before, begin, rest = whole.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        return figures
+    return f"{before}{BEGIN}\n\n{figures}\n{END}{after}"

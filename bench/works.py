@@ -1,0 +1,20 @@
+"""All kinds of work, by the names that scenarios call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from .load import Loop
+from .pairs import Paced, Pairs
+from .work import Disco, Idle, Logins, Ping, Presence, Work
+
+WORKS: Final[dict[str, Callable[[Loop], Work]]] = {
+    "pairs": Pairs,
+    "paced": Paced,
+    "idle": Idle,
+    "logins": Logins,
+    "presence": Presence,
+    "ping": Ping,
+    "disco": Disco,
+}

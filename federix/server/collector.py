@@ -1,0 +1,93 @@
+"""Python's cyclic garbage collector in a process that does nothing but serve.
+
+Nearly all that a session or a stanza leaves is freed at once, by counting references: streams and sessions end without
+cycles. The collector is the net below. As Python sets it, it walks through all objects whenever a quarter as many have
+outlived its younger passes, whether or not they are gone since: with ten thousand sessions everything stands still for
+tenths of a second, for nothing. So here
+
+- passes over young objects stay as they are: they take a millisecond or two, and thousands of messages need none;
+- what has been looked through is frozen, the whole server after its start first of all: it is not looked at again, and
+  a pass takes as long as what came since the last one is much;
+- all of it is looked through again when memory has grown by so much that frozen garbage may be the reason.
+
+So garbage cannot fill more than a part, `GROWTH`, of the memory that the process has had at most.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+
+from ..life.scope import Scope
+
+#: Objects made (less those freed) between two passes over the youngest, and how many of those make one over the next:
+#: as Python has it. In larger portions passes would be rarer, but longer: what lives on is looked at as often.
+YOUNGEST: Final = 700
+YOUNG: Final = 10
+#: The same for a full pass: so many that Python never begins one by itself.
+NEVER: Final = 2_000_000_000
+#: By which part memory grows until everything is looked through.
+GROWTH: Final = 0.5
+#: Seconds between two looks at the memory, and between two passes over what is new.
+LOOK_EVERY: Final = 10.0
+COLLECT_EVERY: Final = 10 * 60.0
+
+
+class Garbage(Protocol):
+    """What of the module `gc` is needed."""
+
+    def collect(self) -> int: ...
+    def freeze(self) -> None: ...
+    def unfreeze(self) -> None: ...
+    def set_threshold(self, youngest: int, young: int, old: int, /) -> None: ...
+
+
+def peak_memory() -> int:
+    """The most memory this process has had, in a unit of the system's (getrusage(2)): it never falls."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+class Collector:
+    """Sets the collector up and does the full passes, from `start` on.
+
+    The settings are the process's and stay when it stops: who stops a server under `twistd` ends the process.
+    """
+
+    def __init__(self, clock: IReactorTime, garbage: Garbage = gc, peak: Callable[[], int] = peak_memory) -> None:
+        self._clock = clock
+        self._garbage = garbage
+        self._peak = peak
+        self._scope = Scope(clock, "collector")
+        #: The peak when everything was looked through, and the time when what was new was.
+        self._seen = 0
+        self._last = 0.0
+
+    def start(self) -> None:
+        """Once everything is there that lives as long as the process."""
+        self._garbage.set_threshold(YOUNGEST, YOUNG, NEVER)
+        self._look_through()
+        self._scope.later(LOOK_EVERY, self._look)
+
+    def stop(self) -> None:
+        self._scope.close()
+
+    def _look(self) -> None:
+        if self._peak() > self._seen * (1 + GROWTH):
+            self._garbage.unfreeze()
+            self._look_through()
+        elif self._clock.seconds() - self._last >= COLLECT_EVERY:
+            self._collect()
+        self._scope.later(LOOK_EVERY, self._look)
+
+    def _look_through(self) -> None:
+        self._collect()
+        self._seen = self._peak()
+
+    def _collect(self) -> None:
+        self._garbage.collect()
+        self._garbage.freeze()
+        self._last = self._clock.seconds()
