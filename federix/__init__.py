@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .server.server import Server
     from .server.start import load_config
 
+#: The version of Federix.
 __version__ = "0.1.0"
 
 __all__ = ["Config", "Server", "__version__", "load_config"]

@@ -31,7 +31,7 @@ _NAME: Final = "__federix_command__"
 
 
 class CommandError(Exception):
-    """It could not be done; the text says why and what to do, for the operator."""
+    """It could not be done; the text says why and what to do, for the operator. `federixctl` ends with code 1."""
 
 
 class WrongUse(CommandError):
@@ -114,10 +114,19 @@ class Command:
 
 
 def command(name: str = "") -> Callable[[F], F]:
-    """Make a method a command, by its own name or *name*.
+    """Make a method a command, by its own name or *name*: ``@command()``, with the brackets.
+
+    Its docstring is its help, its arguments are read by their types (as options are: `str`, `int`, `bool`, `float` …;
+    `Secret` is asked for without being shown), and those with a default may be left out. It may be `async def`. It
+    returns plain data: nothing, text, numbers, truths, lists and mappings of these; a list of mappings is a table.
 
     A module's commands run on its host: they have an argument ``host: str``, by which the right one is found.
+    `CommandError` tells the operator what is wrong; a `StanzaError` does so as well.
     """
+
+    if not isinstance(name, str):
+        # Without its brackets it would take the method for a name, and quietly make it no command at all.
+        raise TypeError("it is written with brackets: @command()")
 
     def mark(function: F) -> F:
         setattr(function, _NAME, name or function.__name__)

@@ -33,7 +33,7 @@ Answer = Element | IQ | Handled | None
 Handler = Callable[[Any, IQ], Answer | Awaitable[Answer]]
 HandlerT = TypeVar("HandlerT", bound=Handler)
 
-#: ejabberd's IQ_TIMEOUT, in seconds.
+#: How long `Host.request` waits for an answer unless told otherwise: 32 seconds, as in ejabberd.
 IQ_TIMEOUT: Final = 32.0
 #: How many of its own requests one host waits for at a time.
 MAX_REQUESTS: Final = 100_000
@@ -66,14 +66,24 @@ def _decorator(kind: Kind, ns: str, name: str, on: tuple[Target, ...], detached:
 def iq_get(
     ns: str, name: str, *, on: tuple[Target, ...] = ("host", "account"), detached: bool = False
 ) -> Callable[[Handler], Handler]:
-    """Answer ``<iq type='get'>`` with that payload."""
+    """Have a method answer each ``<iq type='get'>`` whose payload is *name* in the namespace *ns* (RFC 6120 §8.2.3).
+
+    It is called with the `IQ` (``iq.sender`` asks, ``iq.payload`` is what), and returns the payload of the result,
+    ``None`` for an empty one, or a whole `IQ`; `StanzaError` is the other answer, and any other exception is logged
+    and answered with internal-server-error. `HANDLED` says that it has sent the answer itself.
+
+    *on* says for whom it answers: the ``"host"`` itself, or the server on behalf of each ``"account"`` (iq to a bare
+    JID, whoever it comes from: compare ``iq.sender.bare`` with ``iq.to.bare``). *detached*: the client's stream is
+    read on while an `async def` handler works, so its later stanzas overtake this one. The namespace becomes a feature
+    in disco by itself. Two handlers for one request are an error at start.
+    """
     return _decorator("get", ns, name, on, detached)
 
 
 def iq_set(
     ns: str, name: str, *, on: tuple[Target, ...] = ("host", "account"), detached: bool = False
 ) -> Callable[[Handler], Handler]:
-    """Answer ``<iq type='set'>`` with that payload."""
+    """Have a method answer each ``<iq type='set'>`` with that payload; in all else as `iq_get`."""
     return _decorator("set", ns, name, on, detached)
 
 
@@ -84,7 +94,10 @@ def requests_of(function: object) -> list[Request]:
 
 
 def check_iq(iq: IQ) -> None:
-    """RFC 6120 §8.2.3, raising `StanzaError` (bad-request)."""
+    """See whether *iq* is one, by RFC 6120 §8.2.3: a known type, an id, one payload in a request.
+
+    Raises `StanzaError` (bad-request). What a handler is given has been checked already.
+    """
     if iq.type not in ("get", "set", "result", "error"):
         raise StanzaError(Condition.BAD_REQUEST, "the type of an iq is get, set, result or error")
     # The answer to a request without an id cannot have one either, and must reach whoever sent it.
@@ -222,7 +235,10 @@ def _from_stranger(target: Target, iq: IQ) -> bool:
 
 
 class RequestError(StanzaError):
-    """The other side answered our request with an error."""
+    """The other side answered our request with an error: its *condition* and *text*, as they came.
+
+    A handler that lets it pass answers its own client with the same error.
+    """
 
 
 class Requests:

@@ -12,7 +12,7 @@ D = TypeVar("D")
 
 
 class Key(Generic[T]):
-    """Names one fact of type T; qualify the name with your module's."""
+    """Names one fact of type T; qualify its *name* with your module's. Two keys are never the same fact."""
 
     __slots__ = ("name",)
 
@@ -24,7 +24,7 @@ class Key(Generic[T]):
 
 
 class Notes:
-    """Facts by key."""
+    """Facts by key, each of the type its key says; ``notes[KEY]`` raises KeyError where there is none."""
 
     __slots__ = ("_facts",)
 
@@ -32,6 +32,7 @@ class Notes:
         self._facts: dict[Key[Any], Any] = {}
 
     def get(self, key: Key[T]) -> T | None:
+        """The fact; ``None`` where there is none."""
         return self._facts.get(key)
 
     def __getitem__(self, key: Key[T]) -> T:
@@ -45,5 +46,6 @@ class Notes:
         return key in self._facts
 
     def pop(self, key: Key[T]) -> T | None:
+        """The fact, which is forgotten; ``None`` where there was none."""
         value: T | None = self._facts.pop(key, None)
         return value

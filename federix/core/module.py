@@ -26,7 +26,10 @@ M = TypeVar("M", bound="Module")
 
 @dataclass(frozen=True, slots=True)
 class Xep:
-    """A XEP that a module implements, and to what degree."""
+    """A XEP that a module implements: its *number*, the *version* of the text that was followed, and a *status*.
+
+    The table in ``docs/xeps.md`` is made of these. The status says in a word or two what is there, if not all.
+    """
 
     number: int
     version: str
@@ -35,7 +38,7 @@ class Xep:
 
 @dataclass(frozen=True, slots=True)
 class Rfc:
-    """A chapter of an RFC that a module implements."""
+    """Chapters of an RFC that a module implements: its *number*, the *sections* (``"2-7, 10"``) and a *status*."""
 
     number: int
     sections: str
@@ -43,10 +46,17 @@ class Rfc:
 
 
 class Module(Node):
-    """A feature of one host. Subclass it, name it, decorate its methods."""
+    """A feature of one host: subclass it, name it, decorate its methods.
+
+    There is one object for each host the module runs on: *host* is that host, *options* what its configuration says,
+    an object of `Options`. So that type checkers know its type, a module with options declares ``options: Options``
+    below them. Coroutines to override are `on_start`, before which nothing of the module is called and after which
+    its handlers are in their chains, and `on_stop`; `self.scope` owns what is to end with the module.
+    """
 
     #: As in the configuration, ``mod_…`` by custom.
     name: str = ""
+    #: The specifications it follows.
     implements: ClassVar[tuple[Xep | Rfc, ...]] = ()
     #: Modules that must run before this one.
     requires: ClassVar[tuple[type[Module], ...]] = ()
@@ -55,7 +65,7 @@ class Module(Node):
 
     @dataclass(frozen=True)
     class Options(BaseOptions):
-        """No options."""
+        """Its settings: a frozen dataclass that derives from this one, each field made by `option`."""
 
     def __init__(self, host: Host, options: Any) -> None:
         super().__init__(type(self).name, host.clock)
@@ -75,6 +85,7 @@ class Module(Node):
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
+        """Called by the host: `on_start`, then the decorated methods are put where they belong."""
         await super().start()
         try:
             self._register()

@@ -30,7 +30,10 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
-    """Who may: the name of a rule (`c2s`, `all`, `none`), or the clauses of one written on the spot."""
+    """Who may: the *name* of a rule (`c2s`, `all`, `none`), or the *clauses* of one written on the spot.
+
+    As the type of an option; `AccessRule("none")` is a default. `Host.allows` asks it.
+    """
 
     name: str
     clauses: tuple[Clause, ...] = ()
@@ -48,6 +51,7 @@ class AccessRule:
         return cls(name)
 
     def written(self) -> object:
+        """As it stands in a configuration."""
         return plain(self.source) if self.source is not None else self.name
 
 
@@ -64,7 +68,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class ShaperRule:
-    """How much: the name of a shaper rule or shaper, `none`, or the choices of one written on the spot."""
+    """How much: the *name* of a shaper rule or shaper, `none`, or the *choices* of one written on the spot.
+
+    As the type of an option. *source* is what was written, where it was more than a name.
+    """
 
     name: str
     choices: tuple[Choice, ...] = ()
@@ -81,6 +88,7 @@ class ShaperRule:
         return cls("", read_choices(node, path, reader), node)
 
     def written(self) -> object:
+        """As it stands in a configuration."""
         return plain(self.source) if self.source is not None else self.name
 
 

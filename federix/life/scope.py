@@ -18,7 +18,7 @@ log = Logger()
 
 
 class Scope:
-    """Owns timers, tasks and undo actions until `close`."""
+    """Owns timers, tasks and undo actions until `close`. Its *name* stands in the log where one of them fails."""
 
     __slots__ = ("_clock", "_closed", "_owned", "name")
 
@@ -31,6 +31,7 @@ class Scope:
 
     @property
     def closed(self) -> bool:
+        """Whether its owner has ended; what is begun in it now ends at once."""
         return self._closed
 
     def __len__(self) -> int:
@@ -88,7 +89,7 @@ class Scope:
 
 
 class Timer:
-    """One call to come."""
+    """One call to come, made by `Scope.later`."""
 
     __slots__ = ("_args", "_call", "_function", "_scope")
 
@@ -99,13 +100,16 @@ class Timer:
         self._call: IDelayedCall | None = None
 
     def arm(self, call: IDelayedCall) -> None:
+        """Told by the scope which call of the clock it is."""
         self._call = call
 
     @property
     def pending(self) -> bool:
+        """Whether it is still to fire."""
         return self._call is not None
 
     def fire(self) -> None:
+        """Called by the clock; what the function raises is logged."""
         function, args, scope = self._function, self._args, self._scope
         self._call = None
         self._forget()

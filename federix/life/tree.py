@@ -35,14 +35,21 @@ class State(StrEnum):
 
 @implementer(IService)
 class Node:
-    """A service with a name, a state and a scope. Subclasses say what `on_start` and `on_stop` do."""
+    """A service with a *name*, a state and a scope. Subclasses say what `on_start` and `on_stop` do.
+
+    *clock* tells a monotonic time in seconds (`clock.seconds()`) and belongs to the server; *parent* is the branch it
+    hangs under.
+    """
 
     def __init__(self, name: str, clock: IReactorTime) -> None:
         self.name = name
         self.clock = clock
         self.parent: Branch | None = None
+        #: Where it stands: stopped, starting, running, draining, stopping, failed.
         self.state = State.STOPPED
+        #: When that began, on the clock.
         self.since = clock.seconds()
+        #: What it started: closed when it stops, a new one when it starts again.
         self.scope = Scope(clock, name)
         #: `on_start`, while it runs.
         self._beginning: Deferred[None] | None = None
@@ -62,6 +69,7 @@ class Node:
 
     @property
     def running(self) -> bool:
+        """Whether it has started, and not begun to stop; it runs while it drains."""
         return self.state in (State.RUNNING, State.DRAINING)
 
     @property
@@ -92,6 +100,7 @@ class Node:
         self._enter(State.RUNNING)
 
     async def drain(self, deadline: float) -> None:
+        """Before a stop: `on_drain`, whose failure is logged."""
         if self.state is State.RUNNING:
             self._enter(State.DRAINING)
             try:

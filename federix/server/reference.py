@@ -20,6 +20,8 @@ from ..core.iq import requests_of
 from ..core.module import Module, Rfc, Xep, declared
 from ..core.options import OptionDoc, Options, describe
 from ..modules import MODULES
+from .api_reference import handler, pages
+from .api_reference import hooks as read_hooks
 from .config import Config, ServerOptions, option_table
 from .config.table import LISTENERS
 from .ctl.commands import ServerCommands
@@ -91,11 +93,15 @@ def hook_reference() -> str:
         "# Hooks\n\n",
         _NOTE,
         "In the order a stanza meets them. An **event** is heard by all; a **filter** goes from handler to handler"
-        " until one returns `HANDLED`; a **collect** joins what each returns.\n\n",
+        " until one returns `HANDLED`; a **collect** joins what each returns. Behind the name stands what a method that"
+        " takes it is given and returns; where it must wait it is `async def`. The words mean what"
+        " [api/hooks.md](api/hooks.md) says.\n\n",
     ]
+    handlers = {hook.name: handler(hook) for hook in read_hooks()}
     for hook in hooks.ALL:
         taken = ", ".join(dict.fromkeys(takers.get(hook.name, []))) or "none of ours"
-        parts.append(f"## `{hook.name}` ({hook.shape})\n\n{hook.doc}\n\nTaken by: {taken}.\n\n")
+        called = f"`{hook.name}{handlers[hook.name]}`"
+        parts.append(f"## `{hook.name}` ({hook.shape})\n\n{called}\n\n{hook.doc}\n\nTaken by: {taken}.\n\n")
     return "".join(parts)
 
 
@@ -226,6 +232,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "xeps.md": lambda: specifications() + "\n## Requests that are answered\n\n" + handlers(),
     "tree.md": service_tree,
     "federixctl.md": federixctl,
+    **pages(_NOTE),
 }
 
 
@@ -242,7 +249,7 @@ def main() -> int:
             if not path.exists() or path.read_text() != text:
                 stale.append(str(path))
         else:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
     if stale:
         print(f"not up to date: {', '.join(stale)}; run `make docs`", file=sys.stderr)

@@ -20,12 +20,16 @@ _WITHOUT_LIMITS = Limits(
 )
 """What is read here was within the limits of a stream when it came, or was written by the server itself."""
 
+#: What JSON can hold; ``None`` in it is JSON's null.
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[T]):
-    """A pair of pure functions; ``decode(encode(value)) == value``. They may run in another thread."""
+    """How a value becomes bytes (*encode*) and a value again (*decode*).
+
+    A pair of pure functions; ``decode(encode(value)) == value``. They may run in another thread.
+    """
 
     encode: Callable[[T], bytes]
     decode: Callable[[bytes], T]
@@ -61,7 +65,11 @@ def _read_element(stored: bytes) -> Element:
     raise ValueError("what is stored is not one XML element")
 
 
+#: Bytes, as they are.
 BYTES: Codec[bytes] = Codec(bytes, bytes)
+#: Text, in UTF-8.
 TEXT: Codec[str] = Codec(str.encode, bytes.decode)
+#: Plain data, as JSON; tuples come back as lists.
 JSON: Codec[Json] = Codec(_write_json, _read_json)
+#: An XML element.
 ELEMENT: Codec[Element] = Codec(_write_element, _read_element)

@@ -30,7 +30,11 @@ _GENEROUS = Limits(stanza_bytes=1 << 30, elements=1 << 30, depth=10_000, attribu
 
 
 class Client(Protocol):
-    """One end of a wire, speaking as a client. See `World.client` for one that is logged in."""
+    """One end of a wire, speaking as a client. See `World.client` for one that is logged in.
+
+    *jid* is its address once it is bound, *header* and *features* are what the server began the stream with, *raw* is
+    every byte that came. *wire* is its connection, *transport* its end of it, *world* where it lives.
+    """
 
     transport: Any = None
 
@@ -144,11 +148,13 @@ class Client(Protocol):
         raise FailTest(f"{self.name} got no answer to {xml}")
 
     def new_id(self) -> str:
+        """An id for a stanza that it has not used yet."""
         self._ids += 1
         return f"t{self._ids}"
 
     @property
     def name(self) -> str:
+        """How it is called in what a test says when it fails."""
         return str(self.jid) if self.jid else "the client"
 
     # -- the stream -----------------------------------------------------------------------------------------------
@@ -183,6 +189,7 @@ class Client(Protocol):
 
     @property
     def tls(self) -> SSL.Connection:
+        """The connection of pyOpenSSL, where it speaks TLS."""
         handle: SSL.Connection = self.transport.getHandle()
         return handle
 
@@ -193,6 +200,7 @@ class Client(Protocol):
         self.bind(jid)
 
     def bind(self, jid: JID) -> None:
+        """Bind the resource of *jid*, or one of the server's choice where it has none (RFC 6120 §7)."""
         wanted = f"<resource>{jid.resource}</resource>" if jid.resource else ""
         answer = self.request(f"<iq type='set' id='bind'><bind xmlns='{ns.BIND}'>{wanted}</bind></iq>")
         bound = answer.child(ns.BIND, "bind")

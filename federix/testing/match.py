@@ -1,7 +1,8 @@
 """Does this stanza have what that pattern asks for?
 
-A pattern is XML in ``jabber:client``: every attribute and child it names must be there. An attribute value or a text of
-``*`` stands for anything, an attribute value of ``-`` for its absence. Text, where the pattern has any, must be equal.
+A pattern is XML in ``jabber:client``: every attribute and child it names must be there. An attribute value, a text or
+an ``xmlns`` of ``*`` stands for anything, an attribute value of ``-`` for its absence. Text, where the pattern has any,
+must be equal.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def parse(xml: str) -> Element:
 
 def mismatch(pattern: Element, got: Element, *, exact: bool = False) -> str | None:
     """What *got* lacks of *pattern* (or, with *exact*, has too much); ``None`` where it fits."""
-    if (pattern.name, pattern.ns) != (got.name, got.ns):
+    if pattern.name != got.name or pattern.ns not in ("*", got.ns):
         return f"<{got.name} xmlns='{got.ns}'> is not <{pattern.name} xmlns='{pattern.ns}'>"
     for name, value in pattern.attrs.items():
         actual = got.get(name)

@@ -55,6 +55,7 @@ class ServerProcess:
         hosts: Sequence[str] = ("localhost",),
         listener: Mapping[str, Any] | None = None,
     ) -> None:
+        #: The first of its hosts.
         self.domain = hosts[0]
         self._settings = {
             "config": dict(config or {}),
@@ -80,6 +81,7 @@ class ServerProcess:
 
     @property
     def running(self) -> bool:
+        """Whether its process is alive."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:

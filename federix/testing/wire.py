@@ -17,7 +17,7 @@ BUFFER = 64 * 1024
 
 
 class Wire:
-    """Two ends and what is on its way between them."""
+    """Two ends (*near* is the client's, *far* the server's) and what is on its way between them, on one *clock*."""
 
     def __init__(self, clock: IReactorTime, client: IPv4Address, server: IPv4Address) -> None:
         self.clock = clock

@@ -37,7 +37,8 @@ class World:
     """One server on a clock of its own, with real SQLite in memory.
 
     *config* is merged over a small configuration for tests: these *hosts*, these *modules*, clients on port 5222 with
-    and without STARTTLS and on 5223 with TLS.
+    and without STARTTLS and on 5223 with TLS. *server* is the server, *clock* its time, *directory* its data,
+    *settings* its configuration as a mapping, *wires* the connections. It begins at eight in the morning (UTC).
     """
 
     def __init__(
@@ -138,6 +139,7 @@ class World:
     # -- people ---------------------------------------------------------------------------------------------------
 
     def host(self, name: str) -> Host:
+        """A running host; KeyError where there is none of that name."""
         host = self.server.host(name)
         if host is None:
             raise KeyError(name)

@@ -22,7 +22,7 @@ ALGORITHMS = {"sha-1": "sha1", "sha-224": "sha224", "sha-256": "sha256", "sha-38
 
 
 class Identity(NamedTuple):
-    """What an entity is (XEP-0030 §3.1): a category and a type of the registry, and a name in some language."""
+    """What an entity is (XEP-0030 §3.1): a *category* and a *type* of the registry, and a *name* in some *lang*."""
 
     category: str
     type: str
@@ -31,7 +31,7 @@ class Identity(NamedTuple):
 
 
 class Information(NamedTuple):
-    """What an entity says about itself: a disco#info answer (XEP-0030 §3.1, XEP-0128)."""
+    """What an entity says about itself: *identities*, *features*, *forms* of disco#info (XEP-0030 §3.1, XEP-0128)."""
 
     identities: tuple[Identity, ...] = ()
     features: tuple[str, ...] = ()
@@ -77,7 +77,10 @@ class Information(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The ``<c/>`` of a presence or of stream features (§4)."""
+    """The ``<c/>`` of a presence or of stream features (§4).
+
+    *node* names the software, *ver* is the *hash* of its abilities.
+    """
 
     node: str
     ver: str
@@ -95,6 +98,7 @@ class Caps:
         return cls(node, ver, algorithm)
 
     def to_element(self) -> Element:
+        """As ``<c/>``."""
         return Element("c", ns.CAPS, attrs={"hash": self.hash, "node": self.node, "ver": self.ver})
 
     @property

@@ -27,7 +27,7 @@ _MAX_OFFSET_MINUTES = 14 * 60  # XML Schema Part 2 §3.3.7
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """A ``<delay/>``: when a stanza was sent, who held it back, and why."""
+    """A ``<delay/>``: when a stanza was sent (*seconds*), who held it back (*from_*), and why (*reason*)."""
 
     seconds: float
     from_: JID | None = None
@@ -49,6 +49,7 @@ class Delay:
         return cls(parse_stamp(element.get("stamp") or ""), address, element.text.strip())
 
     def to_element(self) -> Element:
+        """As ``<delay/>``."""
         return delay(self.from_, self.seconds, self.reason)
 
 

@@ -42,7 +42,12 @@ def escape_value(text: str) -> str:
 
 
 class Element:
-    """One element: ``Element("query", VERSION, Element("name", VERSION, text="Federix"))``."""
+    """One element: ``Element("query", VERSION, Element("name", VERSION, text="Federix"))``.
+
+    *name* and *ns* say what it is, *attrs* are its attributes (``xml:lang`` and the like by that name, those of other
+    namespaces as ``{namespace}name``), *children* its elements and texts in their order. What arrived in a stanza is
+    shared by all who see it: `copy` before changing. Equal means equal XML, whatever the order of attributes.
+    """
 
     __slots__ = ("attrs", "children", "name", "ns")
 
@@ -93,9 +98,11 @@ class Element:
     # -- reading --------------------------------------------------------------------------------------------------
 
     def get(self, name: str) -> str | None:
+        """The value of an attribute; ``None`` where it is not there."""
         return self.attrs.get(name)
 
     def elements(self) -> Iterator[Element]:
+        """The children that are elements, without the text between them."""
         for child in self.children:
             if not isinstance(child, str):
                 yield child
@@ -105,14 +112,14 @@ class Element:
         return next(self.elements(), None)
 
     def child(self, ns: str, name: str) -> Element | None:
-        """The first child of that namespace and name."""
+        """The first child of that namespace and name; ``None`` where there is none."""
         for child in self.children:
             if not isinstance(child, str) and child.name == name and child.ns == ns:
                 return child
         return None
 
     def children_of(self, ns: str, name: str) -> list[Element]:
-        """All children of that namespace and name."""
+        """All children of that namespace and name, in their order."""
         return [child for child in self.elements() if child.name == name and child.ns == ns]
 
     @property

@@ -19,7 +19,10 @@ class ErrorType(StrEnum):
 
 
 class Condition(Enum):
-    """RFC 6120 §8.3.3: the defined conditions of a stanza error, each with its usual type."""
+    """RFC 6120 §8.3.3: the defined conditions of a stanza error.
+
+    Each has a *tag*, the name of its element, and a *kind*, the type that the RFC gives it.
+    """
 
     BAD_REQUEST = ("bad-request", ErrorType.MODIFY)
     CONFLICT = ("conflict", ErrorType.CANCEL)
@@ -96,7 +99,11 @@ class SaslCondition(StrEnum):
 
 
 class StanzaError(Exception):
-    """Ends one stanza: it goes back to its sender with *condition* (RFC 6120 §8.3)."""
+    """Ends one stanza: it goes back to its sender with *condition* (RFC 6120 §8.3).
+
+    *text* is for people, in English, and says nothing of the server's inside. *kind* is what the sender may do about
+    it, where that is not what the condition usually has.
+    """
 
     def __init__(self, condition: Condition, text: str = "", kind: ErrorType | None = None) -> None:
         super().__init__(condition.tag, text)
@@ -106,7 +113,7 @@ class StanzaError(Exception):
 
 
 class StreamError(Exception):
-    """Ends one stream (RFC 6120 §4.9)."""
+    """Ends one stream (RFC 6120 §4.9) with *condition*; *text* is for people. See `Session.end`."""
 
     def __init__(self, condition: StreamCondition, text: str = "") -> None:
         super().__init__(condition.value, text)

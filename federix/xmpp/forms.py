@@ -15,6 +15,7 @@ from .element import Element
 from .errors import Condition, StanzaError
 from .jid import JID, InvalidJID
 
+#: The field that says what kind of form it is (XEP-0068).
 FORM_TYPE = "FORM_TYPE"
 
 
@@ -51,7 +52,7 @@ _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One of the choices of a list."""
+    """One of the choices of a list: the *value* that is sent, and a *label* for people."""
 
     value: str
     label: str | None = None
@@ -59,7 +60,11 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field; without *type* it is known from the context, or text-single."""
+    """One field (XEP-0004 §3.2); without *type* it is known from the context, or text-single.
+
+    *var* names it, *values* are its answers (or defaults), *options* the choices of a list. *label* and *desc* are for
+    people, the one beside the field, the other to explain it. *required*: the form must not be sent without it.
+    """
 
     var: str | None
     type: FieldType | None = None
@@ -73,10 +78,12 @@ class Field:
 
     @classmethod
     def boolean(cls, var: str, value: bool, label: str | None = None) -> Field:
+        """A yes or no."""
         return cls(var, FieldType.BOOLEAN, label, ("1" if value else "0",))
 
     @classmethod
     def hidden(cls, var: str, *values: str) -> Field:
+        """What comes back as it was sent, and is not shown."""
         return cls(var, FieldType.HIDDEN, values=values)
 
     @classmethod
@@ -109,6 +116,7 @@ class Field:
         )
 
     def to_element(self) -> Element:
+        """As XML."""
         return Element(
             "field",
             ns.FORM,
@@ -126,7 +134,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form: questions, answers, or a table of results (*reported* is its head, *items* its rows: §3.4)."""
+    """A form: questions, answers, or a table of results (*reported* is its head, *items* its rows: XEP-0004 §3.4).
+
+    *type* says which, *title* and *instructions* are for people, *fields* the questions or answers.
+    """
 
     type: FormType
     title: str | None = None
@@ -183,6 +194,8 @@ class Form:
         return form
 
     def to_element(self) -> Element:
+        """As XML."""
+
         def row(name: str, fields: tuple[Field, ...]) -> Element:
             return Element(name, ns.FORM, *(field.to_element() for field in fields))
 
@@ -212,6 +225,7 @@ class Form:
         return field.values[0]
 
     def field(self, var: str) -> Field | None:
+        """The (first) field of that name; ``None`` where there is none."""
         return next((field for field in self.fields if field.var == var), None)
 
     def values(self, var: str) -> tuple[str, ...]:

@@ -54,10 +54,11 @@ class InvalidJID(ValueError):
 
 
 class JID:
-    """An address in canonical form. Immutable; equal addresses have equal texts.
+    """An address in canonical form (RFC 7622): *local*, *domain*, *resource*. ``str(jid)`` is its text.
 
-    The constructor trusts its parts: use it for parts that went through `parse`, `build` or ``prepare_…`` before. A
-    part that is not there is the empty string (RFC 7622 allows no empty parts).
+    Immutable, and a key for dictionaries; equal addresses have equal texts. The constructor trusts its parts: use it
+    for parts that went through `parse`, `build` or ``prepare_…`` before. A part that is not there is the empty string
+    (RFC 7622 allows no empty parts).
     """
 
     __slots__ = ("_bare", "_text", "domain", "local", "resource")
@@ -110,6 +111,7 @@ class JID:
 
     @property
     def is_bare(self) -> bool:
+        """Whether it has no resource; the address of a host is bare, too."""
         return not self.resource
 
     def with_resource(self, resource: str) -> JID:

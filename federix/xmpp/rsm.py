@@ -9,6 +9,7 @@ from typing import TypeVar
 from .element import Element
 from .errors import Condition, StanzaError
 
+#: The namespace of XEP-0059.
 RSM = "http://jabber.org/protocol/rsm"
 
 #: The largest number on the wire (§8: xs:int); what is larger counts as this.
@@ -53,6 +54,7 @@ class Request:
         return request
 
     def to_element(self) -> Element:
+        """As ``<set/>``."""
         return Element(
             "set",
             RSM,
@@ -74,7 +76,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which page it is: its first and last item, the place of the first, and how many items there are in all."""
+    """Which page it is: its *first* and *last* item, the place (*index*) of the first, the *count* of all items."""
 
     first: str | None = None
     last: str | None = None
@@ -93,6 +95,7 @@ class Page:
         )
 
     def to_element(self) -> Element:
+        """As ``<set/>``."""
         first = _child("first", self.first)
         if first is not None and self.index is not None:
             first.attrs["index"] = str(self.index)

@@ -130,6 +130,10 @@ class CommandsTest(SynchronousTestCase):
     def test_only_what_is_marked_is_a_command(self) -> None:
         self.assertEqual([each.name for each in self.commands], ["crash", "explain", "open_door", "refuse", "sell"])
 
+    def test_a_decorator_without_its_brackets_is_an_error(self) -> None:
+        with self.assertRaisesRegex(TypeError, r"@command\(\)"):
+            command(len)  # type: ignore[arg-type]
+
     def test_a_description_says_what_is_secret(self) -> None:
         self.assertEqual(
             Command.of(Shop().enter).described(),

@@ -46,6 +46,10 @@ def option(
 ) -> T:
     """Declare one option of an Options class.
 
+    The annotation is its type: `bool`, `int`, `float`, `str`, a `Literal` or `Enum` (a choice), `T | None`, a list,
+    tuple or set of one of them (where one value alone counts as a list of one), `dict[str, T]`, another class of
+    options, `JID`, `AccessRule`, `HostPattern`, `Secret`, `Path`. *doc* is for the operator.
+
     *unit*: "s" reads durations (`5 min`), "bytes" sizes (`10 MiB`). *infinity* allows the word: it gives `math.inf`
     to a float, and None to an `int | None`. *minimum* and *maximum* hold for each number read. *kind* replaces the
     reader that the annotation would choose: it is given node and path, and raises ConfigError.

@@ -162,7 +162,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class HostPattern:
-    """A domain that may be made from the host's: `conference.@HOST@`."""
+    """A domain that may be made from the host's, as an option: its *text* is `conference.@HOST@`, or a plain domain."""
 
     text: str
 
