@@ -17,7 +17,7 @@ from federix import load_config
 from tests.server.processes import PATIENCE, free_port
 
 SOURCE = Path(__file__).resolve().parents[1]
-PAGES = [SOURCE / "README.md", *sorted((SOURCE / "docs").glob("*.md"))]
+PAGES = [SOURCE / "README.md", *sorted((SOURCE / "docs").rglob("*.md"))]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{SOURCE}{os.pathsep}{SOURCE / 'examples' / 'modules'}"}
 
 #: What the tests in `testing.md` leave to their reader: a bot.
@@ -98,7 +98,7 @@ class Docs(SynchronousTestCase):
         self.assertIn(f"{len(tests)} passed", said)
 
     def test_a_program_with_a_server_in_it_runs(self) -> None:
-        program, welcome = blocks("docs/embedding.md", "python")
+        program, welcome, *_ = blocks("docs/embedding.md", "python")
         self.python(self.write("welcome.py", welcome))
         self.write("program.py", program.replace("5222", str(free_port())))
         with subprocess.Popen(
@@ -112,7 +112,12 @@ class Docs(SynchronousTestCase):
             finally:
                 running.kill()
 
+    def test_a_server_runs_on_the_loop_of_asyncio(self) -> None:
+        (program,) = [block for block in blocks("docs/embedding.md", "python") if "asyncio.run" in block]
+        quick = program.replace("5222", str(free_port())).replace("sleep(1)", "sleep(0)")
+        self.assertEqual(self.python(self.write("program.py", quick)), "ready\n")
+
     def test_links_lead_somewhere(self) -> None:
         for page in PAGES:
-            for link in re.findall(r"\]\(([\w./-]+\.\w+)\)", page.read_text()):
+            for link in re.findall(r"\]\(([\w./-]+\.\w+)(?:#[\w-]+)?\)", page.read_text()):
                 self.assertTrue((page.parent / link).exists(), f"{page}: {link}")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from unittest import SkipTest
 
@@ -17,7 +20,7 @@ from slixmpp import ClientXMPP
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.core.loader import Catalogue
-from federix.testing import World
+from federix.testing import Client, World
 from federix.testing.serve import Ports
 
 SOURCE = Path(__file__).resolve().parents[1]
@@ -58,6 +61,115 @@ class QuietHours(SynchronousTestCase):
         self.until(12)
         self.say()
         self.romeo.nothing()
+
+
+class PersonalNotes(SynchronousTestCase):
+    """A module with a namespace, a store and a command of its own."""
+
+    def setUp(self) -> None:
+        found = Catalogue({}, [EXAMPLES / "modules"]).find("mod_notes")
+        assert found is not None
+        self.world = World(modules={"mod_notes": {"most": 2, "max_size": 10}}, own_modules={"mod_notes": found})
+        self.addCleanup(self.world.stop)
+        self.romeo = self.world.client("romeo@example.org/orchard")
+
+    def write(self, name: str, text: str) -> str:
+        """The condition of the error, or "result"."""
+        self.romeo.send(f"<iq type='set' id='w'><note xmlns='urn:example:notes' name='{name}'>{text}</note></iq>")
+        error = self.romeo.expect("<iq id='w'/>").child("jabber:client", "error")
+        condition = None if error is None else error.first()
+        return "result" if condition is None else condition.name
+
+    def count(self) -> object:
+        asked = {"user": "Romeo", "host": "example.org"}
+        return self.world.run(self.world.server.commands.run("count_notes", asked))
+
+    def test_notes_are_found_on_another_device_and_forgotten_with_the_account(self) -> None:
+        self.assertEqual(self.write("a", "buy a &lt;rope&gt;"), "not-acceptable")
+        self.assertEqual(self.write("a", "a rope"), "result")
+        other = self.world.client("romeo@example.org/balcony")
+        other.send("<iq type='get' id='1'><notes xmlns='urn:example:notes'/></iq>")
+        other.expect(
+            "<iq type='result' id='1'><notes xmlns='urn:example:notes'><note name='a'>a rope</note></notes></iq>"
+        )
+        self.assertEqual(self.count(), 1)
+        self.world.run(self.world.host("example.org").accounts.remove("romeo"))
+        self.assertEqual(self.count(), 0)
+
+    def test_there_are_not_more_than_the_operator_allows(self) -> None:
+        self.assertEqual(
+            [self.write(name, "x") for name in ("a", "b", "c", "a")],
+            ["result", "result", "resource-constraint", "result"],
+        )
+        self.assertEqual(self.write("a", ""), "result")
+        self.assertEqual(self.write("c", "x"), "result")
+        self.assertEqual(self.write("", "x"), "bad-request")
+
+    def test_they_are_nobody_elses(self) -> None:
+        juliet = self.world.client("juliet@example.org/balcony")
+        juliet.send("<iq type='get' id='1' to='romeo@example.org'><notes xmlns='urn:example:notes'/></iq>")
+        juliet.expect("<iq type='error' id='1'><error><service-unavailable xmlns='*'/></error></iq>")
+
+
+class Moderation(SynchronousTestCase):
+    """A filter that asks a web service."""
+
+    def setUp(self) -> None:
+        self.answers: list[bytes] = []
+        self.asked: list[object] = []
+        asked, answers = self.asked, self.answers
+
+        class Service(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                body = answers.pop(0)
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None: ...
+
+        service = HTTPServer(("127.0.0.1", 0), Service)
+        thread = Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        self.addCleanup(service.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(service.shutdown)
+        self.patch(os, "environ", {**os.environ, "no_proxy": "127.0.0.1"})
+        found = Catalogue({}, [EXAMPLES / "modules"]).find("mod_moderate")
+        assert found is not None
+        options = {"url": f"http://127.0.0.1:{service.server_port}/", "trusted": [{"allow": {"user": "nurse"}}]}
+        self.world = World(modules={"mod_moderate": options}, own_modules={"mod_moderate": found})
+        self.addCleanup(self.world.stop)
+        self.juliet = self.world.client("juliet@example.org/balcony")
+
+    def say(self, who: str) -> Client:
+        client = self.world.client(f"{who}@example.org/orchard")
+        client.send("<message to='juliet@example.org/balcony' id='1'><body>hello</body></message>")
+        return client
+
+    def test_what_is_allowed_arrives_and_the_rest_comes_back(self) -> None:
+        self.answers += [b'{"allowed": true}', b'{"allowed": false}']
+        self.say("romeo")
+        self.juliet.expect("<message from='romeo@example.org/orchard'><body>hello</body></message>")
+        self.say("tybalt").expect("<message type='error' id='1'><error><policy-violation xmlns='*'/></error></message>")
+        self.juliet.nothing()
+        people = ("romeo", "tybalt")
+        self.assertEqual(self.asked, [{"from": f"{who}@example.org", "body": "hello"} for who in people])
+
+    def test_nothing_passes_while_the_service_talks_nonsense(self) -> None:
+        self.answers += [b"[]", b"<html>"]
+        for who in ("romeo", "tybalt"):
+            self.say(who).expect(
+                "<message type='error'><error type='wait'><service-unavailable xmlns='*'/></error></message>"
+            )
+        self.juliet.nothing()
+
+    def test_who_is_trusted_is_not_asked_about(self) -> None:
+        self.say("nurse")
+        self.juliet.expect("<message from='nurse@example.org/orchard'><body>hello</body></message>")
+        self.assertEqual(self.asked, [])
 
 
 class Embedded(SynchronousTestCase):

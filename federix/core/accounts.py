@@ -36,6 +36,8 @@ log = Logger()
 
 #: What unknown users' salts are made of must outlive restarts, or they would be told by their changing.
 _SECRET: Final = Document("decoys", BYTES)
+#: What is read where there is no account.
+_NOBODYS: Final = dict.fromkeys([SCRAM + name for name in HASH_NAMES], "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,18 @@ class AccountPolicy:
         return Forms(keys, frozenset(HASH_NAMES) if self.plain else keys)
 
 
+@dataclass(slots=True)
+class _Offered:
+    """What *common* forms and *policy* allow: the *forms* every account has, and decoys that look like them."""
+
+    common: Forms
+    policy: AccountPolicy
+    forms: Forms
+    decoys: Decoys | None = None
+
+
 class Accounts:
-    """The accounts of one host. Names are local parts, prepared here."""
+    """The accounts of one host. Names are local parts, prepared here. *logins* are those under way."""
 
     def __init__(self, host: Host, policy: AccountPolicy) -> None:
         self._host = host
@@ -61,18 +73,22 @@ class Accounts:
         self._common = CommonForms()
         self.logins = Logins()
         self._secret = b""
+        self._offered: _Offered | None = None
         #: Names whose removal is under way: bounded by the removals that run.
         self._leaving: set[str] = set()
 
     async def start(self) -> None:
+        """Called by the host: read what decoys are made of, and look which forms of passwords all accounts have."""
         store = _SECRET.bind(self._host.storage)
         fresh = self._host.server.random_bytes(32)
+        self._offered = None
         self._secret = (await store.update(self._host.name, lambda known: known or fresh)).after or fresh
         await self._common.start(self._host.storage, self._host.name)
         self._look()
 
     @property
     def policy(self) -> AccountPolicy:
+        """What is kept of passwords that are set from now on."""
         return self._policy
 
     @policy.setter
@@ -98,12 +114,23 @@ class Accounts:
     @property
     def hashes(self) -> frozenset[HashName]:
         """Those with which every account there is can be checked."""
-        return (self._common.now & self.policy.forms).usable
+        return self._now.forms.usable
 
     @property
     def decoys(self) -> Decoys:
         """Keys for users that do not exist, like those of users that do."""
-        return Decoys(self._secret, self.policy.iterations, (self._common.now & self.policy.forms).keys)
+        now = self._now
+        if now.decoys is None:
+            now.decoys = Decoys(self._secret, now.policy.iterations, now.forms.keys)
+        return now.decoys
+
+    @property
+    def _now(self) -> _Offered:
+        """Made anew when what it is made of is another: each login asks for it several times."""
+        offered, common, policy = self._offered, self._common.now, self._policy
+        if offered is None or offered.common is not common or offered.policy is not policy:
+            offered = self._offered = _Offered(common, policy, common & policy.forms)
+        return offered
 
     def _prepared(self, local: str) -> str:
         try:
@@ -126,7 +153,9 @@ class Accounts:
         if self.is_leaving(local):
             return None
         account = await self._host.storage.accounts.get(local, self._host.name)
-        return None if account is None else _read(account.credentials)
+        # For nobody as much is done as for somebody: who measures must not learn who exists.
+        credentials = _read(_NOBODYS if account is None else account.credentials)
+        return None if account is None else credentials
 
     async def check_password(self, local: str, password: str) -> bool:
         """Whether the account exists and this is its password."""
@@ -148,6 +177,7 @@ class Accounts:
         return await self._host.storage.accounts.names(self._host.name, limit=limit, after=after)
 
     async def count(self) -> int:
+        """How many accounts there are."""
         return await self._host.storage.accounts.count(self._host.name)
 
     # -- changing -------------------------------------------------------------------------------------------------

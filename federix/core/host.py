@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -41,7 +41,11 @@ M = TypeVar("M", bound=Module)
 
 
 class Surroundings(Protocol):
-    """What a host needs from the server it lives in."""
+    """What a host needs from the server it lives in; a module has it as `self.host.server`.
+
+    *router* knows every domain, *storage* keeps everything, *executor* runs what would block, *commands* are the
+    operator's.
+    """
 
     @property
     def router(self) -> Router: ...
@@ -65,24 +69,37 @@ class Surroundings(Protocol):
     def token(self) -> str:
         """An unguessable identifier."""
 
-    def random_bytes(self, count: int) -> bytes: ...
+    def random_bytes(self, count: int) -> bytes:
+        """So many bytes that nobody can guess."""
 
-    def host_options(self, domain: str) -> HostOptions: ...
-    def access(self, domain: str) -> Access: ...
+    def host_options(self, domain: str) -> HostOptions:
+        """The options that a host has beside its modules."""
+
+    def access(self, domain: str) -> Access:
+        """The access rules in force for a host; modules ask `Host.allows`."""
 
 
 class Host(Branch):
-    """One domain that has accounts."""
+    """One domain that has accounts. A module has it as `self.host`.
+
+    *jid* is its address, `now()` the time in seconds since 1970 (UTC), `clock.seconds()` a monotonic one. *server* is
+    the server it lives in, `modules` the branch of the service tree that holds its modules; `chains`, `iqs` and
+    `requests` are how hooks, iq handlers and answers find their way.
+    """
 
     def __init__(self, name: str, server: Surroundings, clock: IReactorTime, policy: AccountPolicy) -> None:
         super().__init__(name, clock)
         self.server = server
+        #: The host's own address: its domain alone.
         self.jid = JID("", name)
+        #: Seconds since 1970, UTC.
         self.now: Callable[[], float] = server.now
         self.chains = Chains(Scope(self.clock, f"chains of {name}"))
         self.iqs = IqTable(self)
         self.requests = Requests(self)
+        #: Who is connected.
         self.sessions = Sessions(self)
+        #: Who may connect.
         self.accounts = Accounts(self, policy)
         self.modules = Branch("modules", self.clock)
         self.attach(SessionsNode(self))
@@ -90,11 +107,13 @@ class Host(Branch):
 
     @property
     def storage(self) -> Storage:
+        """What everything is kept in; modules declare shapes instead (`Document`, `Table`, `Log`)."""
         return self.server.storage
 
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
+        """Accounts, then the domain is served, then sessions and modules."""
         if self.chains.scope.closed:
             self.chains.scope = Scope(self.clock, f"chains of {self.name}")
         await self.accounts.start()
@@ -106,6 +125,7 @@ class Host(Branch):
             raise
 
     async def on_stop(self) -> None:
+        """The domain is not served any more; modules and sessions end."""
         self.server.router.unregister(self.name)
         await super().on_stop()
         self.chains.scope.close()
@@ -125,10 +145,15 @@ class Host(Branch):
         return found if isinstance(found, cls) else None
 
     def running_modules(self) -> list[Module]:
+        """All modules of this host, as they were started."""
         return [node for node in self.modules.children.values() if isinstance(node, Module)]
 
     def route(self, stanza: Stanza) -> None:
-        """Send a stanza of our own; where that includes waiting, it is done beside the caller."""
+        """Send a stanza of our own to where its `to` says: a session, an account, another host, another server.
+
+        Nothing is raised. What cannot be delivered goes back to its `from` as an error; where delivering includes
+        waiting, it is done beside the caller.
+        """
         waiting = self.server.router.route(stanza)
         if waiting is not None:
             self.scope.spawn(waiting)
@@ -136,11 +161,17 @@ class Host(Branch):
     async def request(
         self, kind: Kind, to: JID, payload: Element, *, sender: JID | None = None, timeout: float = IQ_TIMEOUT
     ) -> IQ:
-        """Ask somebody; see `Requests.ask`."""
+        """Send *to* an iq of type *kind* ("get" or "set") with *payload*, and wait for the result.
+
+        It is sent from the host, or from *sender*, which must be an address of this host. Raises `RequestError` when
+        the answer is an error, `TimeoutError` when none came in *timeout* seconds, `StanzaError` (resource-constraint)
+        when too many requests wait. A handler must not wait here for the very client whose stanza it handles: nothing
+        is read from that one meanwhile (an iq handler may say `detached`, any other `self.scope.spawn`).
+        """
         return await self.requests.ask(kind, to, payload, sender=sender, timeout=timeout)
 
     def allows(self, rule: AccessRule, jid: JID | None, ip: str | None = None) -> bool:
-        """Whether an access rule among a module's options allows *jid*, or who comes from *ip*."""
+        """Whether an access rule among a module's options allows *jid*, or who comes from *ip* (as text)."""
         return self.server.access(self.name).allows(rule, Who(jid, ip, self.name))
 
     async def may_see_presence(self, account: JID, who: JID) -> bool:
@@ -220,7 +251,7 @@ class Host(Branch):
             self._refuse(outcome)
 
     def _deliver_to_account(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
-        sessions = self.sessions.of(to.local)
+        sessions = self.sessions.resources(to.local)
         if not sessions:
             if _is_lost_on_absent(stanza, to.resource):
                 return None  # as presence broadcast to those who are offline: storage is not asked whether they exist
@@ -233,15 +264,14 @@ class Host(Branch):
                 raise StanzaError(Condition.SERVICE_UNAVAILABLE)
             return
         # Someone may have logged in while we asked.
-        acting = self._act(stanza, to, self.sessions.of(to.local))
+        acting = self._act(stanza, to, self.sessions.resources(to.local))
         if acting is not None:
             await acting
 
-    def _act(self, stanza: Stanza, to: JID, sessions: list[Session]) -> Awaitable[None] | None:
-        verdict = decide(stanza, to.resource, sessions)
-        fate = verdict.fate
+    def _act(self, stanza: Stanza, to: JID, sessions: Mapping[str, Session]) -> Awaitable[None] | None:
+        fate, chosen = decide(stanza, to.resource, sessions)
         if fate is Fate.DELIVER:
-            for session in verdict.sessions:
+            for session in chosen:
                 session.send(stanza)
             return None
         if fate is Fate.ANSWER:
@@ -285,7 +315,7 @@ async def _ignoring(waiting: Awaitable[object]) -> None:
 def _is_lost_on_absent(stanza: Stanza, resource: str) -> bool:
     """Whether it is ignored where nobody is there, be there an account or none."""
     ignored = Fate.IGNORE
-    return decide(stanza, resource, ()).fate is ignored and nobody(stanza, resource).fate is ignored
+    return decide(stanza, resource, {}).fate is ignored and nobody(stanza, resource).fate is ignored
 
 
 class SessionsNode(Node):

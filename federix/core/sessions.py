@@ -6,8 +6,9 @@ nodes can take its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal
 
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.jid import JID
@@ -20,12 +21,16 @@ if TYPE_CHECKING:
 ConflictPolicy = Literal["setresource", "closeold", "closenew", "acceptnew"]
 
 
+#: The sessions of who has none.
+_NONE: Final[Mapping[str, Session]] = MappingProxyType({})
+
+
 class ResourceConflict(Exception):
     """The resource is taken and stays so (RFC 6120 §7.7.2.2)."""
 
 
 class Sessions:
-    """Bound resources by account."""
+    """Bound resources by account. Iterating goes over a copy, so sessions may end meanwhile."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -39,8 +44,12 @@ class Sessions:
         for resources in list(self._accounts.values()):
             yield from list(resources.values())
 
+    def resources(self, local: str) -> Mapping[str, Session]:
+        """All sessions of an account by their resources, as they are at each moment."""
+        return self._accounts.get(local, _NONE)
+
     def of(self, local: str) -> list[Session]:
-        """All sessions of an account."""
+        """All sessions of an account, by its local part; an empty list where nobody is connected."""
         resources = self._accounts.get(local)
         return list(resources.values()) if resources else []
 
@@ -49,6 +58,7 @@ class Sessions:
         return [session for session in self.of(local) if session.available]
 
     def find(self, local: str, resource: str) -> Session | None:
+        """The session of that resource, if it is connected."""
         resources = self._accounts.get(local)
         return resources.get(resource) if resources else None
 

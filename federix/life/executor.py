@@ -46,11 +46,20 @@ class ThreadExecutor:
 
     def __init__(self, reactor: IReactorFromThreads, *, threads: int, name: str) -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(minthreads=0, maxthreads=threads, name=name)
+        self._threads = threads
+        self._name = name
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ThreadPool:
+        pool = ThreadPool(minthreads=0, maxthreads=self._threads, name=self._name)
         # The pool asks its own attribute for new threads, and those of its default class would not be daemons.
-        self._pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+        pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
+        return pool
 
     def start(self) -> None:
+        """Take work, for the first time or after a `stop`."""
+        if self._pool.joined:
+            self._pool = self._new_pool()  # one that has stopped cannot start again
         self._pool.start()
 
     def stop(self) -> None:

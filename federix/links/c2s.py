@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
 from twisted.logger import Logger
@@ -17,11 +17,11 @@ from ..core.session import Session
 from ..core.sessions import ResourceConflict
 from ..life.scope import Timer
 from ..streams.bind import bound, requested_resource
-from ..streams.feature import Facts, StreamFeature, offers, taker
+from ..streams.certificates import VirtualHosts
+from ..streams.feature import Facts, StreamFeature, StreamFeatures
 from ..streams.sasl import ELEMENTS, SaslNegotiation
 from ..streams.shaper import Shaper
 from ..streams.stream import XmppStream
-from ..streams.tls import channel_bindings, negotiated
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import Condition, SaslCondition, SaslFailure, StanzaError, StreamCondition, StreamError
@@ -36,6 +36,12 @@ log = Logger()
 
 #: A language tag (BCP 47) that may be stamped on a stanza; no registered one is nearly as long.
 _LANGUAGE: Final = re.compile(r"(?=.{1,64}$)[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", re.ASCII)
+#: What is offered to all in the same way.
+_STARTTLS: Final = Element("starttls", ns.TLS)
+_STARTTLS_REQUIRED: Final = Element("starttls", ns.TLS, Element("required", ns.TLS))
+_BIND: Final = Element("bind", ns.BIND)
+#: RFC 3921's session is gone; clients that still ask are told it is optional.
+_SESSION: Final = Element("session", ns.SESSION, Element("optional", ns.SESSION))
 _VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 
 
@@ -56,7 +62,8 @@ class ClientLink:
         self.session: Session | None = None
         self.username = ""
         self._ip = ""
-        self._bindings: dict[str, bytes] = {}
+        self._creator: VirtualHosts | None = None
+        self._bindings: Mapping[str, bytes] = {}
         self.over = False
         self._login: Login | None = None
         self._sasl: SaslNegotiation | None = SaslNegotiation(self, stream.send_element)
@@ -102,7 +109,7 @@ class ClientLink:
         else:
             lang = header.get("xml:lang")
             self.lang = lang if lang and _LANGUAGE.fullmatch(lang) else None
-            self.stream.send_element(offers(FEATURES, self, self.facts))
+            self.stream.send_element(FEATURES.offer(self, self.facts))
 
     def header(self) -> dict[str, str | None]:
         """Our own header (RFC 6120 §4.7)."""
@@ -132,7 +139,7 @@ class ClientLink:
             raise StreamError(StreamCondition.NOT_AUTHORIZED)
         if not self.host.running:
             raise StreamError(StreamCondition.HOST_GONE)
-        take = taker(FEATURES, self.facts, event)
+        take = FEATURES.taker(self.facts, event)
         if take is not None:
             return take(self, event.element if isinstance(event, Stanza) else event)
         if isinstance(event, Stanza):
@@ -163,9 +170,9 @@ class ClientLink:
 
     def secured(self) -> None:
         self.facts |= Facts.SECURE
-        connection = self.stream.tls
-        assert connection is not None
-        self._bindings = channel_bindings(connection)
+        connection, creator = self.stream.tls, self._creator
+        assert connection is not None and creator is not None
+        self._bindings = creator.channel_bindings(connection)
 
     def ended(self, error: StreamError | None) -> None:
         if self.over:
@@ -185,6 +192,7 @@ class ClientLink:
         # Nothing is left that refers back to us, for the cyclic collector to find.
         self.session = None
         self._sasl = None
+        self._creator = None
 
     def _in_time(self) -> None:
         deadline, self._deadline = self._deadline, None
@@ -202,8 +210,7 @@ class ClientLink:
         options = self.listener.options
         if not options.starttls or options.tls or self.listener.tls is None:
             return ()
-        required = Element("required", ns.TLS) if options.starttls_required else None
-        return (Element("starttls", ns.TLS, required),)
+        return (_STARTTLS_REQUIRED if options.starttls_required else _STARTTLS,)
 
     def take_starttls(self, _: Element) -> None:
         """RFC 6120 §5.4.2."""
@@ -218,7 +225,8 @@ class ClientLink:
         creator = self.listener.tls
         if creator is None:
             raise StreamError(StreamCondition.INTERNAL_SERVER_ERROR, "no certificate")
-        self.stream.start_tls(creator.for_host(self.host.name) if self.host else creator)
+        self._creator = creator if self.host is None else creator.for_host(self.host.name)
+        self.stream.start_tls(self._creator)
 
     # -- SASL -----------------------------------------------------------------------------------------------------
 
@@ -241,16 +249,7 @@ class ClientLink:
         mechanisms = self._mechanisms()
         if not mechanisms:
             return ()
-        names = (Element("mechanism", ns.SASL, text=name) for name in mechanisms)
-        offer = [Element("mechanisms", ns.SASL, *names)]
-        if any(map(is_plus, mechanisms)):
-            # XEP-0440 §3: the channel-binding types that go with the -PLUS mechanisms.
-            types = (
-                Element("channel-binding", ns.CHANNEL_BINDING, attrs={"type": name})
-                for name in announced(self._bindings)
-            )
-            offer.append(Element("sasl-channel-binding", ns.CHANNEL_BINDING, *types))
-        return offer
+        return self.listener.sasl_offer(tuple(mechanisms), tuple(announced(self._bindings)))
 
     async def take_sasl(self, element: Element) -> None:
         sasl = self._sasl
@@ -307,7 +306,7 @@ class ClientLink:
         self._login.authenticated = True
         self.listener.addresses.login_succeeded(self._ip)
         connection = self.stream.tls
-        tls = negotiated(connection).version if connection is not None else "none"
+        tls = connection.get_protocol_version_name() if connection is not None else "none"
         log.info("client authenticated", account=str(jid), peer=self._ip, mechanism=mechanism, tls=tls)
         hooks.c2s_auth_result.run(self.host.chains, jid, True, self._ip)
 
@@ -331,10 +330,7 @@ class ClientLink:
 
     def offer_bind(self) -> Sequence[Element]:
         assert self.host is not None
-        # RFC 3921's session is gone; clients that still ask are told it is optional.
-        session = Element("session", ns.SESSION, Element("optional", ns.SESSION))
-        more = hooks.c2s_post_auth_features.gather_now(self.host.chains)
-        return [Element("bind", ns.BIND), session, *more]
+        return [_BIND, _SESSION, *hooks.c2s_post_auth_features.gather_now(self.host.chains)]
 
     def take_bind(self, element: Element) -> None:
         iq = IQ(element)
@@ -406,7 +402,7 @@ def _pre_auth(link: ClientLink) -> Sequence[Element]:
 
 
 #: In the order they are offered (XEP-0170).
-FEATURES: Final[Sequence[StreamFeature[ClientLink]]] = (
+FEATURES: Final[StreamFeatures[ClientLink]] = StreamFeatures(
     StreamFeature(
         "starttls",
         needs=Facts.NONE,

@@ -146,9 +146,9 @@ class Contacts:
         """*change*, as far as the roster is not full by it."""
         circle, options = self.circle_now(account), self._roster.options
         if circle is None or circle.size is None:
-            roster = await self._rosters.get(str(account))
-            circle = circle or await self.remember(account, roster.items)
-            circle.size = sum(map(size_of, roster.items))
+            _, items, requests = await self._rosters.relations(str(account))
+            circle = circle or self.remember(account, items, requests)
+            circle.size = sum(map(size_of, items))
         return partial(_within, change, options.max_items - len(circle.members), options.max_size - circle.size)
 
     async def _request_count(self, account: JID) -> int:
@@ -204,12 +204,12 @@ class Contacts:
         known = self.circle_now(account)
         if known is not None:
             return known
-        roster = await self._rosters.get(str(account))
-        return await self.remember(account, roster.items)
+        _, items, requests = await self._rosters.relations(str(account))
+        return self.remember(account, items, requests)
 
-    async def remember(self, account: JID, items: Iterable[RosterItem]) -> Circle:
+    def remember(self, account: JID, items: Iterable[RosterItem], requesters: Iterable[str]) -> Circle:
         """Keep in mind who is in the roster, while the account has a session. Only in a turn of the account."""
-        circle = Circle(items, await self._rosters.requests(str(account)))
+        circle = Circle(items, requesters)
         if self._host.sessions.of(account.local):
             self._circles[account.local] = circle
         return circle

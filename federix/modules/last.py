@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
+
+from twisted.internet.defer import Deferred, gatherResults
 
 from ..api import (
     IQ,
@@ -20,8 +22,8 @@ from ..api import (
     Presence,
     Session,
     Slot,
-    Stanza,
     StanzaError,
+    Timer,
     Xep,
     hooks,
     iq_get,
@@ -30,6 +32,10 @@ from ..api import (
 
 #: Characters of a farewell that are kept.
 MAX_STATUS: Final = 1024
+#: Seconds in which farewells are gathered, to be written together; and how many at most. Nobody waits for one, and what
+#: a crash may cost is the last words of those who left in its last moments.
+GATHER: Final = 1.0
+MOST_GATHERED: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,10 @@ class Farewell:
 
     at: float
     status: str = ""
+
+
+def _write(farewell: Farewell) -> Json:
+    return {"at": farewell.at, "status": farewell.status}
 
 
 def _read(stored: Json) -> Farewell:
@@ -54,32 +64,58 @@ class Last(Module):
     name = "mod_last"
     implements = (Xep(12, "2.0"),)
 
-    kept = Document("last", JSON.through(asdict, _read))
+    kept = Document("last", JSON.through(_write, _read))
 
     # -- what is remembered -------------------------------------------------------------------------------------------
 
-    @hooks.user_sent_packet
-    def said(self, session: Session, stanza: Stanza) -> None:
+    @hooks.user_sent_packet.only(Presence)
+    def said(self, session: Session, stanza: Presence) -> None:
         """§3: "the status message of the last unavailable presence received from the user"."""
-        if not isinstance(stanza, Presence) or stanza.element.get("to") is not None:
+        if stanza.element.get("to") is not None:
             return
         if stanza.type == "unavailable":
             session.notes[STATUS] = (stanza.element.text_of(ns.CLIENT, "status") or "")[:MAX_STATUS]
         elif stanza.type is None:
             session.notes.pop(STATUS)
 
+    async def on_start(self) -> None:
+        self._gathered: dict[str, Farewell] = {}
+        self._writing: Timer | None = None
+
+    async def on_stop(self) -> None:
+        while self._gathered:
+            await gatherResults(self._write())
+
     @hooks.sm_remove_connection
-    async def left(self, session: Session) -> None:
+    def left(self, session: Session) -> None:
         """A user has gone when no session is left."""
         account = session.jid.bare
-        if not self.host.sessions.of(account.local):
-            await self.kept.put(str(account), Farewell(self.host.now(), session.notes.get(STATUS) or ""))
+        if self.host.sessions.of(account.local):
+            return
+        self._gathered[str(account)] = Farewell(self.host.now(), session.notes.get(STATUS) or "")
+        if len(self._gathered) >= MOST_GATHERED:
+            self._write()
+        elif self._writing is None:
+            self._writing = self.scope.later(GATHER, self._write)
+
+    def _write(self) -> list[Deferred[object]]:
+        """Write what was gathered. All is begun at once: storage commits it together."""
+        timer, self._writing = self._writing, None
+        if timer is not None:
+            timer.cancel()
+        gathered, self._gathered = self._gathered, {}
+        return [self.scope.spawn(self.kept.put(owner, farewell)) for owner, farewell in gathered.items()]
+
+    @hooks.remove_user
+    def removed(self, account: JID) -> None:
+        """The next owner of the name is not to find it."""
+        self._gathered.pop(str(account), None)
 
     # -- who may know -------------------------------------------------------------------------------------------------
 
-    @hooks.sm_receive_packet.at(Slot.CHECK)
-    def check(self, account: JID, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
-        if stanza.kind != "iq" or stanza.type != "get" or stanza.child(ns.LAST, "query") is None:
+    @hooks.sm_receive_packet.only(IQ, Slot.CHECK)
+    def check(self, account: JID, stanza: IQ) -> Outcome | Awaitable[Outcome]:
+        if stanza.type != "get" or stanza.child(ns.LAST, "query") is None:
             return None
         sender = stanza.sender
         if sender is not None and sender.bare == account:
@@ -113,7 +149,8 @@ class Last(Module):
         # <query/> element whose 'seconds' attribute is set to a value of '0'."
         if self.host.sessions.of(iq.to.local):
             return _answer(0)
-        farewell = await self.kept.get(str(iq.to.bare))
+        owner = str(iq.to.bare)
+        farewell = self._gathered.get(owner) or await self.kept.get(owner)
         if farewell is None:
             raise StanzaError(Condition.ITEM_NOT_FOUND, "it has never been here")
         return _answer(self.host.now() - farewell.at, farewell.status)

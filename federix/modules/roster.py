@@ -30,7 +30,6 @@ from ..api import (
     RosterItem,
     Session,
     Slot,
-    Stanza,
     StanzaError,
     Xep,
     hooks,
@@ -115,19 +114,16 @@ class Roster(Module):
         versioning = (Element("ver", ns.ROSTER_VERSIONING),) if self.options.versioning else ()
         return (*versioning, Element("sub", ns.PRE_APPROVAL))
 
-    @hooks.user_sent_packet
-    def heard(self, session: Session, stanza: Stanza) -> None:
-        if isinstance(stanza, Presence):
-            self.strangers.note(session, stanza)
+    @hooks.user_sent_packet.only(Presence)
+    def heard(self, session: Session, stanza: Presence) -> None:
+        self.strangers.note(session, stanza)
 
-    @hooks.user_send_packet
-    def sent(self, session: Session, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
+    @hooks.user_send_packet.only(Presence)
+    def sent(self, session: Session, stanza: Presence) -> Outcome | Awaitable[Outcome]:
         """A client sends presence: broadcast, directed, or about a subscription."""
-        if not isinstance(stanza, Presence):
-            return None
         kind, to = stanza.type, stanza.to
         if kind in SUBSCRIPTION_TYPES and to is not None:
-            return self.subscriptions.send(session.jid.bare, stanza)
+            return self.subscriptions.send(session, stanza)
         if kind in (None, "unavailable"):
             if to is not None:
                 return self.presences.direct(session, stanza, to)
@@ -144,15 +140,13 @@ class Roster(Module):
         if not self.host.sessions.of(session.jid.local):
             self.contacts.forget(session.jid.bare)
 
-    @hooks.sm_receive_packet.at(Slot.CHECK)
-    def check(self, account: JID, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
+    @hooks.sm_receive_packet.only(IQ, Slot.CHECK)
+    def check(self, account: JID, stanza: IQ) -> Outcome | Awaitable[Outcome]:
         """What would tell strangers of an account or a resource is refused."""
-        return self.strangers.check(account, stanza) if isinstance(stanza, IQ) else None
+        return self.strangers.check(account, stanza)
 
-    @hooks.sm_receive_packet.at(Slot.FALLBACK)
-    def received(self, account: JID, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
-        if not isinstance(stanza, Presence):
-            return None
+    @hooks.sm_receive_packet.only(Presence, Slot.FALLBACK)
+    def received(self, account: JID, stanza: Presence) -> Outcome | Awaitable[Outcome]:
         kind = stanza.type
         if kind == "probe":
             return self.probes.answer(account, stanza)
@@ -162,9 +156,9 @@ class Roster(Module):
             return self.strangers.check_error(account, stanza)
         return None
 
-    @hooks.roster_in_subscription
-    def subscription_received(self, account: JID, stanza: Stanza) -> Outcome | Awaitable[Outcome]:
-        return self.subscriptions.receive(account, stanza) if isinstance(stanza, Presence) else None
+    @hooks.roster_in_subscription.only(Presence)
+    def subscription_received(self, account: JID, stanza: Presence) -> Outcome | Awaitable[Outcome]:
+        return self.subscriptions.receive(account, stanza)
 
     @hooks.may_see_presence
     def may_see_presence(self, account: JID, who: JID) -> Iterable[bool] | Awaitable[Iterable[bool]]:
@@ -196,11 +190,13 @@ class Roster(Module):
         if changes is not None and len(changes.items) > min(await rosters.count(owner), MOST_PUSHES):
             changes = None
         if known is None or changes is None:
-            roster = await rosters.get(owner)
             if self.contacts.circle_now(account) is None:
-                await self.contacts.remember(account, roster.items)
+                version, items, requests = await rosters.relations(owner)
+                self.contacts.remember(account, items, requests)
+            else:
+                version, items = await rosters.get(owner)
             _interest(session)
-            return query_element(roster.items, roster.version if versioning else None)
+            return query_element(items, version if versioning else None)
         _interest(session)
         if not changes.items:
             return None

@@ -156,6 +156,15 @@ def _run_batch(connection: sqlite3.Connection, compiler: Compiler, batch: list[_
     return None
 
 
+def glance(connection: sqlite3.Connection, compiler: Compiler, work: Work[T]) -> T:
+    """Run one job that reads, here and now. Raises what it raises, and :class:`sqlite3.Error`."""
+    connection.execute("BEGIN")
+    try:
+        return step(work(SqliteTransaction(connection, compiler)))
+    finally:
+        _roll_back(connection)  # there is nothing to commit
+
+
 def _run_job(connection: sqlite3.Connection, transaction: SqliteTransaction, job: _Job[T], writes: bool) -> None:
     if writes:
         connection.execute("SAVEPOINT job")

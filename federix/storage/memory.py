@@ -9,7 +9,7 @@ from itertools import count
 from typing import TypeVar
 
 from .accounts import Account, AccountExists, Accounts, NoSuchAccount
-from .roster import MOST_TOMBSTONES, Contact, Roster, RosterItem, Rosters, Transition, checked
+from .roster import MOST_TOMBSTONES, Contact, Relations, Roster, RosterItem, Rosters, Transition, checked
 from .storage import Documents, Logs, RawChange, RawEntry, RawUpdate, Storage, Tables
 
 K = TypeVar("K")
@@ -195,6 +195,9 @@ class MemoryRosters(Rosters):
         kept = self._of(owner)
         items = [item for _, item in kept.items.values() if item.subscription != "remove"]
         return Roster(kept.version, sorted(items, key=lambda item: item.jid))
+
+    async def relations(self, owner: str) -> Relations:
+        return Relations(*await self.get(owner), await self.requests(owner))
 
     async def item(self, owner: str, contact: str) -> RosterItem | None:
         return _item(self._of(owner), contact)

@@ -19,8 +19,9 @@ Subscription = Literal["none", "to", "from", "both", "remove"]
 
 @dataclass(frozen=True, slots=True)
 class RosterItem:
-    """One contact of an owner (RFC 6121 §2.1.2); *jid* is the contact's bare JID.
+    """One contact of an owner (RFC 6121 §2.1.2); *jid* is the contact's bare JID; *name*, *groups* are the owner's.
 
+    *subscription* says who sees whose presence: the owner the contact's (``to``), the contact the owner's (``from``).
     *ask* says that our request to see the contact's presence waits for an answer, *approved* that the contact's
     request was granted before it came (RFC 6121 §3.4). The subscription ``remove`` stands in changes only.
     """
@@ -35,7 +36,7 @@ class RosterItem:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """All that is kept of one contact: the item, if it is in the roster, and the contact's request, if one waits.
+    """All that is kept of one contact: the *item*, if it is in the roster, and the contact's request, if one waits.
 
     *request* is the stanza in which the contact asked to see the owner's presence. It waits outside of the roster:
     a contact in the state "None + Pending In" is not shown to the owner's clients (RFC 6121 Appendix A).
@@ -46,14 +47,25 @@ class Contact:
 
 
 class Roster(NamedTuple):
-    """A whole roster at one moment, items ascending by JID."""
+    """A whole roster at one moment: its *version*, and its *items* ascending by JID."""
 
     version: int
     items: list[RosterItem]
 
 
+class Relations(NamedTuple):
+    """All that is kept of an owner's contacts at one moment: the roster, and the requests that wait for an answer.
+
+    *version*, *items* and *requests*, which are ascending by JID; a request is the stanza in which the contact asked.
+    """
+
+    version: int
+    items: list[RosterItem]
+    requests: dict[str, bytes]
+
+
 class Transition(NamedTuple):
-    """What a change found and left, and the version of the roster after it."""
+    """What a change found (*before*) and left (*after*), and the *version* of the roster after it."""
 
     before: Contact
     after: Contact
@@ -61,7 +73,7 @@ class Transition(NamedTuple):
 
 
 class ItemUpdate(NamedTuple):
-    """What a change found and left, and the version of the roster after it."""
+    """What a change found (*before*) and left (*after*), and the *version* of the roster after it."""
 
     before: RosterItem | None
     after: RosterItem | None
@@ -69,13 +81,22 @@ class ItemUpdate(NamedTuple):
 
 
 class Rosters(ABC):
-    """The rosters of all owners; how many contacts and requests one may have is the roster module's to bound."""
+    """The rosters of all owners; how many contacts and requests one may have is the roster module's to bound.
+
+    *owner* and *contact* are the texts of bare JIDs. All methods raise `StoreError` when storage fails.
+    """
 
     @abstractmethod
-    async def get(self, owner: str) -> Roster: ...
+    async def get(self, owner: str) -> Roster:
+        """The whole roster; an empty one where nothing is kept."""
 
     @abstractmethod
-    async def item(self, owner: str, contact: str) -> RosterItem | None: ...
+    async def relations(self, owner: str) -> Relations:
+        """The roster and the waiting requests, in one go."""
+
+    @abstractmethod
+    async def item(self, owner: str, contact: str) -> RosterItem | None:
+        """One contact; ``None`` where it is not in the roster."""
 
     @abstractmethod
     async def count(self, owner: str) -> int:
@@ -93,7 +114,8 @@ class Rosters(ABC):
         """The requests waiting for the owner's answer: the stanza of each contact, ascending by JID."""
 
     @abstractmethod
-    async def request_count(self, owner: str) -> int: ...
+    async def request_count(self, owner: str) -> int:
+        """How many requests wait for the owner's answer."""
 
     @abstractmethod
     async def transition(self, owner: str, contact: str, change: Callable[[Contact], Contact]) -> Transition:
@@ -115,6 +137,7 @@ class Rosters(ABC):
         return ItemUpdate(before.item, after.item, version)
 
     async def put(self, owner: str, item: RosterItem) -> ItemUpdate:
+        """Keep *item* in place of what was known of that contact."""
         return await self.update(owner, item.jid, lambda _: item)
 
     async def remove(self, owner: str, contact: str) -> ItemUpdate:

@@ -37,14 +37,14 @@ class HasStorage(Protocol):
 
 
 class Update(NamedTuple, Generic[T]):
-    """What an update found, and what it left."""
+    """What an update found (*before*), and what it left (*after*); ``None`` is "not there"."""
 
     before: T | None
     after: T | None
 
 
 class Entry(NamedTuple, Generic[T]):
-    """One entry of a log; ids grow within a log, with gaps, and are never given twice."""
+    """One entry of a log: its *id* and *value*. Ids grow within a log, with gaps, and are never given twice."""
 
     id: int
     value: T
@@ -75,21 +75,25 @@ class _Shape(ABC, Generic[T, B]):
 
 
 class Document(_Shape[T, "DocumentStore[T]"]):
-    """Declares one value per owner."""
+    """Declares one value per owner: ``kept = Document("last", TEXT)`` in a module's body.
+
+    The first argument is the name of the store, which belongs to one module and one shape; the second says how a value
+    is written down. On an object of the module it is a `DocumentStore`.
+    """
 
     def bind(self, storage: Storage) -> DocumentStore[T]:
         return DocumentStore(storage.documents, self.name, self.codec)
 
 
 class Table(_Shape[T, "TableStore[T]"]):
-    """Declares a dictionary with text keys per owner."""
+    """Declares a dictionary with text keys per owner; on an object of the module it is a `TableStore`."""
 
     def bind(self, storage: Storage) -> TableStore[T]:
         return TableStore(storage.tables, self.name, self.codec)
 
 
 class Log(_Shape[T, "LogStore[T]"]):
-    """Declares a sequence per owner, to which one appends."""
+    """Declares a sequence per owner, to which one appends; on an object of the module it is a `LogStore`."""
 
     def bind(self, storage: Storage) -> LogStore[T]:
         return LogStore(storage.logs, self.name, self.codec)
@@ -104,10 +108,12 @@ class DocumentStore(Generic[T]):
         self._codec = codec
 
     async def get(self, owner: str) -> T | None:
+        """The owner's value."""
         stored = await self._documents.get(self._name, owner)
         return None if stored is None else self._codec.decode(stored)
 
     async def put(self, owner: str, value: T) -> None:
+        """Keep *value* in place of what was there; returns when it is safe."""
         await self._documents.put(self._name, owner, self._codec.encode(value))
 
     async def remove(self, owner: str) -> bool:
@@ -115,7 +121,11 @@ class DocumentStore(Generic[T]):
         return await self._documents.remove(self._name, owner)
 
     async def update(self, owner: str, change: Change[T]) -> Update[T]:
-        """Read, change and write as one step, which no other change can come between."""
+        """Read, change and write as one step, which no other change can come between.
+
+        *change* is a pure function from what is there to what shall be (``None``: not there). It may run in another
+        thread.
+        """
         before, after = await self._documents.update(self._name, owner, _on_bytes(self._codec, change))
         return _decoded(self._codec, before, after)
 
@@ -133,10 +143,12 @@ class TableStore(Generic[T]):
         self._codec = codec
 
     async def get(self, owner: str, key: str) -> T | None:
+        """The owner's value under *key*."""
         stored = await self._tables.get(self._name, owner, key)
         return None if stored is None else self._codec.decode(stored)
 
     async def put(self, owner: str, key: str, value: T) -> None:
+        """Keep *value* under *key* in place of what was there; returns when it is safe."""
         await self._tables.put(self._name, owner, key, self._codec.encode(value))
 
     async def remove(self, owner: str, key: str) -> bool:
@@ -144,7 +156,11 @@ class TableStore(Generic[T]):
         return await self._tables.remove(self._name, owner, key)
 
     async def update(self, owner: str, key: str, change: Change[T]) -> Update[T]:
-        """Read, change and write as one step, which no other change can come between."""
+        """Read, change and write as one step, which no other change can come between.
+
+        *change* is a pure function from what is there to what shall be (``None``: not there). It may run in another
+        thread.
+        """
         before, after = await self._tables.update(self._name, owner, key, _on_bytes(self._codec, change))
         return _decoded(self._codec, before, after)
 
@@ -158,6 +174,7 @@ class TableStore(Generic[T]):
         return await self._tables.sizes(self._name, owner)
 
     async def count(self, owner: str) -> int:
+        """How many keys the owner has."""
         return await self._tables.count(self._name, owner)
 
     async def clear(self, owner: str) -> int:
@@ -204,6 +221,7 @@ class LogStore(Generic[T]):
         return await self._logs.drop(self._name, owner, id_ - 1, id_ + 1) == 1
 
     async def count(self, owner: str) -> int:
+        """How many entries there are."""
         return await self._logs.count(self._name, owner)
 
     async def owners(self, *, limit: int, after: str = "") -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import glob
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -14,10 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-import idna
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
@@ -27,13 +24,14 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from federix.streams.tls import TlsSettings, TlsSettingsError, openssl_reason, server_context
+from federix.streams.issuing import ascii_name, issue
+from federix.streams.tls import TlsSettings, TlsSettingsError, channel_bindings, openssl_reason, server_context
+from federix.xmpp.sasl.bindings import EXPORTER, EXPORTER_LABEL, EXPORTER_LENGTH, SERVER_END_POINT
 
 log = Logger()
 
@@ -46,11 +44,7 @@ MAX_CHAIN: Final = 10
 EXPIRY_WARNING: Final = timedelta(days=14)
 """Renewal runs a month ahead with every ACME client, so a fortnight before the end something is broken."""
 
-SELF_SIGNED_LIFE: Final = timedelta(days=3650)
-
 _PEM_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
-_XMPP_ADDR: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.5")
-_SRV_NAME: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.7")
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
@@ -94,17 +88,6 @@ class Chain:
                 " so many clients refuse it"
             )
         return remarks
-
-
-def ascii_name(host: str) -> str:
-    """*host* as certificates spell it: lower case, international labels as ``xn--``, no brackets around an IPv6."""
-    host = host.rstrip(".").strip("[]").lower()
-    if host.isascii():
-        return host
-    try:
-        return idna.encode(host, uts46=True).decode("ascii")
-    except idna.IDNAError:
-        return host
 
 
 class Certificates:
@@ -213,11 +196,14 @@ class VirtualHosts:
         self._settings = settings
         self._request_certificate = request_certificate
         self._contexts: WeakKeyDictionary[Chain, SSL.Context] = WeakKeyDictionary()
+        self._end_points: WeakKeyDictionary[SSL.Context, bytes | None] = WeakKeyDictionary()
         # Wrong settings are told at once; and a host without certificate ends in a clean handshake failure.
         self._bare = self._build(None)
 
     def for_host(self, host: str) -> VirtualHosts:
         """The same with another default: after STARTTLS the stream's ``to`` says whom an SNI-less client means."""
+        if host == self._default_host:
+            return self
         other = copy.copy(self)
         other._default_host = host
         return other
@@ -242,6 +228,19 @@ class VirtualHosts:
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """Twisted asks for the OpenSSL end of a new connection."""
         return SSL.Connection(self.context_for(self._default_host) or self._bare, None)
+
+    def channel_bindings(self, connection: SSL.Connection) -> dict[str, bytes]:
+        """As `tls.channel_bindings`, of a connection made here: a certificate is read and hashed only once."""
+        context = connection.get_context()
+        if context not in self._end_points or connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+            bindings = channel_bindings(connection)
+            self._end_points[context] = bindings.get(SERVER_END_POINT)
+            return bindings
+        bindings = {EXPORTER: bytes(connection.export_keying_material(EXPORTER_LABEL, EXPORTER_LENGTH, b""))}
+        end_point = self._end_points[context]
+        if end_point is not None:
+            bindings[SERVER_END_POINT] = end_point
+        return bindings
 
     def _build(self, chain: Chain | None) -> SSL.Context:
         return server_context(
@@ -447,7 +446,7 @@ def self_signed(directory: Path, hosts: Sequence[str], now: Callable[[], datetim
             return path
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _issue(key, hosts, now())
+    certificate = issue(key, hosts, now())
     content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(
         Encoding.PEM
     )
@@ -457,43 +456,3 @@ def self_signed(directory: Path, hosts: Sequence[str], now: Callable[[], datetim
         file.write(content)
     fresh.replace(path)
     return path
-
-
-def _issue(key: ec.EllipticCurvePrivateKey, hosts: Sequence[str], moment: datetime) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Federix, self-signed")])
-    return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(moment - timedelta(hours=1))  # for those whose clock is a little behind
-        .not_valid_after(moment + SELF_SIGNED_LIFE)
-        .add_extension(x509.SubjectAlternativeName([name for host in hosts for name in _names_of(host)]), False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _names_of(host: str) -> list[x509.GeneralName]:
-    """*host* in the forms of RFC 6120 §13.7.1.2: DNS name, SRV names, and the older xmppAddr."""
-    try:
-        return [x509.IPAddress(ipaddress.ip_address(host.strip("[]")))]
-    except ValueError:
-        pass
-    dns = ascii_name(host)
-    services = [f"_{service}.{dns}".encode() for service in ("xmpp-client", "xmpp-server")]
-    return [
-        x509.DNSName(dns),
-        *(x509.OtherName(_SRV_NAME, _der(0x16, service)) for service in services),  # IA5String
-        x509.OtherName(_XMPP_ADDR, _der(0x0C, host.encode())),  # UTF8String
-    ]
-
-
-def _der(tag: int, content: bytes) -> bytes:
-    size = len(content)
-    if size < 0x80:
-        return bytes([tag, size]) + content
-    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(octets)]) + octets + content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from twisted.internet.defer import CancelledError
@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import SaslCondition, SaslFailure, StreamCondition, StreamError
-from ..xmpp.sasl import Challenge, Exchange, Success, decode_base64, encode_base64
+from ..xmpp.sasl import Challenge, Exchange, Success, decode_base64, encode_base64, is_plus
 
 log = Logger()
 
@@ -21,6 +21,17 @@ MAX_ATTEMPTS: Final = 5
 
 #: What a client may send about it.
 ELEMENTS: Final = frozenset(((ns.SASL, "auth"), (ns.SASL, "response"), (ns.SASL, "abort")))
+
+
+def offer(mechanisms: Sequence[str], bindings: Sequence[str]) -> Sequence[Element]:
+    """What is told of *mechanisms*, and of the types of channel *bindings*, in the stream features."""
+    names = (Element("mechanism", ns.SASL, text=name) for name in mechanisms)
+    told = [Element("mechanisms", ns.SASL, *names)]
+    if any(map(is_plus, mechanisms)):
+        # XEP-0440 §3: the channel-binding types that go with the -PLUS mechanisms.
+        types = (Element("channel-binding", ns.CHANNEL_BINDING, attrs={"type": name}) for name in bindings)
+        told.append(Element("sasl-channel-binding", ns.CHANNEL_BINDING, *types))
+    return told
 
 
 class Candidate(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from federix.storage.roster import MOST_TOMBSTONES, Contact, ItemUpdate, Roster, RosterItem, Rosters
+from federix.storage.roster import MOST_TOMBSTONES, Contact, ItemUpdate, Relations, Roster, RosterItem, Rosters
 from tests.contracts.storage import JULIET, ROMEO, Contract, together
 
 NURSE = RosterItem("nurse@example.com", "Nürse", "both", groups=frozenset({"Sërvants", "Friends"}))
@@ -175,6 +175,18 @@ class RostersContract(Contract):
         await self.rosters.add_request(ROMEO, NURSE.jid, b"one")
         await self.rosters.remove(ROMEO, NURSE.jid)
         self.assertEqual(await self.rosters.requests(ROMEO), {NURSE.jid: b"one"})
+
+    async def test_roster_and_requests_come_together(self) -> None:
+        self.assertEqual(await self.rosters.relations(ROMEO), Relations(0, [], {}))
+        for item in (NURSE, BENVOLIO):
+            await self.rosters.put(ROMEO, item)
+        for jid in ("b@example.org", "a@example.org"):
+            await self.rosters.add_request(ROMEO, jid, jid.encode())
+        found = await self.rosters.relations(ROMEO)
+        self.assertEqual((found.version, found.items), (2, [BENVOLIO, NURSE]))
+        waiting = [("a@example.org", b"a@example.org"), ("b@example.org", b"b@example.org")]
+        self.assertEqual(list(found.requests.items()), waiting)
+        self.assertEqual(await self.rosters.relations(JULIET), Relations(0, [], {}))
 
     # -- forgetting
 

@@ -54,6 +54,13 @@ class ThreadExecutorTest(TestCase):
         self.start()
         self.assertEqual(threading.active_count(), before)
 
+    async def test_it_starts_again_after_a_stop(self) -> None:
+        self.executor.start()
+        self.assertEqual(await self.executor.run(divided, 6, by=3), 2)
+        self.executor.stop()
+        self.start()
+        self.assertEqual(await self.executor.run(divided, 6, by=2), 3)
+
     async def test_an_executor_that_is_not_running_refuses_work(self) -> None:
         with self.assertRaises(RuntimeError):
             await self.executor.run(divided, 6, by=3)

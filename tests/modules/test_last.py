@@ -4,7 +4,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.modules.last import MAX_STATUS, Last
+from federix.modules import last
+from federix.modules.last import GATHER, MAX_STATUS, Last
 from federix.testing import Client, World
 
 from .neighbours import FRIENDS
@@ -75,6 +76,42 @@ class OfflineTests(Case):
         chamber.close()
         self.world.advance(10)
         self.assert_answer(self.ask("juliet@example.org"), 10)
+
+    def gone(self, *names: str) -> list[bool]:
+        """Juliet and others come and go; whether their farewells are in storage now."""
+        for name in names:
+            self.world.client(f"{name}@example.org/balcony").close()
+        return self.written(*names)
+
+    def written(self, *names: str) -> list[bool]:
+        kept = Last.kept.bind(self.world.server.storage)
+        return [self.world.run(kept.get(f"{name}@example.org")) is not None for name in names]
+
+    def test_farewells_are_known_at_once_and_written_together(self) -> None:
+        self.assertEqual(self.gone("juliet"), [False])
+        self.assert_answer(self.ask("juliet@example.org"), 0)
+        self.world.advance(GATHER / 2)
+        self.assertEqual(self.gone("nurse"), [False])
+        self.world.advance(GATHER / 2)
+        self.assertEqual(self.written("juliet", "nurse"), [True, True])
+        self.assertEqual(self.gone("tybalt"), [False])
+        self.world.advance(GATHER)
+        self.assertEqual(self.written("tybalt"), [True])
+
+    def test_what_is_gathered_is_bounded(self) -> None:
+        self.patch(last, "MOST_GATHERED", 2)
+        self.assertEqual(self.gone("juliet", "nurse", "tybalt"), [True, True, False])
+
+    def test_a_module_that_stops_writes_what_it_has_gathered(self) -> None:
+        self.gone("juliet")
+        self.world.run(self.world.host("example.org").modules.remove("mod_last"))
+        self.assertEqual(self.written("juliet"), [True])
+
+    def test_who_is_removed_leaves_no_farewell_to_the_next_owner_of_the_name(self) -> None:
+        self.gone("juliet")
+        self.world.run(self.world.host("example.org").accounts.remove("juliet"))
+        self.world.advance(2 * GATHER)
+        self.assertEqual(self.written("juliet"), [False])
 
     def test_who_was_never_here_has_no_last_activity(self) -> None:
         self.world.register("juliet@example.org")

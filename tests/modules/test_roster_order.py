@@ -65,7 +65,7 @@ class SlowStorageTest(SynchronousTestCase):
 
     def test_who_leaves_before_the_contacts_are_known_was_never_there(self) -> None:
         romeo = self.world.client(ORCHARD)
-        self.slow("get")
+        self.slow("relations")
         romeo.send("<presence/>")
         self.assertEqual(len(self.held), 1)
         romeo.cut()
@@ -75,7 +75,7 @@ class SlowStorageTest(SynchronousTestCase):
 
     def test_two_resources_that_come_at_once_ask_storage_once(self) -> None:
         clients = [self.world.client(ORCHARD), self.world.client(GARDEN)]
-        self.slow("get")
+        self.slow("relations")
         for client in clients:
             client.send("<presence/>")
         self.assertEqual(len(self.held), 1)
@@ -84,7 +84,7 @@ class SlowStorageTest(SynchronousTestCase):
 
     def test_the_roster_comes_before_the_pushes_that_follow_it(self) -> None:
         orchard, garden = self.world.client(ORCHARD), self.world.client(GARDEN)
-        self.slow("get")
+        self.slow("relations")
         orchard.send(GET)
         garden.send(SET)
         self.go_on()
@@ -118,7 +118,7 @@ class SlowStorageTest(SynchronousTestCase):
 
     def test_what_changes_while_the_contacts_are_being_looked_up_is_not_lost(self) -> None:
         romeo = self.world.client(ORCHARD)
-        self.slow("get")
+        self.slow("relations")
         romeo.send("<presence/>")
         self.remote.send_later(f"<presence type='unsubscribe' from='{MERCUTIO}' to='{ROMEO}'/>")
         self.go_on()
@@ -152,6 +152,16 @@ class SlowStorageTest(SynchronousTestCase):
         self.go_on()
         garden.expect(f"<presence from='{ORCHARD}' type='unavailable'/>")
         garden.expect("<iq type='set'/>")
+        self.remote.expect("<presence type='unavailable'/>", f"<presence from='{ROMEO}' type='subscribe'/>")
+
+    def test_what_had_not_begun_by_then_is_dropped(self) -> None:
+        orchard, garden = arrive(self.world, ORCHARD), arrive(self.world, GARDEN)
+        self.remote.got.clear()
+        self.slow("transition")
+        orchard.send(f"<presence to='{MERCUTIO}' type='subscribe'/>")
+        garden.send(f"<presence to='{MERCUTIO}' type='unsubscribe'/>")
+        garden.cut()
+        self.go_on()
         self.remote.expect("<presence type='unavailable'/>", f"<presence from='{ROMEO}' type='subscribe'/>")
 
     def test_both_ask_each_other_while_storage_is_slow(self) -> None:
@@ -252,7 +262,7 @@ class SlowStorageTest(SynchronousTestCase):
         async def broken(owner: str) -> None:
             raise StoreError("it is gone")
 
-        self.patch(self.world.server.storage.rosters, "get", broken)
+        self.patch(self.world.server.storage.rosters, "relations", broken)
         romeo.send("<presence/>")
         romeo.expect("<presence type='error'><error type='wait'/></presence>")
         answer = ask_for_roster(romeo)

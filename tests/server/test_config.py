@@ -429,6 +429,12 @@ class Examples(SynchronousTestCase):
         self.assertEqual(tuple(found.modules("localhost")), DEFAULT_MODULES)
         self.assertEqual((found.warnings, found.database()), ((), Path("data/federix.sqlite")))
 
+    def test_a_database_in_memory_is_no_file(self) -> None:
+        paths = {"kept.sqlite": "data/kept.sqlite", "/a/b.sqlite": "/a/b.sqlite", ":memory:": ":memory:"}
+        for name, path in paths.items():
+            found = load(f"{{hosts: [a.test], sql_database: '{name}'}}", known_modules=resolver, directory=Path("data"))
+            self.assertEqual(found.database(), Path(path))
+
     def test_what_is_in_force_can_be_shown(self) -> None:
         found = load(OURS, known_modules=resolver).in_force()
         self.assertEqual(found["listen[1].tls"], "true")

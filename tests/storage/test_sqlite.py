@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -19,11 +20,16 @@ import federix
 from federix.life.executor import InlineExecutor
 from federix.storage.accounts import Account
 from federix.storage.codec import TEXT
+from federix.storage.roster import Relations, RosterItem
 from federix.storage.shapes import Table
+from federix.storage.sql import roster
+from federix.storage.sql.accounts import EXISTS
+from federix.storage.sql.database import Transaction
 from federix.storage.sql.schema import VERSION
 from federix.storage.sql.versions import MIGRATIONS, creation
 from federix.storage.sqlite import SqliteStorage
 from federix.storage.storage import StoreError
+from federix.xmpp.sasl import HASH_NAMES, Credentials
 from tests.storage.held import HeldExecutor
 
 T = TypeVar("T")
@@ -113,9 +119,11 @@ class SqliteStorageTest(SqliteTestCase):
         of_romeo = Deferred.fromCoroutine(notes.get(ROMEO, "a"))
         of_juliet = Deferred.fromCoroutine(notes.get(JULIET, "a"))
         of_all = Deferred.fromCoroutine(notes.owners(limit=5))
+        all_of_juliet = Deferred.fromCoroutine(notes.all(JULIET))
         write, read = executor.held
-        read()
         self.assertIsNone(self.successResultOf(of_juliet))
+        read()
+        self.assertEqual(self.successResultOf(all_of_juliet), {})
         self.assertNoResult(of_romeo)
         self.assertNoResult(of_all)
         executor.held.clear()
@@ -132,11 +140,90 @@ class SqliteStorageTest(SqliteTestCase):
         self.result(storage.start())
         executor.holds = True
         for number in range(3):
-            Deferred.fromCoroutine(NOTES.bind(storage).get(str(number), "a"))
+            Deferred.fromCoroutine(NOTES.bind(storage).all(str(number)))
         Deferred.fromCoroutine(NOTES.bind(storage).put(ROMEO, "a", "one"))
         self.assertEqual(len(executor.held), 4)
         executor.go_on()
         self.result(storage.stop())
+
+    def test_what_is_looked_up_by_its_key_is_answered_at_once(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor)
+        self.result(storage.start())
+        notes = NOTES.bind(storage)
+        self.result(notes.put(ROMEO, "a", "one"))
+        executor.holds = True
+        for text in ("one", "two"):
+            self.assertEqual(self.result(notes.get(ROMEO, "a")), text)
+            # No moment is held on to: what others write meanwhile is seen by the next.
+            self.execute("UPDATE cell SET value = CAST('two' AS BLOB)")
+        self.assertIsNone(self.result(storage.accounts.get("romeo", "example.org")))
+        self.assertEqual(self.result(storage.rosters.relations(ROMEO)), Relations(0, [], {}))
+        executor.go_on()
+        self.result(storage.stop())
+
+    def test_a_look_up_that_raises_leaves_nothing_behind(self) -> None:
+        async def broken(tx: Transaction) -> None:
+            await tx.run(EXISTS, of_local="romeo", of_host="example.org")
+            raise LookupError("nothing of the database's")
+
+        storage = self.opened()
+
+        async def look_up() -> None:
+            await storage.database.look_up(ROMEO, broken)
+
+        self.failureResultOf(Deferred.fromCoroutine(look_up()), LookupError)
+        self.execute("INSERT INTO account VALUES ('example.org', 'romeo', '{}', 0)")
+        self.assertIs(self.result(storage.accounts.exists("romeo", "example.org")), True)
+
+    def test_where_a_look_up_does_not_succeed_at_once_a_thread_tries(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor)
+        self.result(storage.start())
+        self.result(NOTES.bind(storage).put(ROMEO, "a", "one"))
+        looker = storage.database._looker
+        assert looker is not None
+        looker.close()
+        executor.holds = True
+        got = Deferred.fromCoroutine(NOTES.bind(storage).get(ROMEO, "a"))
+        roster = Deferred.fromCoroutine(storage.rosters.relations(ROMEO))
+        self.assertNoResult(got)
+        self.assertNoResult(roster)
+        executor.go_on()
+        self.assertEqual(self.successResultOf(got), "one")
+        self.assertEqual(self.successResultOf(roster), Relations(0, [], {}))
+        self.result(storage.stop())
+
+    def test_a_large_roster_is_read_in_a_thread(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor)
+        self.result(storage.start())
+        self.patch(roster, "FEW", 2)
+        for few, jid in ((True, "a@example.net"), (True, "b@example.net"), (False, "c@example.net")):
+            self.result(storage.rosters.put(ROMEO, RosterItem(jid)))
+            executor.holds = True
+            got = Deferred.fromCoroutine(storage.rosters.get(ROMEO))
+            relations = Deferred.fromCoroutine(storage.rosters.relations(ROMEO))
+            self.assertEqual((got.called, relations.called), (few, few))
+            executor.go_on()
+            whole = self.successResultOf(got)
+            self.assertEqual(whole.items[-1], RosterItem(jid))
+            self.assertEqual(self.successResultOf(relations), Relations(*whole, {}))
+        self.result(storage.stop())
+
+    def test_for_nobody_as_much_is_read_as_for_somebody(self) -> None:
+        storage = self.opened()
+        secrets = {
+            f"SCRAM-{n}": k.encode() for n, k in Credentials.make("x", HASH_NAMES, 10_000, os.urandom).scram.items()
+        }
+        self.result(storage.accounts.create(Account("romeo", "example.org", secrets, 0.0)))
+        read: list[str] = []
+        loads = json.loads
+        self.patch(json, "loads", lambda text: read.append(text) or loads(text))
+        self.assertIsNotNone(self.result(storage.accounts.get("romeo", "example.org")))
+        self.assertIsNone(self.result(storage.accounts.get("nobody", "example.org")))
+        somebodys, nobodys = read
+        self.assertEqual(len(somebodys), len(nobodys))
 
     def test_nothing_can_be_asked_before_the_start_and_after_the_stop(self) -> None:
         storage = SqliteStorage(self.path, InlineExecutor())

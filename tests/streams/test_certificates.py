@@ -28,7 +28,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from federix.streams import certificates
 from federix.streams.certificates import Certificates, self_signed
-from federix.streams.tls import TlsSettings, TlsSettingsError
+from federix.streams.tls import TlsSettings, TlsSettingsError, channel_bindings
 from tests.streams.handshakes import NOW, Identity, carry, client_end, shake, shown
 
 CLIENT = b"xmpp-client"
@@ -282,6 +282,17 @@ class HandshakeTests(CertificateCase):
         self.assertEqual(shown(self.creator.for_host("two.example"), "one.example"), ONE.certificate)
         self.assertEqual(shown(self.creator), ONE.certificate)
 
+    def test_both_ends_have_the_same_channel_bindings_at_every_connection(self) -> None:
+        creator = self.creator.for_host("two.example")
+        for _ in range(2):
+            for version in (SSL.TLS1_3_VERSION, SSL.TLS1_2_VERSION):
+                for name in ("one.example", "two.example", None):
+                    server, client = creator.serverConnectionForTLS(None), client_end(name, version=version)
+                    shake(server, client)
+                    bindings = creator.channel_bindings(server)
+                    self.assertEqual(bindings, channel_bindings(client, client=True))
+                    self.assertEqual(list(bindings), list(channel_bindings(server)))
+
     def test_every_host_speaks_alpn(self) -> None:
         for name in ("one.example", "two.example", None):
             server, client = self.creator.serverConnectionForTLS(None), client_end(name, [b"h2", CLIENT])
@@ -360,14 +371,18 @@ class ReloadTests(CertificateCase):
         creator = found.creator(CLIENT, "a.example")
         server, client = creator.serverConnectionForTLS(None), client_end("a.example")
         shake(server, client)
+        bindings = creator.channel_bindings(server)
         half = creator.serverConnectionForTLS(None)
         self.write("a.pem", new.both)
         self.assertEqual(found.reload(), [])
         self.assertEqual(shown(creator, "a.example"), new.certificate)
+        self.assertEqual(creator.channel_bindings(server), channel_bindings(server))
         server.send(b"still here")
         carry(server, client)
         self.assertEqual(client.recv(100), b"still here")
         shake(half, client_end("a.example"))  # a handshake that began before goes on as well
+        self.assertEqual(creator.channel_bindings(half), channel_bindings(half))
+        self.assertEqual(creator.channel_bindings(server), bindings)
 
     def test_hosts_come_and_go_with_their_files(self) -> None:
         self.write("one.pem", ONE.both, LOW.pem, MIDDLE.pem)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.links.c2s import FEATURES
-from federix.streams.feature import Facts, StreamFeature, offers, taker
+from federix.streams.feature import Facts, StreamFeature, StreamFeatures
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.stanza import IQ, Message, Presence
@@ -39,40 +39,44 @@ FEATURE: StreamFeature[Link] = StreamFeature(
 TAKE = Element("take", "urn:f")
 
 
+def features() -> StreamFeatures[Link]:
+    return StreamFeatures(FEATURE)
+
+
 class FeatureTests(SynchronousTestCase):
     @given(facts)
     def test_it_is_there_while_all_it_needs_is_true_and_nothing_it_forbids(self, found: Facts) -> None:
         possible = Facts.SECURE in found and Facts.BOUND not in found
         self.assertEqual(FEATURE.possible(found), possible)
-        self.assertEqual(len(offers([FEATURE], Link(), found).children), int(possible))
-        self.assertEqual(taker([FEATURE], found, TAKE), take if possible else None)
+        self.assertEqual(len(features().offer(Link(), found).children), int(possible))
+        self.assertEqual(features().taker(found, TAKE), take if possible else None)
 
     def test_it_may_have_nothing_to_offer(self) -> None:
         link = Link()
         link.willing = False
-        element = offers([FEATURE], link, Facts.SECURE)
+        element = features().offer(link, Facts.SECURE)
         self.assertEqual((element.ns, element.name, element.children), (ns.STREAMS, "features", []))
 
     def test_they_are_offered_in_their_order(self) -> None:
         def named(name: str) -> StreamFeature[Link]:
             return StreamFeature(name, Facts.NONE, Facts.NONE, lambda link: [Element(name, "urn:f")])
 
-        element = offers([named("b"), named("a"), named("c")], Link(), Facts.NONE)
+        element = StreamFeatures(named("b"), named("a"), named("c")).offer(Link(), Facts.NONE)
         self.assertEqual([child.name for child in element.elements()], ["b", "a", "c"])
 
     def test_of_an_iq_the_payload_decides(self) -> None:
         iq = IQ(Element("iq", ns.CLIENT, TAKE))
-        self.assertIs(taker([FEATURE], Facts.SECURE, iq), take)
-        self.assertIsNone(taker([FEATURE], Facts.NONE, iq))
-        self.assertIsNone(taker([FEATURE], Facts.SECURE, IQ(Element("iq", ns.CLIENT))))
+        self.assertIs(features().taker(Facts.SECURE, iq), take)
+        self.assertIsNone(features().taker(Facts.NONE, iq))
+        self.assertIsNone(features().taker(Facts.SECURE, IQ(Element("iq", ns.CLIENT))))
 
     def test_no_other_stanza_takes_a_feature(self) -> None:
         for cls in (Message, Presence):
-            self.assertIsNone(taker([FEATURE], Facts.SECURE, cls(Element(cls.kind, ns.CLIENT, TAKE))))
+            self.assertIsNone(features().taker(Facts.SECURE, cls(Element(cls.kind, ns.CLIENT, TAKE))))
 
     def test_name_and_namespace_must_both_be_right(self) -> None:
         for element in (Element("take", "urn:other"), Element("other", "urn:f")):
-            self.assertIsNone(taker([FEATURE], Facts.SECURE, element))
+            self.assertIsNone(features().taker(Facts.SECURE, element))
 
     def test_those_of_clients_come_as_xep_0170_has_them(self) -> None:
         order = [feature.name for feature in FEATURES]

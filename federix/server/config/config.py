@@ -37,6 +37,9 @@ DEFAULT_MODULES = (
 )
 """The modules of a server without a configuration, as far as they are there."""
 
+#: What SQLite calls a database without a file.
+IN_MEMORY = ":memory:"
+
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_MODULES: Mapping[str, type[Module]] = MappingProxyType({})
 
@@ -152,8 +155,9 @@ class Config:
         return list(dict.fromkeys(found))
 
     def database(self) -> Path:
-        """The file of the SQLite database."""
-        return self.directory / (self.server.sql_database or "federix.sqlite")
+        """The file of the SQLite database, or `:memory:`, which is no file and ends with the connection."""
+        name = self.server.sql_database or "federix.sqlite"
+        return Path(name) if name == IN_MEMORY else self.directory / name
 
     def file(self, name: str) -> Path:
         """The file that some option calls *name*."""

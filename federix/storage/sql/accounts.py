@@ -12,6 +12,9 @@ from .database import Database, Transaction
 from .schema import account
 from .statement import Statement
 
+NOBODY = (json.dumps({"SCRAM-SHA-1": "=" * 100, "SCRAM-SHA-256": "=" * 134, "SCRAM-SHA-512": "=" * 222}), 0.0)
+"""What is read where there is no account: as long as the secrets of most."""
+
 _THE_ACCOUNT = (account.c.host == bindparam("of_host"), account.c.local == bindparam("of_local"))
 GET = Statement("account.get", select(account.c.credentials, account.c.created).where(*_THE_ACCOUNT))
 EXISTS = Statement("account.exists", select(account.c.local).where(*_THE_ACCOUNT))
@@ -39,14 +42,14 @@ class SqlAccounts(Accounts):
         self._database = database
 
     async def get(self, local: str, host: str) -> Account | None:
-        rows = await self._database.rows(owner_of(local, host), GET, of_local=local, of_host=host)
-        if not rows:
-            return None
-        credentials, created = rows[0]
-        return Account(local, host, json.loads(credentials), created)
+        row = await self._database.row(owner_of(local, host), GET, of_local=local, of_host=host)
+        # Somebody's secrets are read even where there is nobody: who measures must not learn who exists.
+        credentials, created = row or NOBODY
+        found = Account(local, host, json.loads(credentials), created)
+        return None if row is None else found
 
     async def exists(self, local: str, host: str) -> bool:
-        return bool(await self._database.rows(owner_of(local, host), EXISTS, of_local=local, of_host=host))
+        return await self._database.row(owner_of(local, host), EXISTS, of_local=local, of_host=host) is not None
 
     async def create(self, account: Account) -> None:
         secrets = json.dumps(dict(account.credentials))

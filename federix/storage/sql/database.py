@@ -23,7 +23,8 @@ from .statement import Statement, Value
 
 T = TypeVar("T")
 
-Rows: TypeAlias = list[tuple[Any, ...]]
+Row: TypeAlias = tuple[Any, ...]
+Rows: TypeAlias = list[Row]
 
 
 class Transaction(Protocol):
@@ -52,6 +53,13 @@ class Database(ABC):
     def read(self, owner: str | None, work: Work[T]) -> Awaitable[T]:
         """Run *work*, which only reads. It sees all writes begun before for *owner*, or for anybody if ``None``."""
 
+    def look_up(self, owner: str | None, work: Work[T]) -> Awaitable[T]:
+        """A `read` that finds a few rows by their primary key, or what one owner has, which is bounded.
+
+        An embedded database, where that takes less time than handing it to a thread, may answer at once.
+        """
+        return self.read(owner, work)
+
     @abstractmethod
     def write(self, owner: str, work: Work[T]) -> Awaitable[T]:
         """Run *work*, which concerns *owner*. Its place in the order of writes is taken at once, not when awaited.
@@ -62,6 +70,11 @@ class Database(ABC):
     async def rows(self, owner: str | None, statement: Statement, /, **values: Value) -> Rows:
         """A read of one statement."""
         return await self.read(owner, lambda tx: tx.run(statement, **values))
+
+    async def row(self, owner: str, statement: Statement, /, **values: Value) -> Row | None:
+        """A look-up of one statement that finds one row, or none."""
+        rows = await self.look_up(owner, lambda tx: tx.run(statement, **values))
+        return rows[0] if rows else None
 
     async def change(self, owner: str, statement: Statement, /, **values: Value) -> int:
         """A write of one statement; returns how many rows were written or removed."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select
 
-from ..roster import MOST_TOMBSTONES, Contact, Roster, RosterItem, Rosters, Transition, checked
+from ..roster import MOST_TOMBSTONES, Contact, Relations, Roster, RosterItem, Rosters, Transition, checked
 from .database import Database, Rows, Transaction
 from .schema import roster_item, roster_request, roster_version
 from .statement import Statement, Upsert
@@ -16,12 +16,16 @@ from .statement import Statement, Upsert
 FLOOR = ""
 """The owner whose version is the floor: where rosters begin that have none of their own."""
 
+FEW = 200
+"""A roster of so many contacts is looked up; a larger one takes so long that it is read like anything else."""
+ALL = 2**31 - 1
+
 _ITEM = roster_item.c
 _COLUMNS = (_ITEM.contact, _ITEM.name, _ITEM.subscription, _ITEM.ask, _ITEM.approved, _ITEM.groups)
 _ITEMS = select(*_COLUMNS).where(_ITEM.owner == bindparam("owner"))
 _PRESENT = _ITEM.subscription != "remove"
 _TOMBSTONES = (_ITEM.owner == bindparam("owner"), _ITEM.subscription == "remove")
-ITEMS = Statement("roster.items", _ITEMS.where(_PRESENT).order_by(_ITEM.contact))
+ITEMS = Statement("roster.items", _ITEMS.where(_PRESENT).order_by(_ITEM.contact).limit(bindparam("most")))
 ITEM = Statement("roster.item", _ITEMS.where(_ITEM.contact == bindparam("contact"), _PRESENT))
 COUNT = Statement("roster.count", select(func.count()).where(_ITEM.owner == bindparam("owner"), _PRESENT))
 CHANGES = Statement("roster.changes", _ITEMS.where(_ITEM.version > bindparam("since")).order_by(_ITEM.version))
@@ -60,15 +64,21 @@ class SqlRosters(Rosters):
         self._database = database
 
     async def get(self, owner: str) -> Roster:
-        async def work(tx: Transaction) -> Roster:
-            version, _ = await _version(tx, owner)
-            return Roster(version, _items(await tx.run(ITEMS, owner=owner)))
+        few = await self._database.look_up(owner, lambda tx: _roster(tx, owner, FEW + 1))
+        if len(few.items) <= FEW:
+            return few
+        return await self._database.read(owner, lambda tx: _roster(tx, owner))
 
-        return await self._database.read(owner, work)
+    async def relations(self, owner: str) -> Relations:
+        async def work(tx: Transaction, most: int = ALL) -> Relations:
+            return Relations(*await _roster(tx, owner, most), dict(await tx.run(REQUESTS, owner=owner)))
+
+        few = await self._database.look_up(owner, lambda tx: work(tx, FEW + 1))
+        return few if len(few.items) <= FEW else await self._database.read(owner, work)
 
     async def item(self, owner: str, contact: str) -> RosterItem | None:
-        rows = await self._database.rows(owner, ITEM, owner=owner, contact=contact)
-        return _item(*rows[0]) if rows else None
+        row = await self._database.row(owner, ITEM, owner=owner, contact=contact)
+        return None if row is None else _item(*row)
 
     async def count(self, owner: str) -> int:
         return await self._database.number(owner, COUNT, owner=owner)
@@ -126,6 +136,11 @@ async def _transition(tx: Transaction, owner: str, contact: str, change: Callabl
             oldest = await _bury(tx, owner, oldest)
     await tx.change(VERSION_PUT, owner=owner, version=version, oldest=oldest)
     return Transition(before, after, version)
+
+
+async def _roster(tx: Transaction, owner: str, most: int = ALL) -> Roster:
+    version, _ = await _version(tx, owner)
+    return Roster(version, _items(await tx.run(ITEMS, owner=owner, most=most)))
 
 
 async def _version(tx: Transaction, owner: str) -> tuple[int, int]:

@@ -65,8 +65,8 @@ class SqlDocuments(Documents):
         self._database = database
 
     async def get(self, store: str, owner: str) -> bytes | None:
-        rows = await self._database.rows(owner, DOCUMENT_GET, owner=owner, store=store)
-        return rows[0][0] if rows else None
+        row = await self._database.row(owner, DOCUMENT_GET, owner=owner, store=store)
+        return None if row is None else row[0]
 
     async def update(self, store: str, owner: str, change: RawChange) -> RawUpdate:
         async def work(tx: Transaction) -> RawUpdate:
@@ -97,8 +97,8 @@ class SqlTables(Tables):
         self._database = database
 
     async def get(self, store: str, owner: str, key: str) -> bytes | None:
-        rows = await self._database.rows(owner, CELL_GET, owner=owner, store=store, key=key)
-        return rows[0][0] if rows else None
+        row = await self._database.row(owner, CELL_GET, owner=owner, store=store, key=key)
+        return None if row is None else row[0]
 
     async def update(self, store: str, owner: str, key: str, change: RawChange) -> RawUpdate:
         async def work(tx: Transaction) -> RawUpdate:

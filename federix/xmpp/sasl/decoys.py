@@ -6,12 +6,13 @@ time, and goes on to fail exactly where a wrong password fails.
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 from collections.abc import Collection
 
 from federix.xmpp.sasl.credentials import SALT_LENGTH, HashName, ScramKeys, digest_size
 
 MIN_SECRET = 16
+MAX_SECRET = hashlib.blake2b.MAX_KEY_SIZE
 #: The hash a PLAIN password is checked with, where accounts have a choice: the cheapest sound one first.
 PLAIN_ORDER: tuple[HashName, ...] = ("SHA-256", "SHA-512", "SHA-1")
 
@@ -26,8 +27,8 @@ class Decoys:
     """
 
     def __init__(self, secret: bytes, iterations: int, kept: Collection[HashName]) -> None:
-        if len(secret) < MIN_SECRET:
-            raise ValueError(f"the secret has at least {MIN_SECRET} bytes")
+        if not MIN_SECRET <= len(secret) <= MAX_SECRET:
+            raise ValueError(f"the secret has {MIN_SECRET} to {MAX_SECRET} bytes")
         self._secret = secret
         self._iterations = iterations
         self._kept = frozenset(kept)
@@ -63,4 +64,5 @@ class Decoys:
         return PLAIN_ORDER[self._bytes("plain", account, PLAIN_ORDER[0])[0] % len(PLAIN_ORDER)]
 
     def _bytes(self, purpose: str, account: str, hash_name: HashName) -> bytes:
-        return hmac.digest(self._secret, f"{purpose}\0{hash_name}\0{account}".encode(), "sha512")
+        # Keyed BLAKE2 (RFC 7693 §2.9) does what HMAC does, in a tenth of the time; a decoy is made at every login.
+        return hashlib.blake2b(f"{purpose}\0{hash_name}\0{account}".encode(), key=self._secret).digest()

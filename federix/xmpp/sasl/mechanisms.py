@@ -53,16 +53,16 @@ def available(
     """
     off = {name.upper() for name in disabled}
     bound = secure and bool(announced(bindings))
-    return [
-        name
-        for name in offered
-        if name in MECHANISMS and name not in off and _works(name, secure=secure, bound=bound, stored=stored)
-    ]
+    found = []
+    for name in offered:
+        if name not in _PARTS or name in off:
+            continue
+        hash_name, plus = _PARTS[name]
+        # RFC 4616 §5: PLAIN hands the password over, so nobody may be listening. It fits whatever is kept of it.
+        if secure if hash_name is None else hash_name in stored and (bound or not plus):
+            found.append(name)
+    return found
 
 
-def _works(name: str, *, secure: bool, bound: bool, stored: Collection[HashName]) -> bool:
-    hash_name = hash_of(name)
-    if hash_name is None:
-        # RFC 4616 §5: it hands the password over, so nobody may be listening. It fits whatever is kept of it.
-        return secure
-    return hash_name in stored and (bound or not is_plus(name))
+#: Of each mechanism its hash, and whether it is bound to the connection.
+_PARTS: Final = {name: (hash_of(name), is_plus(name)) for name in MECHANISMS}

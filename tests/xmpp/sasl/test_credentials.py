@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from federix.xmpp.sasl import Credentials, Decoys, EncodedKeys, InvalidPassword, ScramKeys, derive, matches
 from federix.xmpp.sasl.credentials import MAX_ITERATIONS, MAX_SALT_LENGTH, MIN_ITERATIONS, SALT_LENGTH, digest_size
-from federix.xmpp.sasl.decoys import MIN_SECRET
+from federix.xmpp.sasl.decoys import MAX_SECRET, MIN_SECRET
 from tests.xmpp.sasl.support import DECOYS, HASHES, ITERATIONS, KEPT, PASSWORD, SALT, SECRET
 
 
@@ -117,8 +117,9 @@ class DecoyTests(SynchronousTestCase):
         parts = {part[:SALT_LENGTH] for part in (decoy.salt, decoy.stored_key, decoy.server_key)}
         self.assertEqual(len(parts), 3)
 
-    def test_a_short_secret_and_impossible_iterations_are_refused_at_once(self) -> None:
-        self.assertRaises(ValueError, Decoys, b"x" * (MIN_SECRET - 1), ITERATIONS, ())
+    def test_a_short_or_long_secret_and_impossible_iterations_are_refused_at_once(self) -> None:
+        for length in (MIN_SECRET - 1, MAX_SECRET + 1):
+            self.assertRaises(ValueError, Decoys, b"x" * length, ITERATIONS, ())
         self.assertRaises(ValueError, Decoys, SECRET, MIN_ITERATIONS - 1, ())
 
     def test_plain_is_checked_with_a_hash_that_everybody_has(self) -> None:
