@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 P = ParamSpec("P")
@@ -37,6 +38,23 @@ class InlineExecutor:
             return fail()
 
 
+class _Pool(ThreadPool):
+    """Twisted's own leaves a function that refers to itself behind each piece of work, for the cyclic collector."""
+
+    def callInThreadWithCallback(  # type: ignore[override]
+        self, onResult: Callable[[bool, Any], object], func: Callable[..., Any], *args: Any, **kw: Any
+    ) -> None:
+        self._team.do(partial(_work, onResult, partial(func, *args, **kw)))
+
+
+def _work(on_result: Callable[[bool, Any], object], function: Callable[[], Any]) -> None:
+    try:
+        result, succeeded = function(), True
+    except BaseException:
+        result, succeeded = Failure(), False  # type: ignore[no-untyped-call]
+    on_result(succeeded, result)
+
+
 class ThreadExecutor:
     """A named pool of at most *threads* threads of its own, which no other part of the process can fill up.
 
@@ -51,7 +69,7 @@ class ThreadExecutor:
         self._pool = self._new_pool()
 
     def _new_pool(self) -> ThreadPool:
-        pool = ThreadPool(minthreads=0, maxthreads=self._threads, name=self._name)
+        pool = _Pool(minthreads=0, maxthreads=self._threads, name=self._name)
         # The pool asks its own attribute for new threads, and those of its default class would not be daemons.
         pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
         return pool

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import threading
 from typing import Any
 
@@ -53,6 +54,16 @@ class ThreadExecutorTest(TestCase):
         before = threading.active_count()
         self.start()
         self.assertEqual(threading.active_count(), before)
+
+    async def test_work_leaves_nothing_for_the_cyclic_collector(self) -> None:
+        self.start()
+        await self.executor.run(divided, 6, by=3)
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for _ in range(50):
+            await self.executor.run(divided, 6, by=3)
+        self.assertLess(gc.collect(), 50)
 
     async def test_it_starts_again_after_a_stop(self) -> None:
         self.executor.start()
