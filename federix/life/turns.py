@@ -20,7 +20,7 @@ class TooManyWait(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """On whose behalf work is done: at most *most* pieces of it stand in one queue, the one that runs among them."""
+    """On whose behalf (*name*) work is done: at most *most* pieces of it stand in one queue, the running one too."""
 
     name: str
     most: int

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -14,9 +16,15 @@ from ..core.listener_options import C2SOptions
 from ..life.scope import Scope
 from ..streams.addresses import Addresses
 from ..streams.certificates import VirtualHosts
+from ..streams.sasl import offer
+from ..xmpp.element import Element
 from ..xmpp.limits import Limits
 
 UNLIMITED: Final = 1 << 40
+#: Offers of SASL mechanisms that are kept: there is one for each mixture of host, version of TLS and certificate.
+OFFERS_AT_HAND: Final = 64
+#: How many times its bytes the tree of a stanza may take in memory.
+TREE: Final = 5
 
 
 class C2SServer(Protocol):
@@ -45,6 +53,10 @@ class C2SListener:
     addresses: Addresses
     #: Makes TLS connections; ``None`` where there is no certificate at all.
     tls: VirtualHosts | None
+    #: Most clients are offered the same.
+    sasl_offer: Callable[[tuple[str, ...], tuple[str, ...]], Sequence[Element]] = field(
+        default_factory=lambda: lru_cache(OFFERS_AT_HAND)(offer)
+    )
 
     def limits_before(self) -> Limits:
         o = self.options
@@ -53,6 +65,7 @@ class C2SListener:
             o.pre_auth_max_stanza_elements,
             o.pre_auth_max_stanza_depth,
             o.pre_auth_max_stanza_attributes,
+            tree_bytes=TREE * o.pre_auth_max_stanza_size,
         )
 
     def limits_after(self) -> Limits:
@@ -62,4 +75,5 @@ class C2SListener:
             o.max_stanza_elements or UNLIMITED,
             o.max_stanza_depth,
             o.max_stanza_attributes,
+            tree_bytes=TREE * (o.max_stanza_size or UNLIMITED),
         )

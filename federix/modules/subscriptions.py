@@ -19,6 +19,7 @@ from ..api import (
     ErrorType,
     Outcome,
     Presence,
+    Session,
     StanzaError,
     TooManyWait,
     Transition,
@@ -44,14 +45,15 @@ class Subscriptions:
         self._roster = roster
         self._host = roster.host
         self._contacts = roster.contacts
-        #: What an account sends is sent in its order, and to its end even where its stream has ended meanwhile.
+        #: What an account sends is sent in its order, and to its end even where its stream has ended meanwhile. What
+        #: has not begun by then is dropped, as is what had not been read: who sends much and goes leaves no work.
         self._sending = Turns(roster.scope, most=MOST_ON_THEIR_WAY)
 
     # -- from a client ------------------------------------------------------------------------------------------------
 
-    async def send(self, account: JID, stanza: Presence) -> Outcome:
+    async def send(self, session: Session, stanza: Presence) -> Outcome:
         """A client sends a subscription stanza."""
-        to = stanza.to
+        account, to = session.jid.bare, stanza.to
         assert to is not None
         if to.bare == account:
             raise StanzaError(Condition.NOT_ALLOWED, "one sees one's own presence anyway")
@@ -60,7 +62,12 @@ class Subscriptions:
         # §3: "the server MUST stamp the outgoing presence stanza with the bare JID"; §3.1.2: a full JID it is sent to
         # is treated "as if the request had been directed to the contact's bare JID".
         stamped = stanza.stamped(account).addressed(to.bare)
-        await self._in_order(account, lambda: self._send(account, to.bare, stamped))
+
+        async def work() -> None:
+            if not session.ended:
+                await self._send(account, to.bare, stamped)
+
+        await self._in_order(account, work)
         return HANDLED
 
     async def _send(self, account: JID, contact: JID, stanza: Presence) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.interfaces import IAddress, IListeningPort, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -19,12 +23,15 @@ from ..life.tree import Branch, Node
 from ..links.c2s import ClientLink
 from ..links.listener import C2SListener
 from ..streams.addresses import Addresses, AddressLimits
+from ..streams.arrivals import Arrivals
+from ..streams.budget import Budget
 from ..streams.certificates import Certificates, VirtualHosts
 from ..streams.eager import write_eagerly
-from ..streams.stream import Bounds, XmppStream
+from ..streams.stream import Bounds, State, XmppStream
 from ..streams.tls import TlsSettings
 from ..xmpp import ns
 from ..xmpp.errors import StreamCondition, StreamError
+from ..xmpp.limits import Limits
 from .config import Config, ListenerConfig
 
 if TYPE_CHECKING:
@@ -36,8 +43,19 @@ log = Logger()
 BURST_SECONDS: Final = 5
 #: Seconds after which a stream that heard nothing rests, at the earliest; twice as many at the latest.
 REST_EVERY: Final = 60.0
+#: So many streams are told so one after the other; before the next ones whoever has something to say is heard.
+REST_TOGETHER: Final = 100
+REST_PAUSE: Final = 0.01
 #: Seconds that clients have to take leave when the server stops.
 CLOSING_TAKES: Final = 3.0
+#: Connections that are accepted before others are heard.
+ACCEPTED_AT_ONCE: Final = 10
+#: Bytes that the system keeps of what a client has sent and we have not read, and of what we have sent and it has not
+#: read: megabytes by default. What is read is worked off even where the client has gone, what is not sent is lost then.
+SYSTEM_READS: Final = 64 * 1024
+SYSTEM_WRITES: Final = 256 * 1024
+#: Seconds that who made no step on the way to a login has to hear that he must go.
+CROWDED_OUT_IN: Final = 1.0
 #: Refused connections are logged together, once in so many seconds.
 REFUSALS_TOLD_EVERY: Final = 60.0
 
@@ -52,9 +70,12 @@ class C2SFactory(Factory[XmppStream]):
         self._listener = listener
         self._refused = 0
         self._told = float("-inf")
+        self.port: Any = None
 
     def buildProtocol(self, addr: IAddress | None) -> XmppStream | None:
         listener = self._listener
+        # Twisted takes twenty more each time as long as there are more, and hears nobody else meanwhile.
+        self.port.numberAccepts = ACCEPTED_AT_ONCE
         ip = str(getattr(addr, "host", "unix socket"))
         refusal = listener.addresses.admit(ip)
         if refusal is not None:
@@ -66,7 +87,7 @@ class C2SFactory(Factory[XmppStream]):
         )
         options = listener.options
         stream.bounds = Bounds(options.max_queue_size, options.max_fsm_queue, options.send_timeout)
-        stream.open_streams = server.listeners.streams
+        stream.listeners = server.listeners
         stream.link = ClientLink(listener, stream)
         stream.owner = stream.link
         return stream
@@ -79,22 +100,73 @@ class C2SFactory(Factory[XmppStream]):
             self._told, self._refused = now, 0
 
 
+class Stage(Enum):
+    """How far a client is on its way to a login."""
+
+    TALKING = 0
+    SHAKING_HANDS = 1
+    ARRIVED = 2
+
+
 class ClientStream(XmppStream):
     """A client's stream, which begins its link when the connection is there, and is known while it is open."""
 
+    # CPython has all streams share the names of their attributes while those are no more than thirty; past that each
+    # takes 1.3 KiB more.
     link: ClientLink | None = None
-    open_streams: set[XmppStream]
+    listeners: Listeners
+    _stage = Stage.TALKING
 
     def connectionLost(self, reason: Failure | None = None) -> None:
-        self.open_streams.discard(self)
+        self.listeners.streams.discard(self)
+        self.listeners.arrivals.left(self)
         super().connectionLost(reason)
 
     def connectionMade(self) -> None:
-        self.open_streams.add(self)
+        self.listeners.streams.add(self)
         super().connectionMade()
+        self._step()
         link, self.link = self.link, None
         if link is not None:
             link.begin()
+
+    @property
+    def budget(self) -> Budget:
+        return self.listeners.budget
+
+    # -- on the way to a login ------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        if self._stage is not Stage.ARRIVED and self.state is State.OPEN:
+            self.listeners.arrivals.step(self, self.scope)
+
+    def send_header(self, attrs: Mapping[str, str | None]) -> None:
+        self._step()
+        super().send_header(attrs)
+
+    def start_tls(self, creator: IOpenSSLServerConnectionCreator) -> None:
+        super().start_tls(creator)
+        self._stage = Stage.SHAKING_HANDS
+
+    def handshakeCompleted(self) -> None:
+        self._stage = Stage.TALKING
+        self._step()
+        super().handshakeCompleted()
+
+    def fail(self, error: StreamError) -> None:
+        super().fail(error)
+        if self._stage is Stage.SHAKING_HANDS:
+            self.abort()  # nothing can be said, and no answer is to be waited for
+
+    def restart(self, limits: Limits) -> None:
+        """A stream is restarted by its login."""
+        super().restart(limits)
+        self._stage = Stage.ARRIVED
+        self.listeners.arrivals.left(self)
+
+    def crowd_out(self) -> None:
+        self.fail(StreamError(StreamCondition.RESOURCE_CONSTRAINT, "too many are logging in"))
+        self.scope.later(CROWDED_OUT_IN, self.abort)
 
 
 class CannotListen(CannotListenError):
@@ -174,9 +246,15 @@ class Listener(Node):
     def privilegedStartService(self) -> None:
         """Bind the port while we may; nobody is let in before the start."""
         self._bind()
-        pausing: Any = self.port
-        if hasattr(pausing, "stopReading"):
-            pausing.stopReading()
+        self.listen(False)
+
+    def listen(self, open: bool) -> None:
+        """Let people in, or have them wait in the queue of the system."""
+        port: Any = self.port  # one in memory has no queue
+        if open and hasattr(port, "startReading"):
+            port.startReading()
+        elif not open and hasattr(port, "stopReading"):
+            port.stopReading()
 
     def _bind(self) -> None:
         """Raises `CannotListen`."""
@@ -196,7 +274,9 @@ class Listener(Node):
             raise CannotListen(config, error.socketError) from None
         except (OSError, LookupError) as error:
             raise CannotListen(config, error) from None
+        factory.port = self.port
         write_eagerly(self.port)
+        _bound_buffers(self.port)
 
     async def release(self) -> None:
         """Let go of a port that was bound before a start which failed."""
@@ -209,9 +289,7 @@ class Listener(Node):
             except BaseException:
                 await self._unbind()
                 raise
-        reading: Any = self.port
-        if hasattr(reading, "startReading"):
-            reading.startReading()
+        self.listen(True)
 
     async def on_drain(self, deadline: float) -> None:
         await self._unbind()
@@ -223,6 +301,15 @@ class Listener(Node):
         port, self.port = self.port, None
         if port is not None:
             await _done(port.stopListening())
+
+
+def _bound_buffers(port: IListeningPort) -> None:
+    """What the system keeps of each connection; those that come in by *port* have it from there."""
+    listening: Any = port
+    found = getattr(listening, "socket", None)
+    if isinstance(found, socket.socket):
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SYSTEM_READS)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_WRITES)
 
 
 def _limits(options: C2SOptions) -> AddressLimits:
@@ -260,6 +347,9 @@ class Listeners(Branch):
         self.streams: set[XmppStream] = set()
         #: What addresses did, at whatever port: each listener has its own limits for it.
         self.addresses = Addresses(server.clock.seconds, AddressLimits())
+        #: What streams keep for their peers, all together.
+        self.budget = Budget()
+        self.arrivals = Arrivals(server.clock.seconds, self._close_doors, self._open_doors)
 
     async def on_start(self) -> None:
         await super().on_start()
@@ -267,9 +357,15 @@ class Listeners(Branch):
 
     def _rest(self) -> None:
         """Most clients are silent most of the time: what they do not need meanwhile, they do not keep."""
-        for stream in self.streams:
-            stream.rest()
+        self._rest_some(iter(list(self.streams)))
         self.scope.later(REST_EVERY, self._rest)
+
+    def _rest_some(self, streams: Iterator[XmppStream]) -> None:
+        some = list(islice(streams, REST_TOGETHER))
+        for stream in some:
+            stream.rest()
+        if len(some) == REST_TOGETHER:
+            self.scope.later(REST_PAUSE, self._rest_some, streams)
 
     async def on_stop(self) -> None:
         """Close what is still open, and see it gone: politely for a while, then at once."""
@@ -281,6 +377,18 @@ class Listeners(Branch):
             await deferLater(self.clock, 0.05, lambda: None)
         for stream in list(self.streams):
             stream.abort()
+
+    def _close_doors(self) -> None:
+        """Let nobody in for now: who comes waits in the queue of the system."""
+        for listener in self._listeners():
+            listener.listen(False)
+
+    def _open_doors(self) -> None:
+        for listener in self._listeners():
+            listener.listen(True)
+
+    def _listeners(self) -> list[Listener]:
+        return [child for child in self.children.values() if isinstance(child, Listener)]
 
     def of(self, config: ListenerConfig) -> Listener | None:
         found = self.children.get(config.name)

@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache, partial
 from typing import Final, TypeVar
 
 Value = TypeVar("Value")
 
 MAX_REMEMBERED: Final = 65536
 """Addresses kept in each table. Past it the one longest unheard of is forgotten: a full table weighs some 12 MiB."""
+
+KEYS_AT_HAND: Final = 1024
+"""Addresses whose key is remembered: to read an address costs more than all the counting."""
 
 LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 """Exempt unless said otherwise: a proxy or a component on this machine speaks for many."""
@@ -73,7 +77,9 @@ class Addresses:
         self._seconds = seconds
         #: To be exchanged while it goes on: what was counted stays counted.
         self.limits = limits
-        self._exempt = tuple(ipaddress.ip_network(network) for network in exempt)
+        networks = tuple(ipaddress.ip_network(network) for network in exempt)
+        #: Each connection asks for the same one several times.
+        self._key = lru_cache(KEYS_AT_HAND)(partial(_key, networks))
         self._max_remembered = max_remembered
         # Never longer than the server has connections, and forgetting one would let its address have more.
         self._connections: dict[int, int] = {}
@@ -180,16 +186,17 @@ class Addresses:
         if len(table) > self._max_remembered:
             table.popitem(last=False)
 
-    def _key(self, ip: str) -> int | None:
-        """One number for all addresses of one customer; ``None`` for the exempt."""
-        try:
-            address = ipaddress.ip_address(ip)
-        except ValueError:
-            return None
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        if any(address in network for network in self._exempt):
-            return None
-        if isinstance(address, ipaddress.IPv4Address):
-            return int(address)
-        return 1 << 64 | int(address) >> 64  # above every IPv4 address
+
+def _key(exempt: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], ip: str) -> int | None:
+    """One number for all addresses of one customer; ``None`` for those in *exempt*."""
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if any(address in network for network in exempt):
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return int(address)
+    return 1 << 64 | int(address) >> 64  # above every IPv4 address

@@ -51,6 +51,9 @@ class Writer(Protocol):
     def stalled(self) -> None:
         """The peer has taken nothing for too long."""
 
+    def weigh(self) -> None:
+        """How much waits here has changed."""
+
     def overflowed(self, size: int) -> None:
         """More waits than may; all of the *size* bytes were dropped but what is needed to end a stanza begun."""
 
@@ -157,11 +160,14 @@ class Outbox:
 
     def resumeProducing(self) -> None:
         """The connection has sent what it had."""
+        waited = self.size
         self._corked = False
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
         self.flush()
+        if waited and self._writer is not None:
+            self._writer.weigh()
         if self._over is not None and self._within(1):
             self._over.cancel()
             self._over = None
@@ -214,6 +220,8 @@ class Outbox:
             return
         if self._over is None and not self._within(1):
             self._over = self._scope.later(BURST_TIME, self._overflow)
+        if self.size:
+            writer.weigh()
         if not self.full and not self._within(2):
             # Who does not read is not read: or the answers to what it asks in one go would be its end. The other half
             # is for what others send to it.
@@ -231,11 +239,15 @@ class Outbox:
     def _overflow(self) -> None:
         """The peer does not read what is sent to it."""
         size, writer = self.size, self._writer
-        # What has left in part is sent whole, or the error behind it would be no XML.
+        self.shed()
+        if writer is not None:
+            writer.weigh()
+            writer.overflowed(size)
+
+    def shed(self) -> None:
+        """Drop all that waits. What has left in part is sent whole, or an error behind it would be no XML."""
         self._pieces = (self._pieces or [])[: self._begun] or None
         self.size = sum(map(len, self._pieces or ()))
-        if writer is not None:
-            writer.overflowed(size)
 
     # -- pieces ---------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,7 @@ from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.limits import Limits
 from ..xmpp.parser import Event, Footer, Header, StreamParser
 from ..xmpp.stanza import Stanza
+from .budget import Budget
 from .outbox import Bounds as Bounds
 from .outbox import Outbox
 from .shaper import Shaper
@@ -121,6 +122,7 @@ class XmppStream(TwistedProtocol):
         self._unread: bytearray | None = None
         self._working = False
         self._yielded = False
+        self._counted = False
         self._heard = True
         self._heard_out = 0
         self._waiting: Deferred[None] | None = None
@@ -142,6 +144,11 @@ class XmppStream(TwistedProtocol):
     def held(self) -> int:
         """Bytes this stream keeps in memory, for its bounds to be tested."""
         return self._parser.held + len(self._unread or b"") + self._outbox.size
+
+    @property
+    def budget(self) -> Budget | None:
+        """Where what is kept here is counted with what others keep."""
+        return None
 
     @property
     def tls(self) -> SSL.Connection | None:
@@ -180,9 +187,8 @@ class XmppStream(TwistedProtocol):
                 timer.cancel()
         self._shaped = self._closing = None
         # Nothing may be left that refers back to us: the cyclic collector is too slow to find thousands of streams.
-        self._parser.close()
+        self._let_go()
         self._outbox.close()
-        self._pending = self._unread = None
         if self._waiting is not None:
             overtime = self.scope.later(LEFT_BEHIND, self._waiting.cancel)
             self._waiting.addBoth(lambda _: overtime.cancel())
@@ -225,13 +231,17 @@ class XmppStream(TwistedProtocol):
             self._unread = bytearray()
         self._unread += data
         self._read_on()
+        self.weigh()
 
     def _read(self, data: bytes) -> None:
         shaper = self.shaper
         if shaper is not None and (pause := shaper.consume(len(data))) > 0:
             self._shaped = self.scope.later(pause, self._unshaped)
             self._pause()
-        events = self._parser.feed(data)
+        parser = self._parser
+        events = parser.feed(data)
+        if self._counted or not parser.between:
+            self.weigh()
         if not events:
             return
         if len(events) == 1 and self._pending is None and not self._working and self._shaped is None:
@@ -245,6 +255,20 @@ class XmppStream(TwistedProtocol):
         self._pending = events
         if not self._working:
             self._work()
+
+    def weigh(self) -> None:
+        """Have what is kept here counted."""
+        budget = self.budget
+        if budget is not None and self.state is not State.GONE:
+            kept = self._parser.weight + len(self._unread or b"") + self._outbox.size
+            self._counted = budget.weigh(self, kept)
+
+    def _let_go(self) -> None:
+        """Keep nothing of what the peer has sent, and understand nothing more."""
+        self._parser.close()
+        self._pending = self._unread = None
+        if self._counted and self.budget is not None:
+            self._counted = self.budget.weigh(self, 0)
 
     def _read_on(self) -> None:
         """Parse some of what waits, if that may be parsed now; the rest has its turn later."""
@@ -400,6 +424,13 @@ class XmppStream(TwistedProtocol):
         log.info("client does not read: closed", peer=self.peer)
         self._ended(StreamError(StreamCondition.CONNECTION_TIMEOUT))
         self.abort()
+
+    def outweighed(self) -> None:
+        """This keeps more than any other stream, and all together keep too much."""
+        self._counted = False
+        self._outbox.shed()
+        self.fail(StreamError(StreamCondition.RESOURCE_CONSTRAINT, "the server keeps too much, and most of it for you"))
+        self._let_go()
 
     def overflowed(self, size: int) -> None:
         """The peer does not read what is sent to it."""

@@ -38,12 +38,23 @@ _SLASH: Final = ord("/")
 
 #: How long a name may be with its namespace, in characters: four bytes of markup repeat the whole of it in the tree.
 MAX_NAME: Final = 512
-#: How much one expat is fed: it remembers each name it ever met, at some twelve bytes a byte.
-MAX_EXPAT_BYTES: Final = 256 * 1024
+#: Longer names are looked at anew each time: with room for some thousands of them, long ones would fill the memory.
+MAX_REMEMBERED_NAME: Final = 128
+#: How much one expat is fed: it remembers each name it ever met, at some twenty bytes a byte.
+MAX_EXPAT_BYTES: Final = 32 * 1024
 #: What the parts of a tree take, in bytes, in CPython: many times what they take on the wire when they are small.
 _ELEMENT_COST: Final = 360
 _DICT_COST: Final = 180
 _ATTRIBUTE_COST: Final = 200
+#: A name is kept twice, by us and by expat; beyond ASCII a character of it takes four bytes.
+_NAME_COST: Final = 2
+_WIDE_NAME_COST: Final = 8
+#: What expat keeps for a name, whatever its length.
+_KNOWN_NAME_COST: Final = 150
+#: What a character of text takes at most, by the first byte of the widest one that came: CPython gives all characters
+#: of a string the room of its widest.
+_WIDE: Final = re.compile(rb"[\xc4-\xff]")
+_WIDEST: Final = re.compile(rb"[\xf0-\xff]")
 #: Pieces of text are joined up to here: byte by byte costs neither a string each nor the square of their number.
 _JOINED_TEXT: Final = 1024
 #: Expat's own buffer for text; eight times as much by default, for every stream.
@@ -104,6 +115,7 @@ class StreamParser:
         "_stack",
         "_start",
         "_tail",
+        "_width",
         "_window",
         "limits",
     )
@@ -114,7 +126,8 @@ class StreamParser:
         self._stack: list[Element] = []
         self._own = 0  # how many elements from the stanza down stand in its content namespace
         self._elements = 0
-        self._cost = 0  # about how many bytes the tree of the stanza under way takes
+        self._cost = 0  # about how many bytes the tree of the stanza under way takes, without its text
+        self._width = 1  # of the characters of the stanza under way
         self._content = ""
         self._namespaces: dict[str, str] = {}  # what the header declares
         self._prefixes: frozenset[bytes] = frozenset()
@@ -140,6 +153,11 @@ class StreamParser:
     def held(self) -> int:
         """How many bytes wait here for the rest of their stanza."""
         return len(self._tail) + len(self._held)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes what is under way takes here: its bytes, and the tree made of them."""
+        return self.held + (self._tree() if self._stack else 0)
 
     @property
     def between(self) -> bool:
@@ -224,8 +242,12 @@ class StreamParser:
             raise StreamError(StreamCondition.RESTRICTED_XML)
         if data:
             self._cut(data)
-        if (self._stack or tail or not self._header) and self._unfinished() > self.limits.stanza_bytes:
-            raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
+        if self._stack or tail or not self._header:
+            size = self._unfinished()
+            if size > self.limits.stanza_bytes:
+                raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
+            if self._stack and self._tree() > self.limits.tree_bytes:
+                raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza takes too much memory")
 
     def _cut(self, data: bytes) -> None:
         """Give expat the whole tags and the text of *data*, and keep the rest."""
@@ -285,6 +307,11 @@ class StreamParser:
             else:
                 return start
 
+    def _tree(self) -> int:
+        """About how many bytes the tree under way takes, and the names expat knows."""
+        names = _KNOWN_NAME_COST * len(self._expat.intern) if self._expat is not None else 0
+        return self._cost + self._width * len(self._held) + names
+
     def _unfinished(self) -> int:
         """How long what is under way is so far: the header, a stanza or the tag that begins one."""
         if not self._header:
@@ -302,8 +329,12 @@ class StreamParser:
         if self._ended:
             return
         if self._stack:
-            if not self._held and self._start > self._base:
-                data = data[self._start - self._base :]
+            if not self._held:
+                self._width = 1
+                if self._start > self._base:
+                    data = data[self._start - self._base :]
+            if self._width < 4 and not data.isascii():
+                self._width = 4 if _WIDEST.search(data) else 2 if _WIDE.search(data) else self._width
             self._held += data
         elif self._fed > MAX_EXPAT_BYTES and data[-1:] == b">" and self._header:
             self._expat = None
@@ -365,9 +396,11 @@ class StreamParser:
             self._plain = False
 
     def _started(self, name: str, attrs: dict[str, str]) -> None:
-        namespace, local = _split(name)
+        namespace, local = _remembered_split(name) if len(name) <= MAX_REMEMBERED_NAME else _split_anew(name)
         stack = self._stack
         depth = len(stack)
+        if not depth:
+            self._cost = 0
         element = _new_element(Element)  # __init__ would cost as much as all the rest
         element.name = local
         element.ns = namespace
@@ -378,14 +411,15 @@ class StreamParser:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
             self._cost += _DICT_COST + _ATTRIBUTE_COST * len(attrs)
             for key in attrs:
-                if " " in key:
+                if " " in key:  # four bytes of markup repeat a whole namespace
+                    self._cost += sum(map(_name_cost, attrs))
                     attrs = _spelt(attrs)
                     self._plain = self._plain and not any(key[0] == "{" for key in attrs)
                     break
         element.attrs = attrs
         if depth:
             self._elements += 1
-            self._cost += _ELEMENT_COST
+            self._cost += _ELEMENT_COST + (_NAME_COST if name.isascii() else _WIDE_NAME_COST) * len(name)
             if self._cost > limits.tree_bytes:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza takes too much memory")
             if self._elements > limits.elements:
@@ -406,7 +440,7 @@ class StreamParser:
             assert self._expat is not None
             self._start = self._expat.CurrentByteIndex
             self._elements = 1
-            self._cost = _ELEMENT_COST
+            self._cost += _ELEMENT_COST
             self._own = 0
             if namespace == self._content and namespace in ns.CONTENT:
                 self._own = 1
@@ -510,9 +544,12 @@ def _check_first(data: bytes) -> None:
         raise StreamError(StreamCondition.NOT_WELL_FORMED, "a stream begins with its header")
 
 
-@lru_cache(maxsize=4096)
 def _split(name: str) -> tuple[str, str]:
     """Expat's name as namespace and local name."""
+    return _remembered_split(name) if len(name) <= MAX_REMEMBERED_NAME else _split_anew(name)
+
+
+def _split_anew(name: str) -> tuple[str, str]:
     if len(name) > MAX_NAME:
         raise StreamError(StreamCondition.POLICY_VIOLATION, "the name is too long")
     namespace, _, local = name.rpartition(" ")
@@ -521,13 +558,26 @@ def _split(name: str) -> tuple[str, str]:
     return namespace, local
 
 
-@lru_cache(maxsize=4096)
+_remembered_split = lru_cache(maxsize=4096)(_split_anew)
+
+
 def _attribute(name: str) -> str:
     """Expat's attribute name in `Element`'s spelling."""
-    uri, local = _split(name)
+    return _remembered_attribute(name) if len(name) <= MAX_REMEMBERED_NAME else _attribute_anew(name)
+
+
+def _attribute_anew(name: str) -> str:
+    uri, local = _split_anew(name)
     return f"xml:{local}" if uri == ns.XML else f"{{{uri}}}{local}"
+
+
+_remembered_attribute = lru_cache(maxsize=4096)(_attribute_anew)
 
 
 def _spelt(attrs: dict[str, str]) -> dict[str, str]:
     """Expat's attributes in `Element`'s spelling."""
     return {_attribute(name) if " " in name else name: value for name, value in attrs.items()}
+
+
+def _name_cost(name: str) -> int:
+    return (_NAME_COST if name.isascii() else _WIDE_NAME_COST) * len(name)

@@ -6,7 +6,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.server.listeners import REST_EVERY
+from federix.server import listeners
+from federix.server.listeners import REST_EVERY, REST_PAUSE
 from federix.testing import Client, World
 
 
@@ -40,6 +41,14 @@ class RestTests(SynchronousTestCase):
         self.juliet.expect("<message from='romeo@example.org/r'><body>a &lt; b</body></message>")
         self.romeo.close()
         self.assertTrue(self.romeo.ended)
+
+    def test_many_go_to_rest_in_portions(self) -> None:
+        self.patch(listeners, "REST_TOGETHER", 1)
+        self.world.advance(2 * REST_EVERY - self.world.clock.seconds())
+        awake = [client for client in (self.romeo, self.juliet) if not self.asleep(client)]
+        self.assertEqual(len(awake), 1)
+        self.world.advance(REST_PAUSE)
+        self.assertTrue(self.asleep(awake[0]))
 
     def test_a_mistake_after_the_rest_is_told(self) -> None:
         self.world.advance(3 * REST_EVERY)

@@ -1,0 +1,230 @@
+"""How Federix bears abuse: ``python -m bench.abuse [ATTACK …] [--part 0.1] [--out FILE]``.
+
+Each attack meets a fresh server on which twenty honest people write a hundred messages a second. What is told of it:
+the round trips of those before it and during it; what the server's memory grew by while the attack was there, in all
+and for each of its connections (a fresh server has no memory to reuse, so it is more than what is held); how their
+streams ended; the seconds until the server had as many open files as before. Everything is on this machine and uses its
+processors, so round trips are higher while an attack is under way for that alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from . import certificate
+from .attacks import ATTACKS, FIRST
+from .ours import Federix
+from .process import raise_open_files
+from .usage import cpu_seconds, pss_bytes
+
+#: Pairs of honest people, and messages a second of all of them together.
+PAIRS: Final = 10
+PER_SECOND: Final = 100
+#: Seconds of honest traffic before the attack, between two looks at the memory, and to wait for the end of it at most.
+BEFORE: Final = 10.0
+LOOK: Final = 0.25
+AFTERWARDS: Final = 200.0
+MIB: Final = 1 << 20
+
+
+class Abused(Federix):
+    """Federix with a log of what an operator sees, and its usual limits for time."""
+
+    def _settings(self) -> dict[str, object]:
+        return {**super()._settings(), "loglevel": "info"}
+
+
+class Helper:
+    """A process that is asked by lines."""
+
+    def __init__(self, module: str, *arguments: object) -> None:
+        command = [sys.executable, "-m", f"bench.{module}", *map(str, arguments)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def line(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("a helper has ended")
+        return line.decode().strip()
+
+    def has_said(self, seconds: float) -> bool:
+        """Whether there is a line to read, at the latest in so many seconds."""
+        assert self._process.stdout is not None
+        return bool(select.select([self._process.stdout], [], [], seconds)[0])
+
+    def say(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"\n")
+        self._process.stdin.flush()
+
+    def ask(self) -> dict[str, Any]:
+        self.say()
+        answer: dict[str, Any] = json.loads(self.line())
+        return answer
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def measure(name: str, count: int, hold: float, folder: Path, shown: Path) -> dict[str, Any]:
+    """Do one attack to a fresh server."""
+    with ExitStack() as stack:
+        server = Abused(folder / "federix", shown, FIRST + 200)
+        server.start()
+        stack.callback(server.stop)
+        honest = Helper("honest", server.port, PAIRS, PER_SECOND)
+        stack.callback(honest.end)
+        honest.line()
+        time.sleep(2.0)
+        honest.ask()
+        time.sleep(BEFORE)
+        before = honest.ask()
+        files, memory, lines = open_files(server.pid), pss_bytes(server.pid), _lines(folder)
+        begun, cpu = time.monotonic(), cpu_seconds(server.pid)
+        attack = Helper("attacks", name, server.port, count)
+        stack.callback(attack.end)
+        most = _watch(server.pid, attack, hold)
+        during = honest.ask()
+        lasted, used = time.monotonic() - begun, cpu_seconds(server.pid) - cpu
+        end = attack.ask()
+        left = _time_until(lambda: open_files(server.pid) <= files)
+        calm = _time_until(lambda: _is_calm(server.pid))
+        time.sleep(1.0)
+        after = honest.ask()
+        time.sleep(2.0)
+        said = (folder / "federix" / "federix.out").read_text(errors="replace")
+        return {
+            "attack": name,
+            "connections": count,
+            "p99 before": before["p99"],
+            "p99 during": during["p99"],
+            "worst during": during["max"],
+            "p50 before": before["p50"],
+            "p50 during": during["p50"],
+            "late": during["sent"] - during["arrived"],
+            "p99 after": after["p99"],
+            "grown": most - memory,
+            "grown each": (most - memory) / count,
+            "still grown": pss_bytes(server.pid) - memory,
+            "seconds": lasted,
+            "cpu": used / lasted,
+            "files after": left,
+            "calm after": calm,
+            "log lines": _lines(folder) - lines,
+            "warnings": said.count("[warn") + said.count("[error") + said.count("[critical"),
+            "tracebacks": said.count("Traceback"),
+            **end,
+        }
+
+
+def _watch(pid: int, attack: Helper, hold: float) -> int:
+    """The most memory until the attack has been there for so long."""
+    most = 0
+    while not attack.has_said(LOOK):
+        most = max(most, pss_bytes(pid))
+    attack.line()
+    end = time.monotonic() + hold
+    while time.monotonic() < end:
+        most = max(most, pss_bytes(pid))
+        time.sleep(LOOK)
+    return max(most, pss_bytes(pid))
+
+
+def _time_until(happened: Any) -> float | None:
+    begun = time.monotonic()
+    while not happened():
+        if time.monotonic() - begun > AFTERWARDS:
+            return None
+        time.sleep(0.1)
+    return time.monotonic() - begun
+
+
+def _is_calm(pid: int) -> bool:
+    """Whether the server does no more than what honest people ask of it."""
+    before = cpu_seconds(pid)
+    time.sleep(1.0)
+    return cpu_seconds(pid) - before < 0.12
+
+
+def _lines(folder: Path) -> int:
+    return (folder / "federix" / "federix.out").read_bytes().count(b"\n")
+
+
+def row(result: dict[str, Any]) -> str:
+    """One line of the table."""
+    outcome = ", ".join(f"{count} {what}" for what, count in result["outcome"].items())
+    rest = ", ".join(f"{key}: {result[key]}" for key in ("messages", "bounced", "read in the end") if key in result)
+    return (
+        f"{result['attack']:22} {result['connections']:5}"
+        f" {1000 * result['p99 before']:8.1f} {1000 * result['p99 during']:8.1f} {1000 * result['worst during']:8.0f}"
+        f" {result['grown'] / MIB:7.1f} {result['grown each'] / 1024:8.1f} {result['cpu']:5.2f}"
+        f" {_seconds(result['files after'])} {_seconds(result['calm after'])}"
+        f" {result['log lines']:6} {result['warnings']:3}  {outcome}{'; ' + rest if rest else ''}"
+    )
+
+
+HEADS: Final = (
+    f"{'attack':22} {'conns':>5} {'p99 ms':>8} {'during':>8} {'worst':>8} {'MiB':>7} {'KiB each':>8} {'cpu':>5}"
+    f" {'files':>5} {'calm':>5} {'lines':>6} {'war':>3}  how their streams ended"
+)
+
+
+def _seconds(value: float | None) -> str:
+    return "never" if value is None else f"{value:5.1f}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.abuse", description="How Federix bears abuse.")
+    parser.add_argument(
+        "attacks", nargs="*", metavar="ATTACK", help=f"of: {', '.join(ATTACKS)}; all of them by default"
+    )
+    parser.add_argument("--part", type=float, default=1.0, help="of the connections of each attack")
+    parser.add_argument("--hold", type=float, help="seconds for which an attack is held")
+    parser.add_argument("--out", type=Path, help="file for the results, JSON")
+    options = parser.parse_args()
+    unknown = [name for name in options.attacks if name not in ATTACKS]
+    if unknown:
+        parser.error(f"no such attack: {', '.join(unknown)}")
+    raise_open_files()
+    # Whoever ends us ends the server with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    results = []
+    print(HEADS, flush=True)
+    with tempfile.TemporaryDirectory(prefix="federix-abuse-") as name:
+        shown = certificate.make(Path(name) / "certificate.pem")
+        for number, attack in enumerate(options.attacks or ATTACKS):
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            kind = ATTACKS[attack]
+            count = max(round(kind.count * options.part), 1)
+            hold = kind.hold if options.hold is None else options.hold
+            results.append(measure(attack, count, hold, folder, shown))
+            print(row(results[-1]), flush=True)
+            if options.out is not None:
+                options.out.write_text(json.dumps(results, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
