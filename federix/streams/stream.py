@@ -50,7 +50,7 @@ LEFT_BEHIND: Final = 60.0
 #: Bytes parsed, and stanzas handed on, before others have their turn. And a stanza that waits finds no more than so
 #: many bytes parsed behind it.
 PARSE_AT_MOST: Final = 8 * 1024
-HANDLE_AT_MOST: Final = 64
+HANDLE_AT_MOST: Final = 8
 
 
 class State(IntEnum):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 log = Logger()
+
+#: How many go on in one turn of the reactor.
+GO_ON_AT_MOST: Final = 8
 
 
 class Flushable(Protocol):
@@ -46,7 +49,8 @@ class Turn:
     def _end(self) -> None:
         # One that fails is not to be the others' loss.
         if self._yielding:
-            yielding, self._yielding = self._yielding, []
+            # Those who are left are the first of the next turn: who has just connected is not to wait for all of them.
+            yielding, self._yielding = self._yielding[:GO_ON_AT_MOST], self._yielding[GO_ON_AT_MOST:]
             for one in yielding:
                 try:
                     one.go_on()

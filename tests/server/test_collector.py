@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import mmap
+import platform
 import sys
+from pathlib import Path
+from unittest import skipUnless
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.server.collector import COLLECT_EVERY, GROWTH, LOOK_EVERY, NEVER, YOUNG, YOUNGEST, Collector, peak_memory
+from federix.server.collector import (
+    COLLECT_EVERY,
+    GROWTH,
+    HAND_BACK_EVERY,
+    LOOK_EVERY,
+    NEVER,
+    YOUNG,
+    YOUNGEST,
+    Collector,
+    hand_back,
+    peak_memory,
+)
 
 from .processes import ProcessCase
 
@@ -46,7 +61,10 @@ class CollectorTests(SynchronousTestCase):
         self.clock = Clock()
         self.garbage = Garbage()
         self.peak = 1000
-        self.collector = Collector(self.clock, self.garbage, lambda: self.peak)
+        self.handed_back: list[float] = []
+        self.collector = Collector(
+            self.clock, self.garbage, lambda: self.peak, lambda: self.handed_back.append(self.clock.seconds())
+        )
         self.collector.start()
         self.begun = self.told()
 
@@ -98,6 +116,10 @@ class CollectorTests(SynchronousTestCase):
             self.assertLessEqual(self.peak, seen * (1 + GROWTH))
         self.assertLessEqual(1000 * (1 + GROWTH) ** passes, self.peak)
 
+    def test_what_the_allocator_keeps_is_handed_back_again_and_again(self) -> None:
+        self.clock.pump([1.0] * int(3 * HAND_BACK_EVERY))
+        self.assertEqual(self.handed_back, [HAND_BACK_EVERY, 2 * HAND_BACK_EVERY, 3 * HAND_BACK_EVERY])
+
     def test_it_ends(self) -> None:
         self.collector.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
@@ -110,6 +132,23 @@ class MemoryTests(SynchronousTestCase):
         self.assertGreater(peak_memory(), before)
         del taken
         self.assertGreater(peak_memory(), before)
+
+    @skipUnless(platform.libc_ver()[0] == "glibc", "another allocator, which does as it likes")
+    def test_holes_in_the_heap_go_back_to_the_system(self) -> None:
+        """What is kept in between, and above, has the allocator keep all of it by itself."""
+        taken = [bytes([number % 256]) * 4000 for number in range(16_000)]
+        kept = taken[::64] + taken[-1:]
+        del taken
+        before = resident()
+        hand_back()
+        self.assertLess(resident(), before - 32 * 1024 * 1024)
+        self.assertEqual(len(kept), 251)
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * mmap.PAGESIZE
 
 
 SHOW = """

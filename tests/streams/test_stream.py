@@ -61,10 +61,10 @@ class ReadingTests(StreamTestCase):
     def test_who_sends_much_leaves_the_others_their_turn(self) -> None:
         """Of one read no more is taken in a turn than is done quickly; meanwhile the connection is not read."""
         self.begin()
-        data = b"<a id='x'/>" + b" " * (PARSE_AT_MOST // 16 - 11)
-        self.stream.dataReceived(data * 128)
+        data = b"<a id='x'/>" + b" " * (PARSE_AT_MOST // HANDLE_AT_MOST - 11)
+        self.stream.dataReceived(data * 8 * HANDLE_AT_MOST)
         for turn in range(1, 9):
-            self.assertEqual(len(self.owner.told), 16 * turn)
+            self.assertEqual(len(self.owner.told), HANDLE_AT_MOST * turn)
             self.assertEqual(self.wire.far.reading, turn == 8)
             self.assertFalse(self.stream.paused)
             (call,) = self.clock.getDelayedCalls() or [None]
@@ -124,12 +124,12 @@ class ReadingTests(StreamTestCase):
         self.begin()
         gate: Deferred[None] = Deferred()
         self.owner.answer = lambda element: gate if element.get("id") == "last" else None  # type: ignore[method-assign]
-        self.stream.dataReceived(b"<a/>" * (HANDLE_AT_MOST - 1) + b"<a id='last'/>" + b"<b/>" * 10)
+        self.stream.dataReceived(b"<a/>" * (HANDLE_AT_MOST - 1) + b"<a id='last'/>" + b"<b/>" * (HANDLE_AT_MOST - 1))
         self.assertTrue(self.stream.paused)
         self.clock.advance(0)
         self.assertNotIn("b", self.owner.told)
         gate.callback(None)
-        self.assertEqual(self.owner.told.count("b"), 10)
+        self.assertEqual(self.owner.told.count("b"), HANDLE_AT_MOST - 1)
         self.assertTrue(self.wire.far.reading)
 
     def test_a_stanza_that_waits_pauses_the_reading(self) -> None:
@@ -242,6 +242,8 @@ class ReadingTests(StreamTestCase):
                     gate.callback(None)
         while gates and not gates[-1].called:
             gates[-1].callback(None)
+            self.pump()
+        for _ in range(20 // HANDLE_AT_MOST):
             self.pump()
         self.assertEqual(self.owner.told, [str(n) for n in range(20)])
 

@@ -7,7 +7,7 @@ from unittest import mock
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.streams.turn import Turn
+from federix.streams.turn import GO_ON_AT_MOST, Turn
 
 
 class TurnTests(SynchronousTestCase):
@@ -26,6 +26,14 @@ class TurnTests(SynchronousTestCase):
             stream.flush.assert_called_once_with()
             stream.go_on.assert_called_once_with()
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_only_so_many_go_on_in_one_turn_and_in_their_order(self) -> None:
+        order: list[int] = []
+        for number in range(2 * GO_ON_AT_MOST + 1):
+            self.turn.again(mock.Mock(go_on=lambda number=number: order.append(number)))
+        for turn in (1, 2, 3):
+            self.turn._end()
+            self.assertEqual(order, list(range(min(turn * GO_ON_AT_MOST, 2 * GO_ON_AT_MOST + 1))))
 
     def test_one_stream_that_cannot_write_does_not_hold_up_the_others(self) -> None:
         broken, fine = mock.Mock(), mock.Mock()
