@@ -15,8 +15,9 @@ from bench.process import LOOPBACK
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamError
+from federix.xmpp.events import Footer, Header
 from federix.xmpp.limits import Limits
-from federix.xmpp.parser import Footer, Header, StreamParser
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Stanza
 
 #: Seconds to wait for anything: the machine may be busy with something else.

@@ -25,8 +25,8 @@ from ..streams.stream import XmppStream
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import Condition, SaslCondition, SaslFailure, StanzaError, StreamCondition, StreamError
+from ..xmpp.events import Header
 from ..xmpp.jid import JID, InvalidJID, prepare_domain
-from ..xmpp.parser import Header
 from ..xmpp.sasl import MECHANISMS, PLAIN, Credentials, Exchange, Success, announced, available, is_plus
 from ..xmpp.stanza import IQ, Stanza
 from .listener import UNLIMITED, C2SListener

@@ -27,7 +27,8 @@ from ..streams.arrivals import Arrivals
 from ..streams.budget import Budget
 from ..streams.certificates import Certificates, VirtualHosts
 from ..streams.eager import write_eagerly
-from ..streams.stream import Bounds, State, XmppStream
+from ..streams.owner import State
+from ..streams.stream import Bounds, XmppStream
 from ..streams.tls import TlsSettings
 from ..xmpp import ns
 from ..xmpp.errors import StreamCondition, StreamError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..core.host import Host
 from ..life.tree import Node
-from ..streams.stream import Counters
+from ..streams.owner import Counters
 
 if TYPE_CHECKING:
     from .server import Server

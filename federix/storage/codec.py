@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from ..xmpp.element import Element
+from ..xmpp.events import Header
 from ..xmpp.limits import Limits
-from ..xmpp.parser import Header, StreamParser
+from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 
 T = TypeVar("T")

@@ -8,9 +8,7 @@ through its `outbox`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -28,12 +26,14 @@ from ..life.scope import Scope, Timer
 from ..xmpp import ns
 from ..xmpp.element import Element, escape_value
 from ..xmpp.errors import StreamCondition, StreamError
+from ..xmpp.events import Event, Footer, Header
 from ..xmpp.limits import Limits
-from ..xmpp.parser import Event, Footer, Header, StreamParser
+from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 from .budget import Budget
 from .outbox import Bounds as Bounds
 from .outbox import Outbox
+from .owner import Counters, Owner, State
 from .shaper import Shaper
 from .tls import start_tls
 from .turn import Turn
@@ -51,46 +51,6 @@ LEFT_BEHIND: Final = 60.0
 #: many bytes parsed behind it.
 PARSE_AT_MOST: Final = 8 * 1024
 HANDLE_AT_MOST: Final = 8
-
-
-class State(IntEnum):
-    """Where a stream stands."""
-
-    OPEN = 0  # both sides may send
-    CLOSING = 1  # we have closed; the peer has not
-    DROPPED = 2  # the connection is being closed
-    GONE = 3
-
-
-class Owner(Protocol):
-    """What a stream asks of the link that owns it."""
-
-    def opened(self, header: Header) -> None:
-        """The peer's stream header is here. Raises `StreamError`."""
-
-    def header(self) -> Mapping[str, str | None]:
-        """The attributes of our own header, where an error comes before the peer's could be read."""
-
-    def received(self, event: Stanza | Element) -> Awaitable[None] | None:
-        """A stanza or another top-level element; reading pauses until the answer is done. Raises `StreamError`."""
-
-    def secured(self) -> None:
-        """The TLS handshake is done."""
-
-    def ended(self, error: StreamError | None) -> None:
-        """Nothing more will be received or sent: called once, before `disconnected`."""
-
-    def disconnected(self) -> None:
-        """The connection is gone."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What all streams of a server count together."""
-
-    received: int = 0
-    reused: int = 0  # stanzas sent in the bytes they came in
-    rendered: int = 0  # stanzas sent that had to be written anew
 
 
 @implementer(IHandshakeListener)

@@ -15,9 +15,10 @@ from ..streams.tls import start_tls
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamError
+from ..xmpp.events import Footer, Header
 from ..xmpp.jid import JID
 from ..xmpp.limits import Limits
-from ..xmpp.parser import Footer, Header, StreamParser
+from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 from .login import scram_sha_1
 from .match import mismatch, parse

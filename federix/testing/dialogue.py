@@ -74,9 +74,10 @@ import yaml
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamError
+from ..xmpp.events import Header
 from ..xmpp.jid import JID, InvalidJID
 from ..xmpp.limits import Limits
-from ..xmpp.parser import Header, StreamParser
+from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 from .client import Client
 from .values import NAMED, Values, checked

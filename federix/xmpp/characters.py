@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 
+from .errors import StreamCondition, StreamError
+
 
 def is_character(data: bytes) -> bool:
     """Whether *data* begins with a character in UTF-8."""
@@ -33,3 +35,14 @@ def whole_characters(data: bytes, end: int) -> int:
         return end if codecs.utf_8_decode(data[begin:end], "strict", False)[1] else begin
     except UnicodeDecodeError:
         return end
+
+
+def check_beginning(data: bytes) -> None:
+    """Raises `StreamError` where no stream begins like that.
+
+    RFC 6120 §11.6: UTF-8 without a byte order mark; expat would follow one into UTF-16 whatever it is told.
+    """
+    if data[0] in b"\xfe\xff\x00" or data[1:2] == b"\x00":
+        raise StreamError(StreamCondition.UNSUPPORTED_ENCODING)
+    if data[:1] != b"<":
+        raise StreamError(StreamCondition.NOT_WELL_FORMED, "a stream begins with its header")

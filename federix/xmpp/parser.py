@@ -10,25 +10,22 @@ more data follows. So expat is handed whole tags only, and what is not whole yet
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 from xml.parsers import expat
 
-from . import ns
-from .characters import is_character, whole_characters, whole_text
+from . import names, ns
+from .characters import check_beginning, is_character, whole_characters, whole_text
 from .element import Element
 from .errors import StreamCondition, StreamError
+from .events import Event, Footer, Header
 from .limits import Limits
-from .stanza import KINDS, Stanza, reusable_bytes
+from .names import MAX_REMEMBERED, remembered
+from .stanza import KINDS, reusable_bytes
 
 #: Without possessive quantifiers: before Python 3.11.5 they match what they must not.
 _WHOLE_TAG: Final = re.compile(rb"""<[^'">]*(?:(?:"[^"]*"|'[^']*')[^'">]*)*>""")
 _MARKUP: Final = re.compile(rb"<[!?]")
 _DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n]")
-#: XML Namespaces §2.1, RFC 3986 §2: what no namespace contains. With one of them a stanza that is passed on could end
-#: the whole stream to the next server: most parsers put such a character between namespace and name, and refuse it.
-_NO_URI: Final = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
 _CDATA: Final = b"<![CDATA["
 _WHITESPACE: Final = b" \t\r\n"
 # As numbers they are looked for ten times as fast.
@@ -36,19 +33,12 @@ _EXCLAMATION: Final = ord("!")
 _QUESTION: Final = ord("?")
 _SLASH: Final = ord("/")
 
-#: How long a name may be with its namespace, in characters: four bytes of markup repeat the whole of it in the tree.
-MAX_NAME: Final = 512
-#: Longer names are looked at anew each time: with room for some thousands of them, long ones would fill the memory.
-MAX_REMEMBERED_NAME: Final = 128
 #: How much one expat is fed: it remembers each name it ever met, at some twenty bytes a byte.
 MAX_EXPAT_BYTES: Final = 32 * 1024
 #: What the parts of a tree take, in bytes, in CPython: many times what they take on the wire when they are small.
 _ELEMENT_COST: Final = 360
 _DICT_COST: Final = 180
 _ATTRIBUTE_COST: Final = 200
-#: A name is kept twice, by us and by expat; beyond ASCII a character of it takes four bytes.
-_NAME_COST: Final = 2
-_WIDE_NAME_COST: Final = 8
 #: What expat keeps for a name, whatever its length.
 _KNOWN_NAME_COST: Final = 150
 #: What a character of text takes at most, by the first byte of the widest one that came: CPython gives all characters
@@ -60,29 +50,6 @@ _JOINED_TEXT: Final = 1024
 #: Expat's own buffer for text; eight times as much by default, for every stream.
 _TEXT_BUFFER: Final = 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The stream header (RFC 6120 §4.7): the root element's attributes and what it declared."""
-
-    name: str
-    ns: str
-    attrs: dict[str, str]
-    content: str
-    prefixes: dict[str, str]
-
-    def get(self, name: str) -> str | None:
-        return self.attrs.get(name)
-
-
-class Footer:
-    """The peer closed its stream: ``</stream:stream>``."""
-
-    __slots__ = ()
-
-
-#: What `StreamParser.feed` answers with. After a footer or an error there is nothing more.
-Event = Header | Stanza | Element | Footer | StreamError
 
 _new_element: Final = Element.__new__
 
@@ -309,8 +276,8 @@ class StreamParser:
 
     def _tree(self) -> int:
         """About how many bytes the tree under way takes, and the names expat knows."""
-        names = _KNOWN_NAME_COST * len(self._expat.intern) if self._expat is not None else 0
-        return self._cost + self._width * len(self._held) + names
+        known = _KNOWN_NAME_COST * len(self._expat.intern) if self._expat is not None else 0
+        return self._cost + self._width * len(self._held) + known
 
     def _unfinished(self) -> int:
         """How long what is under way is so far: the header, a stanza or the tag that begins one."""
@@ -321,7 +288,7 @@ class StreamParser:
     def _give(self, data: bytes) -> None:
         parser = self._expat or self._renewed()
         if not self._fed:
-            _check_first(data)
+            check_beginning(data)
         self._base = self._fed
         self._window = data
         self._fed += len(data)
@@ -372,13 +339,13 @@ class StreamParser:
         if len(attrs) > self.limits.attributes:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
         self._header = match[0]
-        namespace, local = _split(name)
+        namespace, local = names.split(name)
         declared = self._namespaces
         self._content = declared.get("", "")
         self._prefixes = frozenset(f"{prefix}:".encode() for prefix in declared if prefix not in ("", "xml"))
         self._named_by_prefix = frozenset((ns.XML, *(uri for prefix, uri in declared.items() if prefix)))
         self._plain_header = self._plain = self._content not in self._named_by_prefix
-        self._events.append(Header(local, namespace, _spelt(attrs), self._content, dict(declared)))
+        self._events.append(Header(local, namespace, names.spelt(attrs), self._content, dict(declared)))
         self._hear(parser)
 
     def _hear(self, parser: expat.XMLParserType) -> None:
@@ -396,7 +363,7 @@ class StreamParser:
             self._plain = False
 
     def _started(self, name: str, attrs: dict[str, str]) -> None:
-        namespace, local = _remembered_split(name) if len(name) <= MAX_REMEMBERED_NAME else _split_anew(name)
+        namespace, local = remembered(name) if len(name) <= MAX_REMEMBERED else names.split(name)
         stack = self._stack
         depth = len(stack)
         if not depth:
@@ -412,14 +379,14 @@ class StreamParser:
             self._cost += _DICT_COST + _ATTRIBUTE_COST * len(attrs)
             for key in attrs:
                 if " " in key:  # four bytes of markup repeat a whole namespace
-                    self._cost += sum(map(_name_cost, attrs))
-                    attrs = _spelt(attrs)
+                    self._cost += sum(map(names.cost, attrs))
+                    attrs = names.spelt(attrs)
                     self._plain = self._plain and not any(key[0] == "{" for key in attrs)
                     break
         element.attrs = attrs
         if depth:
             self._elements += 1
-            self._cost += _ELEMENT_COST + (_NAME_COST if name.isascii() else _WIDE_NAME_COST) * len(name)
+            self._cost += _ELEMENT_COST + names.cost(name)
             if self._cost > limits.tree_bytes:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza takes too much memory")
             if self._elements > limits.elements:
@@ -534,50 +501,3 @@ def _expat() -> expat.XMLParserType:
 
 def _restricted(*_: object) -> None:
     raise StreamError(StreamCondition.RESTRICTED_XML)
-
-
-def _check_first(data: bytes) -> None:
-    """RFC 6120 §11.6: UTF-8 without a byte order mark; expat would follow one into UTF-16 whatever it is told."""
-    if data[0] in b"\xfe\xff\x00" or data[1:2] == b"\x00":
-        raise StreamError(StreamCondition.UNSUPPORTED_ENCODING)
-    if data[:1] != b"<":
-        raise StreamError(StreamCondition.NOT_WELL_FORMED, "a stream begins with its header")
-
-
-def _split(name: str) -> tuple[str, str]:
-    """Expat's name as namespace and local name."""
-    return _remembered_split(name) if len(name) <= MAX_REMEMBERED_NAME else _split_anew(name)
-
-
-def _split_anew(name: str) -> tuple[str, str]:
-    if len(name) > MAX_NAME:
-        raise StreamError(StreamCondition.POLICY_VIOLATION, "the name is too long")
-    namespace, _, local = name.rpartition(" ")
-    if _NO_URI.search(namespace):
-        raise StreamError(StreamCondition.NOT_WELL_FORMED, "a namespace is a URI")
-    return namespace, local
-
-
-_remembered_split = lru_cache(maxsize=4096)(_split_anew)
-
-
-def _attribute(name: str) -> str:
-    """Expat's attribute name in `Element`'s spelling."""
-    return _remembered_attribute(name) if len(name) <= MAX_REMEMBERED_NAME else _attribute_anew(name)
-
-
-def _attribute_anew(name: str) -> str:
-    uri, local = _split_anew(name)
-    return f"xml:{local}" if uri == ns.XML else f"{{{uri}}}{local}"
-
-
-_remembered_attribute = lru_cache(maxsize=4096)(_attribute_anew)
-
-
-def _spelt(attrs: dict[str, str]) -> dict[str, str]:
-    """Expat's attributes in `Element`'s spelling."""
-    return {_attribute(name) if " " in name else name: value for name, value in attrs.items()}
-
-
-def _name_cost(name: str) -> int:
-    return (_NAME_COST if name.isascii() else _WIDE_NAME_COST) * len(name)

@@ -13,8 +13,9 @@ from typing import Final
 
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
+from federix.xmpp.events import Event, Header
 from federix.xmpp.limits import AFTER_AUTHENTICATION, BEFORE_AUTHENTICATION, Limits
-from federix.xmpp.parser import Event, Header, StreamParser
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Stanza
 
 from ..mutation import HEADER

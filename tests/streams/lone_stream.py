@@ -17,8 +17,8 @@ from federix.testing import Wire
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamError
+from federix.xmpp.events import Header
 from federix.xmpp.limits import Limits
-from federix.xmpp.parser import Header
 from federix.xmpp.stanza import Stanza
 
 HEADER = f"<stream:stream xmlns='jabber:client' xmlns:stream='{ns.STREAMS}' to='example.org' version='1.0'>".encode()

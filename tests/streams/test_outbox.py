@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from federix.streams.outbox import BURST, BURST_TIME, JOIN_AT_MOST, Bounds, Outbox
-from federix.streams.stream import State
+from federix.streams.owner import State
 from federix.streams.turn import Turn
 from federix.xmpp import ns
 from federix.xmpp.element import Element

@@ -13,8 +13,9 @@ from twisted.internet.defer import Deferred
 
 from federix.streams import stream as stream_module
 from federix.streams.outbox import JOIN_AT_MOST
+from federix.streams.owner import State
 from federix.streams.shaper import Shaper
-from federix.streams.stream import HANDLE_AT_MOST, PARSE_AT_MOST, State, XmppStream
+from federix.streams.stream import HANDLE_AT_MOST, PARSE_AT_MOST, XmppStream
 from federix.streams.turn import Turn
 from federix.xmpp import ns
 from federix.xmpp.element import Element

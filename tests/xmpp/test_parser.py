@@ -10,8 +10,10 @@ from federix.xmpp import ns
 from federix.xmpp import parser as module
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
+from federix.xmpp.events import Event, Footer, Header
 from federix.xmpp.limits import AFTER_AUTHENTICATION, BEFORE_AUTHENTICATION, Limits
-from federix.xmpp.parser import MAX_NAME, Event, Footer, Header, StreamParser
+from federix.xmpp.names import MAX_NAME
+from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Message, Stanza
 
 HEADER = (

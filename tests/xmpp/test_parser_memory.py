@@ -9,8 +9,9 @@ import weakref
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.xmpp.errors import StreamCondition, StreamError
+from federix.xmpp.events import Event
 from federix.xmpp.limits import AFTER_AUTHENTICATION
-from federix.xmpp.parser import MAX_EXPAT_BYTES, Event, StreamParser
+from federix.xmpp.parser import MAX_EXPAT_BYTES, StreamParser
 from federix.xmpp.stanza import Message
 from tests.xmpp.test_parser import FOOTER, HEADER, HELLO, Watched, pieces_of
 
