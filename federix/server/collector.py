@@ -42,7 +42,7 @@ GROWTH: Final = 0.5
 LOOK_EVERY: Final = 10.0
 COLLECT_EVERY: Final = 10 * 60.0
 #: Seconds until empty pages are given back, and again. It takes a millisecond where there is little to give, 20 in a
-#: heap of 600 MiB, and a fifth of a second for each GiB that goes.
+#: heap of 600 MiB, and up to 0.7 s for each GiB that goes.
 HAND_BACK_EVERY: Final = 60.0
 
 

@@ -7,13 +7,20 @@ left. Whoever writes joins small pieces beforehand (see `turn`), or they become 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.interfaces import IListeningPort
 
 
+#: Bytes of one read. What is read has to fit into OpenSSL's buffer, which keeps for good a third more than the most it
+#: ever held; Twisted's 64 KiB would cost a connection 85 KiB after a single burst.
+READ_AT_MOST: Final = 16 * 1024
+
+
 class EagerWrites:
     """Goes before a socket transport of Twisted's."""
+
+    bufferSize = READ_AT_MOST
 
     @property
     def unsent(self: Any) -> int:

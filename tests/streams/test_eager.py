@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from federix.streams.eager import EagerWrites, write_eagerly
+from federix.streams.eager import READ_AT_MOST, EagerWrites, write_eagerly
 
 reactor: Any = global_reactor
 
@@ -26,6 +26,11 @@ class Served(Protocol):
         self.lost: Deferred[type[Exception]] = Deferred()
         self.pauses = 0
         self.flowing = Deferred[None]()
+
+        self.read: list[int] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.read.append(len(data))
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
@@ -72,6 +77,14 @@ class EagerTests(TestCase):
         self.assertEqual(client.recv(100), b"at once")
         served.transport.loseConnection()  # type: ignore[union-attr]
         await served.lost
+
+    async def test_no_read_is_larger_than_what_openssl_is_to_keep_for_good(self) -> None:
+        client, served = await self.connect()
+        client.sendall(b"x" * 100_000)
+        client.close()
+        await served.lost
+        self.assertEqual(sum(served.read), 100_000)
+        self.assertLessEqual(max(served.read), READ_AT_MOST)
 
     async def test_more_than_the_socket_takes_arrives_whole_and_in_order(self) -> None:
         client, served = await self.connect()
