@@ -37,6 +37,8 @@ xmpp.iqCallee.set(ROSTER, "query", ({ element }) => {
 });
 
 xmpp.on("element", (element) => console.error("received", element.toString()));
+// Its SCRAM is computed in JavaScript, which on a busy machine takes longer than the two seconds it allows by itself.
+xmpp.timeout = 20_000;
 xmpp.on("send", (element) => console.error("sent", element.toString()));
 xmpp.on("error", (error) => console.error(error));
 xmpp.on("offline", () => tell("offline", { reason: "" }));
