@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import react
 
 from federix import Config, Server
-from federix.api import Element, Message, Module, Presence, Session, hooks, ns
+from federix.api import Module, Presence, Session, hooks, message
 
 
 class Welcome(Module):
@@ -21,9 +21,8 @@ class Welcome(Module):
 
     @hooks.set_presence
     def greet(self, session: Session, presence: Presence) -> None:
-        body = Element("body", ns.CLIENT, text=f"Welcome! Sessions here: {sum(1 for _ in self.host.sessions)}")
-        addresses = {"from": str(self.host.jid), "to": str(session.jid), "type": "headline"}
-        self.host.route(Message(Element("message", ns.CLIENT, body, attrs=addresses)))
+        text = f"Welcome! Sessions here: {sum(1 for _ in self.host.sessions)}"
+        self.host.route(message("headline", body=text, to=session.jid, sender=self.host.jid))
 
 
 def configure(directory, port):

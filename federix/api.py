@@ -22,7 +22,7 @@ from .xmpp import caps, delay, forms, ns, rsm
 from .xmpp.element import Element
 from .xmpp.errors import Condition, ErrorType, StanzaError, StreamCondition, StreamError
 from .xmpp.jid import JID, InvalidJID
-from .xmpp.stanza import IQ, Message, Presence, Stanza, error_element, iq, presence
+from .xmpp.stanza import IQ, Message, Presence, Stanza, error_element, iq, message, presence
 
 __all__ = [
     "BYTES",
@@ -93,6 +93,7 @@ __all__ = [
     "iq",
     "iq_get",
     "iq_set",
+    "message",
     "ns",
     "option",
     "presence",

@@ -1,6 +1,6 @@
 """Elements are built and read; a stanza is answered, or changed into another."""
 
-from federix.api import JID, Condition, Element, Message, iq, ns, presence
+from federix.api import JID, Condition, Element, iq, message, ns, presence
 
 WEATHER = "urn:example:weather"
 
@@ -11,15 +11,14 @@ assert report.text_of(WEATHER, "place") == "Verona"
 assert [child.name for child in report.elements()] == ["place"]
 
 romeo, juliet = JID.parse("romeo@example.org/orchard"), JID.parse("juliet@example.org")
-addresses = {"from": str(romeo), "to": str(juliet), "type": "chat", "id": "1"}
-message = Message(Element("message", ns.CLIENT, Element("body", ns.CLIENT, text="hello"), attrs=addresses))
-assert message.sender == romeo and message.to == juliet and message.body == "hello"
+hello = message("chat", body="hello", sender=romeo, to=juliet, id="1")
+assert hello.sender == romeo and hello.to == juliet and hello.body == "hello"
 
-other = message.appending(report).with_attrs({"id": "2"}).addressed(romeo.bare)
+other = hello.appending(report).with_attrs({"id": "2"}).addressed(romeo.bare)
 assert other.child(WEATHER, "report") == report and other.to == romeo.bare
-assert message.child(WEATHER, "report") is None and message.id == "1"  # it has not changed
+assert hello.child(WEATHER, "report") is None and hello.id == "1"  # it has not changed
 
-error = message.bounced(Condition.ITEM_NOT_FOUND, "Nobody is there.")
+error = hello.bounced(Condition.ITEM_NOT_FOUND, "Nobody is there.")
 assert error is not None and error.to == romeo and error.type == "error"
 assert error.bounced(Condition.ITEM_NOT_FOUND) is None  # an error is never answered with one
 

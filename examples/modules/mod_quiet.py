@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from federix.api import JID, Element, Message, Module, hooks, ns, option
+from federix.api import JID, Message, Module, hooks, message, option
 
 
 class Quiet(Module):
@@ -28,6 +28,4 @@ class Quiet(Module):
             self.told.clear()
         elif stanza.sender and (account, stanza.sender.bare) not in self.told:
             self.told.add((account, stanza.sender.bare))
-            body = Element("body", ns.CLIENT, text=night.text)
-            note = {"from": str(account), "to": str(stanza.sender), "type": "headline"}
-            self.host.route(Message(Element("message", ns.CLIENT, body, attrs=note)))
+            self.host.route(message("headline", body=night.text, to=stanza.sender, sender=account))

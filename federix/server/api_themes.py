@@ -61,7 +61,7 @@ THEMES: Final[tuple[Theme, ...]] = (
         " returns another.",
         (
             *("Element", "Stanza", "Message", "Presence", "IQ"),
-            *("iq", "presence", "error_element", "SUBSCRIPTION_TYPES", "ns"),
+            *("iq", "message", "presence", "error_element", "SUBSCRIPTION_TYPES", "ns"),
         ),
     ),
     Theme(

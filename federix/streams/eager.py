@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from twisted.internet.interfaces import IListeningPort
 
-
 #: Bytes of one read. What is read has to fit into OpenSSL's buffer, which keeps for good a third more than the most it
 #: ever held; Twisted's 64 KiB would cost a connection 85 KiB after a single burst.
 READ_AT_MOST: Final = 16 * 1024

@@ -281,6 +281,20 @@ def iq(kind: str, payload: Element | None, *, id: str, to: JID | None = None, se
     return IQ(Element("iq", ns.CLIENT, payload, attrs=attrs))
 
 
+def message(
+    kind: str | None,
+    *children: Element,
+    body: str | None = None,
+    to: JID | None = None,
+    sender: JID | None = None,
+    id: str | None = None,
+) -> Message:
+    """A new message of that type (``None``: normal), its *body* before its other *children*."""
+    attrs = {"from": str(sender) if sender else None, "to": str(to) if to else None, "id": id, "type": kind}
+    said = None if body is None else Element("body", ns.CLIENT, text=body)
+    return Message(Element("message", ns.CLIENT, said, *children, attrs=attrs))
+
+
 def presence(
     kind: str | None, *children: Element, to: JID | None = None, sender: JID | None = None, id: str | None = None
 ) -> Presence:

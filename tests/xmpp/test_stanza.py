@@ -11,7 +11,7 @@ from federix.xmpp.errors import Condition, ErrorType, StanzaError
 from federix.xmpp.jid import JID
 from federix.xmpp.limits import AFTER_AUTHENTICATION
 from federix.xmpp.parser import StreamParser
-from federix.xmpp.stanza import IQ, Message, Presence, Stanza, error_element, iq, presence
+from federix.xmpp.stanza import IQ, Message, Presence, Stanza, error_element, iq, message, presence
 
 ROMEO = JID.parse("romeo@example.net/orchard")
 JULIET = JID.parse("juliet@example.com")
@@ -387,6 +387,17 @@ class Reading(SynchronousTestCase):
             self.assertEqual(
                 self.assertRaises(StanzaError, lambda p=wrong: p.priority).condition, Condition.BAD_REQUEST
             )
+
+
+class Making(SynchronousTestCase):
+    def test_a_message(self) -> None:
+        there, here = JID.parse("b@c"), JID.parse("a@c/r")
+        made = message("chat", Element("x", "urn:x"), body="<hi>", to=there, sender=here, id="1")
+        self.assertEqual(made.type, "chat")
+        self.assertEqual(made.body, "<hi>")
+        self.assertEqual((made.sender, made.to, made.id), (here, there, "1"))
+        self.assertIsNotNone(made.child("urn:x", "x"))
+        self.assertEqual(message(None).to_bytes(), b"<message/>")
 
 
 class Answers(SynchronousTestCase):
