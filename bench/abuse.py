@@ -4,7 +4,8 @@ Each attack meets a fresh server on which twenty honest people write a hundred m
 the round trips of those before it and during it; what the server's memory grew by while the attack was there, in all
 and for each of its connections (a fresh server has no memory to reuse, so it is more than what is held); how their
 streams ended; the seconds until the server had as many open files as before. Everything is on this machine and uses its
-processors, so round trips are higher while an attack is under way for that alone.
+processors, so round trips are higher while an attack is under way for that alone: how much is told by a bystander, two
+processes that send each other something and have no server between them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from . import certificate
 from .attacks import ATTACKS, FIRST
@@ -39,10 +40,18 @@ MIB: Final = 1 << 20
 
 
 class Abused(Federix):
-    """Federix with a log of what an operator sees, and its usual limits for time."""
+    """Federix with a log of what an operator sees, its usual limits for time, and, where asked, its usual shaper."""
+
+    shaped = False
 
     def _settings(self) -> dict[str, object]:
-        return {**super()._settings(), "loglevel": "info"}
+        settings = {**super()._settings(), "loglevel": "info"}
+        if self.shaped:
+            settings["shaper"] = {"normal": {"rate": 3000, "burst_size": 20_000}}
+            listener: Any
+            (listener,) = cast("list[object]", settings["listen"])
+            settings["listen"] = [{**listener, "shaper": "normal"}]
+        return settings
 
 
 class Helper:
@@ -87,25 +96,29 @@ def open_files(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def measure(name: str, count: int, hold: float, folder: Path, shown: Path) -> dict[str, Any]:
+def measure(name: str, count: int, hold: float, folder: Path, shown: Path, shaped: bool = False) -> dict[str, Any]:
     """Do one attack to a fresh server."""
     with ExitStack() as stack:
         server = Abused(folder / "federix", shown, FIRST + 200)
+        server.shaped = shaped
         server.start()
         stack.callback(server.stop)
         honest = Helper("honest", server.port, PAIRS, PER_SECOND)
         stack.callback(honest.end)
         honest.line()
+        bystander = Helper("bystander", PER_SECOND)
+        stack.callback(bystander.end)
+        bystander.line()
         time.sleep(2.0)
-        honest.ask()
+        honest.ask(), bystander.ask()
         time.sleep(BEFORE)
-        before = honest.ask()
+        before, beside = honest.ask(), bystander.ask()
         files, memory, lines = open_files(server.pid), pss_bytes(server.pid), _lines(folder)
         begun, cpu = time.monotonic(), cpu_seconds(server.pid)
         attack = Helper("attacks", name, server.port, count)
         stack.callback(attack.end)
         most = _watch(server.pid, attack, hold)
-        during = honest.ask()
+        during, beside_during = honest.ask(), bystander.ask()
         lasted, used = time.monotonic() - begun, cpu_seconds(server.pid) - cpu
         end = attack.ask()
         left = _time_until(lambda: open_files(server.pid) <= files)
@@ -120,6 +133,8 @@ def measure(name: str, count: int, hold: float, folder: Path, shown: Path) -> di
             "p99 before": before["p99"],
             "p99 during": during["p99"],
             "worst during": during["max"],
+            "beside p99 before": beside["p99"],
+            "beside p99 during": beside_during["p99"],
             "p50 before": before["p50"],
             "p50 during": during["p50"],
             "late": during["sent"] - during["arrived"],
@@ -178,6 +193,7 @@ def row(result: dict[str, Any]) -> str:
     return (
         f"{result['attack']:22} {result['connections']:5}"
         f" {1000 * result['p99 before']:8.1f} {1000 * result['p99 during']:8.1f} {1000 * result['worst during']:8.0f}"
+        f" {1000 * result['beside p99 before']:8.1f} {1000 * result['beside p99 during']:8.1f}"
         f" {result['grown'] / MIB:7.1f} {result['grown each'] / 1024:8.1f} {result['cpu']:5.2f}"
         f" {_seconds(result['files after'])} {_seconds(result['calm after'])}"
         f" {result['log lines']:6} {result['warnings']:3}  {outcome}{'; ' + rest if rest else ''}"
@@ -185,8 +201,8 @@ def row(result: dict[str, Any]) -> str:
 
 
 HEADS: Final = (
-    f"{'attack':22} {'conns':>5} {'p99 ms':>8} {'during':>8} {'worst':>8} {'MiB':>7} {'KiB each':>8} {'cpu':>5}"
-    f" {'files':>5} {'calm':>5} {'lines':>6} {'war':>3}  how their streams ended"
+    f"{'attack':22} {'conns':>5} {'p99 ms':>8} {'during':>8} {'worst':>8} {'beside':>8} {'during':>8}"
+    f" {'MiB':>7} {'KiB each':>8} {'cpu':>5} {'files':>5} {'calm':>5} {'lines':>6} {'war':>3}  how their streams ended"
 )
 
 
@@ -201,6 +217,7 @@ def main() -> int:
     )
     parser.add_argument("--part", type=float, default=1.0, help="of the connections of each attack")
     parser.add_argument("--hold", type=float, help="seconds for which an attack is held")
+    parser.add_argument("--shaped", action="store_true", help="with the shaper of the configuration that is shipped")
     parser.add_argument("--out", type=Path, help="file for the results, JSON")
     options = parser.parse_args()
     unknown = [name for name in options.attacks if name not in ATTACKS]
@@ -219,7 +236,7 @@ def main() -> int:
             kind = ATTACKS[attack]
             count = max(round(kind.count * options.part), 1)
             hold = kind.hold if options.hold is None else options.hold
-            results.append(measure(attack, count, hold, folder, shown))
+            results.append(measure(attack, count, hold, folder, shown, options.shaped))
             print(row(results[-1]), flush=True)
             if options.out is not None:
                 options.out.write_text(json.dumps(results, indent=2) + "\n")

@@ -32,12 +32,19 @@ class Turns:
     Whoever is cancelled while it waits no longer hears of its work, but the work is done: it belongs to *scope*. Work
     must not wait for a turn of its own key. At most *most* pieces stand in one queue, and beside them those of other
     shares: each has room of its own, which the others cannot fill.
+
+    Where *together* is given, no more pieces than that are done at the same time: the keys take turns, too, and no work
+    may wait for a turn of any key.
     """
 
-    def __init__(self, scope: Scope, *, most: int) -> None:
+    def __init__(self, scope: Scope, *, most: int, together: int | None = None) -> None:
         self._scope = scope
         self._share = Share("", most)
         self._queues: dict[str, deque[_Turn[Any]]] = {}
+        #: How many more may begin, and those who wait for that.
+        self._room = together
+        self._at_the_door: deque[Deferred[None]] = deque()
+        self._letting_in = False
 
     def __len__(self) -> int:
         """How many keys are worked on."""
@@ -61,6 +68,7 @@ class Turns:
         try:
             while queue:
                 turn = queue[0]
+                await self._enter()
                 try:
                     result = await turn.work()
                 except Exception:
@@ -72,10 +80,35 @@ class Turns:
                     queue.popleft()
                     # Who waits goes on right here, before the next begins: what it sends at once keeps the order.
                     turn.done.callback(result)
+                finally:
+                    self._leave()
         finally:
             del self._queues[key]
             for turn in queue:
                 turn.done.cancel()
+
+    async def _enter(self) -> None:
+        """Wait until there is room."""
+        if self._room is None:
+            return
+        if self._room and not self._at_the_door:
+            self._room -= 1
+            return
+        entered: Deferred[None] = Deferred()
+        self._at_the_door.append(entered)
+        await entered
+
+    def _leave(self) -> None:
+        if self._room is None:
+            return
+        self._room += 1
+        # Whoever has nothing to wait for leaves within this loop: that is not to become a tower of calls.
+        if not self._letting_in:
+            self._letting_in = True
+            while self._room and self._at_the_door:
+                self._room -= 1
+                self._at_the_door.popleft().callback(None)
+            self._letting_in = False
 
 
 class _Turn(Generic[T]):

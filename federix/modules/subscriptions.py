@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from ..api import (
     HANDLED,
@@ -34,8 +34,10 @@ from .subscription_states import Kind, Ties, inbound, outbound
 if TYPE_CHECKING:
     from .roster import Roster
 
-#: How many subscription stanzas of one account may be on their way at a time.
-MOST_ON_THEIR_WAY = 100
+#: How many subscription stanzas of one account may be on their way at a time, and how many of all are worked on: what
+#: one commit of the storage brings goes on in one turn of the reactor, and each takes a quarter of a millisecond.
+MOST_ON_THEIR_WAY: Final = 100
+MOST_TOGETHER: Final = 16
 
 
 class Subscriptions:
@@ -47,7 +49,7 @@ class Subscriptions:
         self._contacts = roster.contacts
         #: What an account sends is sent in its order, and to its end even where its stream has ended meanwhile. What
         #: has not begun by then is dropped, as is what had not been read: who sends much and goes leaves no work.
-        self._sending = Turns(roster.scope, most=MOST_ON_THEIR_WAY)
+        self._sending = Turns(roster.scope, most=MOST_ON_THEIR_WAY, together=MOST_TOGETHER)
 
     # -- from a client ------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,7 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.interfaces import (
-    IHandshakeListener,
-    IOpenSSLServerConnectionCreator,
-    IReactorTime,
-)
+from twisted.internet.interfaces import IHandshakeListener, IOpenSSLServerConnectionCreator, IReactorTime
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -51,6 +47,8 @@ LEFT_BEHIND: Final = 60.0
 #: many bytes parsed behind it.
 PARSE_AT_MOST: Final = 8 * 1024
 HANDLE_AT_MOST: Final = 8
+#: Bytes that are parsed when they come, whatever else there is to do; for more there may be no room in the turn.
+LITTLE: Final = 1024
 
 
 @implementer(IHandshakeListener)
@@ -176,9 +174,12 @@ class XmppStream(TwistedProtocol):
                 self._drop()
                 return
         self._heard = True
+        size = len(data)
+        at_once = size <= LITTLE or self._turn.hears(min(size, PARSE_AT_MOST))
         if (
-            self._unread is None
-            and len(data) <= PARSE_AT_MOST
+            at_once
+            and self._unread is None
+            and size <= PARSE_AT_MOST
             and not self._yielded
             and self._waiting is None
             and self._shaped is None
@@ -190,7 +191,10 @@ class XmppStream(TwistedProtocol):
         if self._unread is None:
             self._unread = bytearray()
         self._unread += data
-        self._read_on()
+        if at_once:
+            self._read_on()
+        else:
+            self._yield()
         self.weigh()
 
     def _read(self, data: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final, Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -9,8 +10,11 @@ from twisted.logger import Logger
 
 log = Logger()
 
-#: How many go on in one turn of the reactor.
+#: How many go on in one turn of the reactor; and seconds after which no further one does, as some are dear.
 GO_ON_AT_MOST: Final = 8
+GO_ON_FOR: Final = 0.003
+#: Bytes, of those who have sent much, that are parsed in the turn in which they were read.
+HEARD_AT_MOST: Final = 16 * 1024
 
 
 class Flushable(Protocol):
@@ -24,13 +28,14 @@ class Yielding(Protocol):
 class Turn:
     """Calls at the end of the reactor's turn whoever has something to write or to go on with; one timer for all."""
 
-    __slots__ = ("_clock", "_due", "_waiting", "_yielding")
+    __slots__ = ("_clock", "_due", "_heard", "_waiting", "_yielding")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._due = False
+        self._heard = 0
         self._waiting: list[Flushable] = []
-        self._yielding: list[Yielding] = []
+        self._yielding: deque[Yielding] = deque()
 
     def add(self, stream: Flushable) -> None:
         """Have *stream* flushed; it asks once per turn."""
@@ -46,24 +51,48 @@ class Turn:
             self._clock.callLater(0, self._end)
         self._yielding.append(stream)
 
-    def _end(self) -> None:
-        # One that fails is not to be the others' loss.
+    def hears(self, size: int) -> bool:
+        """Whether so many bytes of one stream may be parsed in this turn; or else it asks to go on `again`.
+
+        The reactor reads from all that have sent something in one turn, so this is for those who have sent much.
+        """
         if self._yielding:
-            # Those who are left are the first of the next turn: who has just connected is not to wait for all of them.
-            yielding, self._yielding = self._yielding[:GO_ON_AT_MOST], self._yielding[GO_ON_AT_MOST:]
-            for one in yielding:
-                try:
-                    one.go_on()
-                except Exception:
-                    log.failure("could not go on")
-        # What they wrote leaves with the rest.
-        waiting, self._waiting = self._waiting, []
+            return False
+        if not self._due:
+            self._due = True
+            self._clock.callLater(0, self._end)
+        self._heard += size
+        return self._heard <= HEARD_AT_MOST
+
+    def _end(self) -> None:
+        self._heard = 0
+        if self._waiting:
+            self._flush()  # who has little to send does not wait for those who have much to do
+        if self._yielding:
+            self._have_go_on(self._yielding)
         self._due = False
         if self._yielding:
             self._due = True
             self._clock.callLater(0, self._end)
+        if self._waiting:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
         for stream in waiting:
             try:
                 stream.flush()
             except Exception:
                 log.failure("could not send")
+
+    def _have_go_on(self, yielding: deque[Yielding]) -> None:
+        # Those who are left are the first of the next turn: who has just connected is not to wait for all of them.
+        seconds = self._clock.seconds
+        end = seconds() + GO_ON_FOR
+        for _ in range(min(len(yielding), GO_ON_AT_MOST)):
+            try:
+                yielding.popleft().go_on()
+            except Exception:
+                log.failure("could not go on")  # one that fails is not to be the others' loss
+            if seconds() >= end:
+                return

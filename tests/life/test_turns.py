@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -111,3 +112,52 @@ class TurnsTest(SynchronousTestCase):
             self.failureResultOf(turn, CancelledError)
         self.assertEqual(self.done, ["first begins"])
         self.assertEqual(len(self.turns), 0)
+
+
+class TogetherTest(TurnsTest):
+    """The same rules, where there is room for two at a time."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.turns = Turns(self.scope, most=3, together=2)
+
+    def test_no_more_are_worked_on_than_there_is_room_for_and_keys_take_turns(self) -> None:
+        for key in "abc":
+            for number in (1, 2):
+                self.take(key, f"{key}{number}")
+        self.assertEqual(self.begun(), ["a1", "b1"])
+        for name in ("a1", "b1", "c1", "a2", "b2", "c2"):
+            self.gates[name].callback(None)
+        self.assertEqual(self.begun(), ["a1", "b1", "c1", "a2", "b2", "c2"])
+        self.assertEqual(len(self.turns), 0)
+
+    def test_what_fails_makes_room(self) -> None:
+        for number in range(5):
+            turn = self.take(str(number), str(number))
+            self.gates[str(number)].errback(ValueError())
+            self.failureResultOf(turn, ValueError)
+
+    def test_many_who_need_not_wait_do_not_pile_up(self) -> None:
+        done: list[int] = []
+        self.take("a", "first")
+        self.take("b", "second")
+
+        async def work(number: int) -> None:
+            done.append(number)
+
+        for number in range(2000):
+            self.addCleanup(ensureDeferred(self.turns.take(str(number), partial(work, number))).addErrback, print)
+        self.assertEqual(done, [])
+        self.gates["first"].callback(None)
+        self.assertEqual(done, list(range(2000)))
+
+    def test_who_waits_for_room_ends_with_the_scope(self) -> None:
+        turns = [self.take(name, name) for name in "abc"]
+        self.scope.close()
+        for turn in turns:
+            self.failureResultOf(turn, CancelledError)
+        self.assertEqual(self.begun(), ["a", "b"])
+        self.assertEqual(len(self.turns), 0)
+
+    def begun(self) -> list[str]:
+        return [line.split()[0] for line in self.done if line.endswith("begins")]

@@ -15,15 +15,15 @@ from federix.streams import stream as stream_module
 from federix.streams.outbox import JOIN_AT_MOST
 from federix.streams.owner import State
 from federix.streams.shaper import Shaper
-from federix.streams.stream import HANDLE_AT_MOST, PARSE_AT_MOST, XmppStream
-from federix.streams.turn import Turn
+from federix.streams.stream import HANDLE_AT_MOST, LITTLE, PARSE_AT_MOST, XmppStream
+from federix.streams.turn import HEARD_AT_MOST, Turn
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
 from federix.xmpp.limits import Limits
 from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Message
-from tests.streams.lone_stream import HEADER, LIMITS, StreamTestCase
+from tests.streams.lone_stream import HEADER, LIMITS, Owner, StreamTestCase
 
 
 class Canary: ...
@@ -73,6 +73,35 @@ class ReadingTests(StreamTestCase):
                 call.cancel()
                 self.stream._turn._end()
         self.assertEqual(self.stream.held, 0)
+
+    def test_who_sends_much_waits_where_others_do_and_who_sends_little_does_not(self) -> None:
+        self.begin()
+        self.stream._turn.again(mock.Mock())
+        much = b"<a id='much'/>" + b" " * LITTLE
+        self.stream.dataReceived(much[:LITTLE])
+        self.assertEqual(self.owner.told, ["much"])
+        self.stream.dataReceived(much)
+        self.assertEqual(self.owner.told, ["much"])
+        self.assertFalse(self.wire.far.reading)
+        self.stream.dataReceived(b"<a id='behind'/>")
+        self.assertEqual(self.owner.told, ["much"])
+        self.pump()
+        self.assertEqual(self.owner.told, ["much", "much", "behind"])
+        self.assertTrue(self.wire.far.reading)
+
+    def test_of_all_who_send_much_at_once_not_all_are_heard_in_that_turn(self) -> None:
+        self.begin()
+        turn, told = self.stream._turn, []
+        for _ in range(10):
+            stream = XmppStream(self.clock, self.scope, turn, self.counters, ns.CLIENT, LIMITS)
+            stream.owner = owner = Owner()
+            stream.transport = mock.Mock()
+            stream.dataReceived(HEADER.ljust(PARSE_AT_MOST))
+            told.append(owner.headers)
+        self.assertEqual(sum(map(len, told)), HEARD_AT_MOST // PARSE_AT_MOST)
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(sum(map(len, told)), 10)
 
     def test_so_does_who_sends_many_small_ones(self) -> None:
         self.begin()

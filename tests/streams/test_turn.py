@@ -7,7 +7,7 @@ from unittest import mock
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.streams.turn import GO_ON_AT_MOST, Turn
+from federix.streams.turn import GO_ON_AT_MOST, GO_ON_FOR, HEARD_AT_MOST, Turn
 
 
 class TurnTests(SynchronousTestCase):
@@ -35,6 +35,40 @@ class TurnTests(SynchronousTestCase):
             self.turn._end()
             self.assertEqual(order, list(range(min(turn * GO_ON_AT_MOST, 2 * GO_ON_AT_MOST + 1))))
 
+    def test_where_one_takes_long_the_others_go_on_in_the_next_turn(self) -> None:
+        order: list[int] = []
+        seconds = 0.0
+
+        def go_on(number: int) -> None:
+            nonlocal seconds
+            order.append(number)
+            seconds += GO_ON_FOR / 2
+            if number == 0:
+                self.turn.again(mock.Mock(go_on=lambda: go_on(9)))
+
+        for number in range(3):
+            self.turn.again(mock.Mock(go_on=lambda number=number: go_on(number)))
+        with mock.patch.object(self.clock, "seconds", lambda: seconds):
+            self.turn._end()
+            self.assertEqual(order, [0, 1])
+            self.turn._end()
+        self.assertEqual(order, [0, 1, 2, 9])
+
+    def test_of_those_who_have_sent_much_a_turn_hears_no_more_than_it_can(self) -> None:
+        self.assertTrue(self.turn.hears(HEARD_AT_MOST))
+        self.assertFalse(self.turn.hears(1))
+        self.clock.advance(0)
+        self.assertTrue(self.turn.hears(1))
+
+    def test_who_has_sent_much_does_not_pass_those_who_wait(self) -> None:
+        for _ in range(GO_ON_AT_MOST + 1):
+            self.turn.again(mock.Mock())
+        self.assertFalse(self.turn.hears(1))
+        self.turn._end()
+        self.assertFalse(self.turn.hears(1))
+        self.turn._end()
+        self.assertTrue(self.turn.hears(1))
+
     def test_one_stream_that_cannot_write_does_not_hold_up_the_others(self) -> None:
         broken, fine = mock.Mock(), mock.Mock()
         broken.flush.side_effect = ZeroDivisionError
@@ -53,6 +87,13 @@ class TurnTests(SynchronousTestCase):
         self.turn.again(stream)
         self.turn._end()
         stream.flush.assert_called_once_with()
+
+    def test_what_is_written_leaves_before_others_go_on(self) -> None:
+        order: list[str] = []
+        self.turn.again(mock.Mock(go_on=lambda: order.append("goes on")))
+        self.turn.add(mock.Mock(flush=lambda: order.append("leaves")))
+        self.turn._end()
+        self.assertEqual(order, ["leaves", "goes on"])
 
     def test_who_goes_on_and_on_lets_the_others_in_between(self) -> None:
         order: list[str] = []
