@@ -62,7 +62,7 @@ peers:
 	sh .ci/peers
 
 clean:
-	rm -rf $(VENV) $(PEERS)/node_modules build dist *.egg-info
+	rm -rf $(VENV) $(PEERS)/node_modules $(PEERS)/spade build dist *.egg-info
 
 $(VENV)/bin/python:
 	@test -n '$(PYTHON)' || { echo 'Federix needs Python 3.11 or later, with its venv module' \
