@@ -19,14 +19,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, cast
 
 from . import certificate
+from .abuse_report import BEGIN, END, page
 from .attacks import ATTACKS, FIRST
 from .ours import Federix
 from .process import raise_open_files
+from .report import into
 from .usage import cpu_seconds, pss_bytes
 
 #: Pairs of honest people, and messages a second of all of them together.
@@ -210,7 +213,7 @@ def _seconds(value: float | None) -> str:
     return "never" if value is None else f"{value:5.1f}"
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.abuse", description="How Federix bears abuse.")
     parser.add_argument(
         "attacks", nargs="*", metavar="ATTACK", help=f"of: {', '.join(ATTACKS)}; all of them by default"
@@ -219,14 +222,24 @@ def main() -> int:
     parser.add_argument("--hold", type=float, help="seconds for which an attack is held")
     parser.add_argument("--shaped", action="store_true", help="with the shaper of the configuration that is shipped")
     parser.add_argument("--out", type=Path, help="file for the results, JSON")
-    options = parser.parse_args()
+    parser.add_argument("--markdown", type=Path, help="write the table there, between the marks if it has them")
+    parser.add_argument("--from", type=Path, dest="kept", help="run nothing: read what --out wrote")
+    options = parser.parse_args(arguments)
     unknown = [name for name in options.attacks if name not in ATTACKS]
     if unknown:
         parser.error(f"no such attack: {', '.join(unknown)}")
+    results = json.loads(options.kept.read_text()) if options.kept else _run(options)
+    if options.markdown is not None:
+        known = options.markdown.read_text() if options.markdown.exists() else ""
+        options.markdown.write_text(into(known, page(results), BEGIN, END))
+    return 0
+
+
+def _run(options: argparse.Namespace) -> list[dict[str, Any]]:
     raise_open_files()
     # Whoever ends us ends the server with us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    results = []
+    results: list[dict[str, Any]] = []
     print(HEADS, flush=True)
     with tempfile.TemporaryDirectory(prefix="federix-abuse-") as name:
         shown = certificate.make(Path(name) / "certificate.pem")
@@ -240,7 +253,7 @@ def main() -> int:
             print(row(results[-1]), flush=True)
             if options.out is not None:
                 options.out.write_text(json.dumps(results, indent=2) + "\n")
-    return 0
+    return results
 
 
 if __name__ == "__main__":

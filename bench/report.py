@@ -45,10 +45,10 @@ def page(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def into(whole: str, figures: str) -> str:
+def into(whole: str, figures: str, begin: str = BEGIN, end: str = END) -> str:
     """*whole*, a page's text, with *figures* between its two marks; the figures alone where it has none."""
-    before, begin, rest = whole.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
+    before, found, rest = whole.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (found and ended):
         return figures
-    return f"{before}{BEGIN}\n\n{figures}\n{END}{after}"
+    return f"{before}{begin}\n\n{figures}\n{end}{after}"
