@@ -22,6 +22,8 @@ _INPUTS: Final = 10
 def _play(stage: Stage, data: bytes) -> None:
     romeo = stage.romeo
     if romeo is None or romeo.ended or not romeo.wire.near.connected:
+        if romeo is not None:
+            romeo.cut()  # one address has only so many connections, and no time passes in which they would be closed
         romeo = stage.romeo = _logged_in(stage)
     stage.say(romeo, data)
     stage.check()
