@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from itertools import count
 
@@ -29,3 +30,10 @@ def written_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SynchronousTestCase, "mktemp", mktemp)
         yield
+
+
+# What is ignored here is ignored by every process a test starts, and under nohup or in the background that is what they
+# are sent. A handler is not handed down.
+for _ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(_ignored) is signal.SIG_IGN:
+        signal.signal(_ignored, lambda *_: None)

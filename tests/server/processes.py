@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,13 +97,18 @@ class ProcessCase(SynchronousTestCase):
         self.fail("it does not listen")
 
     def until(self, what: str, process: subprocess.Popen[bytes]) -> str:
-        """Read what the process writes up to a line with *what* in it; it must come, or the test would wait."""
+        """Read what the process writes up to a line with *what* in it; where none comes the process is ended."""
         assert process.stdout is not None
         told = ""
-        for line in iter(process.stdout.readline, b""):
-            told += line.decode()
-            if what in told:
-                break
+        patience = threading.Timer(PATIENCE, process.kill)
+        patience.start()
+        try:
+            for line in iter(process.stdout.readline, b""):
+                told += line.decode()
+                if what in told:
+                    break
+        finally:
+            patience.cancel()
         return told
 
     def header(self) -> bytes:
