@@ -12,7 +12,7 @@ ROWS: Final = 12
 
 _HEADS: Final = (
     "minute",
-    "PSS MiB",
+    "private MiB",
     "RSS MiB",
     "descriptors",
     "threads",
@@ -56,7 +56,7 @@ def page(run: Mapping[str, Any]) -> str:
         *_table(
             (
                 "minute",
-                "PSS MiB",
+                "private MiB",
                 "RSS MiB",
                 "descriptors",
                 "threads",
@@ -95,7 +95,7 @@ def _memory(run: Mapping[str, Any]) -> list[str]:
     if memory is None:
         return ["- Memory was not looked at often enough to say anything."]
     lines = [
-        f"- Memory (PSS), median of minutes {_window(memory['early_window'])}: {memory['early'] / MIB:.1f} MiB;"
+        f"- Private memory, median of minutes {_window(memory['early_window'])}: {memory['early'] / MIB:.1f} MiB;"
         f" of minutes {_window(memory['late_window'])}: {memory['late'] / MIB:.1f} MiB;"
         f" allowed: {memory['allowed'] / MIB:.1f} MiB."
         + (" The run is too short to show more than a gross leak: memory still settles." if memory["is_short"] else "")
@@ -114,7 +114,7 @@ def _rest(run: Mapping[str, Any]) -> list[str]:
     return [
         f"- At rest, before and after: {before['descriptors']} and {after['descriptors']} descriptors ({left}),"
         f" {before['threads']} and {after['threads']} threads,"
-        f" {before['pss'] / MIB:.1f} and {after['pss'] / MIB:.1f} MiB,"
+        f" {before['private'] / MIB:.1f} and {after['private'] / MIB:.1f} MiB,"
         f" {after['connections']} connections and {after['sessions']} sessions left."
     ]
 
@@ -132,7 +132,7 @@ def _some(samples: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _row(sample: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         f"{sample['at'] / 60:.1f}",
-        f"{sample['pss'] / MIB:.1f}",
+        f"{sample['private'] / MIB:.1f}",
         f"{sample['rss'] / MIB:.1f}",
         str(sample["descriptors"]),
         str(sample["threads"]),

@@ -62,7 +62,7 @@ class Outcome:
     complete: bool = False
 
     def memory(self) -> verdict.Memory | None:
-        return verdict.memory([(sample.at, float(sample.pss)) for sample in self.samples], self.seconds)
+        return verdict.memory([(sample.at, float(sample.private)) for sample in self.samples], self.seconds)
 
     def failures(self) -> list[str]:
         """Why the run has failed; nothing where it has not."""
@@ -164,8 +164,8 @@ class Run:
         if sample.at - self._told >= TELLING:
             self._told = sample.at
             print(
-                f"{sample.at / 60:5.1f} min  PSS {sample.pss / verdict.MIB:6.1f} MiB  {sample.descriptors} descriptors"
-                f"  {sample.sessions} sessions  CPU {sample.cpu:.0f} s, load {sample.load_cpu:.0f} s"
+                f"{sample.at / 60:5.1f} min  private {sample.private / verdict.MIB:6.1f} MiB"
+                f"  {sample.descriptors} descriptors  {sample.sessions} sessions  CPU {sample.cpu:.0f} s, load {sample.load_cpu:.0f} s"
                 f"  {self._traffic.ledger.arrived_well} arrived  {self._findings.count} problems",
                 flush=True,
             )

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from soak.report import page
 from soak.run import Outcome
-from soak.sampling import Sample, parse_status
+from soak.sampling import Sample, parse_private, parse_status
 from soak.traffic import Size
 from soak.verdict import MIB
 
@@ -19,7 +19,7 @@ REST = Sample(0, 90 * MIB, 80 * MIB, 24, 3, 1, 1, MIB, 0, 0, 0, 0)
 def outcome(rise: float = 0) -> Outcome:
     """An hour in which memory rises by so many bytes."""
     samples = [
-        replace(REST, at=float(at), pss=int(80 * MIB + rise * at / 3600), cpu=at / 10, sessions=200)
+        replace(REST, at=float(at), private=int(80 * MIB + rise * at / 3600), cpu=at / 10, sessions=200)
         for at in range(0, 3601, 10)
     ]
     return Outcome(
@@ -78,3 +78,8 @@ class StatusTests(SynchronousTestCase):
 
     def test_a_process_that_has_ended_has_none(self) -> None:
         self.assertRaises(KeyError, parse_status, "Name:\tpython\nState:\tZ (zombie)\n")
+
+    def test_private_memory_is_what_no_other_process_shares(self) -> None:
+        rollup = "Rss: 900 kB\nPss: 500 kB\nShared_Clean: 100 kB\nPrivate_Clean: 1024 kB\nPrivate_Dirty: 3072 kB\n"
+        self.assertEqual(parse_private(rollup), 4 * MIB)
+        self.assertRaises(KeyError, parse_private, "Rss: 900 kB\n")
