@@ -165,7 +165,8 @@ class Run:
             self._told = sample.at
             print(
                 f"{sample.at / 60:5.1f} min  private {sample.private / verdict.MIB:6.1f} MiB"
-                f"  {sample.descriptors} descriptors  {sample.sessions} sessions  CPU {sample.cpu:.0f} s, load {sample.load_cpu:.0f} s"
+                f"  {sample.descriptors} descriptors  {sample.sessions} sessions"
+                f"  CPU {sample.cpu:.0f} s, load {sample.load_cpu:.0f} s"
                 f"  {self._traffic.ledger.arrived_well} arrived  {self._findings.count} problems",
                 flush=True,
             )
