@@ -54,17 +54,7 @@ def page(run: Mapping[str, Any]) -> str:
         "## Its course",
         "",
         *_table(
-            (
-                "minute",
-                "private MiB",
-                "RSS MiB",
-                "descriptors",
-                "threads",
-                "sessions",
-                "database MiB",
-                "CPU s",
-                "load CPU s",
-            ),
+            _HEADS,
             [_row(sample) for sample in _some(run["samples"])],
         ),
         "",

@@ -18,6 +18,7 @@ from .characters import check_beginning, is_character, whole_characters, whole_t
 from .element import Element
 from .errors import StreamCondition, StreamError
 from .events import Event, Footer, Header
+from .expats import new_expat
 from .limits import Limits
 from .names import MAX_REMEMBERED, remembered
 from .stanza import KINDS, reusable_bytes
@@ -47,9 +48,6 @@ _WIDE: Final = re.compile(rb"[\xc4-\xff]")
 _WIDEST: Final = re.compile(rb"[\xf0-\xff]")
 #: Pieces of text are joined up to here: byte by byte costs neither a string each nor the square of their number.
 _JOINED_TEXT: Final = 1024
-#: Expat's own buffer for text; eight times as much by default, for every stream.
-_TEXT_BUFFER: Final = 1024
-
 
 _new_element: Final = Element.__new__
 
@@ -110,7 +108,7 @@ class StreamParser:
         self._window = b""  # what expat is working on
         self._held = bytearray()  # what expat has seen of the stanza under way
         self._start = 0  # the position of the stanza under way
-        parser = _expat()
+        parser = new_expat()
         parser.StartNamespaceDeclHandler = self._namespace_declared
         parser.StartElementHandler = self._root_started
         parser.XmlDeclHandler = self._declared
@@ -309,7 +307,7 @@ class StreamParser:
 
     def _renewed(self) -> expat.XMLParserType:
         """A new expat that knows the header, to go on between two stanzas."""
-        parser = _expat()
+        parser = new_expat()
         parser.Parse(self._header, False)
         self._fed = len(self._header)
         self._hear(parser)
@@ -483,21 +481,3 @@ class StreamParser:
         at = self._expat.ErrorByteIndex - self._base
         # What began in an earlier piece is never whole: it was cut before a tag.
         return at >= 0 and is_character(self._window[at : at + 4])
-
-
-def _expat() -> expat.XMLParserType:
-    parser = expat.ParserCreate("utf-8", " ")
-    parser.buffer_text = True
-    parser.buffer_size = _TEXT_BUFFER
-    if hasattr(parser, "SetReparseDeferralEnabled"):
-        parser.SetReparseDeferralEnabled(False)
-    # RFC 6120 §11.1: no comments, processing instructions, DTDs, entities but the five.
-    parser.StartDoctypeDeclHandler = _restricted
-    parser.CommentHandler = _restricted
-    parser.ProcessingInstructionHandler = _restricted
-    parser.EntityDeclHandler = _restricted
-    return parser
-
-
-def _restricted(*_: object) -> None:
-    raise StreamError(StreamCondition.RESTRICTED_XML)

@@ -110,7 +110,7 @@ class Stanza:
             replaced = [name for name in changed if name in old.attrs]
             if replaced:
                 raw = _without_attrs(raw, replaced)
-            added = "".join([f" {n}='{escape_value(v)}'" for n, v in changed.items() if v is not None])
+            added = b"".join([_attribute(n, v) for n, v in changed.items() if v is not None])
             raw = _with_start(raw, old.name, added)
         return type(self)(element, raw)
 
@@ -121,9 +121,8 @@ class Stanza:
         attrs[name] = value
         raw = self.raw
         if raw is not None:
-            at = 1 + len(old.name)
             added = _remembered(name, value) if len(value) <= _SHORT else _attribute(name, value)
-            raw = b"%b%b%b" % (raw[:at], added, raw[at:])
+            raw = _with_start(raw, old.name, added)
         return type(self)(old.sharing(attrs), raw)
 
     def rendered(self) -> Self:
@@ -348,10 +347,10 @@ _remembered: Final = lru_cache(maxsize=4096)(_attribute)
 _SHORT: Final = 200
 
 
-def _with_start(raw: bytes, name: str, added: str) -> bytes:
+def _with_start(raw: bytes, name: str, added: bytes) -> bytes:
     """*raw* with *added* attributes behind the name of its start tag."""
     at = 1 + len(name)
-    return b"%b%b%b" % (raw[:at], added.encode(), raw[at:])
+    return b"%b%b%b" % (raw[:at], added, raw[at:])
 
 
 def _without_attrs(raw: bytes, names: tuple[str, ...] | list[str]) -> bytes:
