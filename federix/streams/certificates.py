@@ -30,8 +30,15 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from federix.streams.issuing import ascii_name, issue
-from federix.streams.tls import TlsSettings, TlsSettingsError, channel_bindings, openssl_reason, server_context
-from federix.xmpp.sasl.bindings import EXPORTER, EXPORTER_LABEL, EXPORTER_LENGTH, SERVER_END_POINT
+from federix.streams.tls import (
+    TlsSettings,
+    TlsSettingsError,
+    channel_bindings,
+    openssl_reason,
+    own_bindings,
+    server_context,
+)
+from federix.xmpp.sasl.bindings import SERVER_END_POINT
 
 log = Logger()
 
@@ -232,11 +239,11 @@ class VirtualHosts:
     def channel_bindings(self, connection: SSL.Connection) -> dict[str, bytes]:
         """As `tls.channel_bindings`, of a connection made here: a certificate is read and hashed only once."""
         context = connection.get_context()
-        if context not in self._end_points or connection.get_protocol_version() < SSL.TLS1_3_VERSION:
+        if context not in self._end_points:
             bindings = channel_bindings(connection)
             self._end_points[context] = bindings.get(SERVER_END_POINT)
             return bindings
-        bindings = {EXPORTER: bytes(connection.export_keying_material(EXPORTER_LABEL, EXPORTER_LENGTH, b""))}
+        bindings = own_bindings(connection)
         end_point = self._end_points[context]
         if end_point is not None:
             bindings[SERVER_END_POINT] = end_point

@@ -20,6 +20,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.protocols.policies import ProtocolWrapper
 
+from ..xmpp.sasl.bindings import EXPORTER, EXPORTER_LABEL, EXPORTER_LENGTH, SERVER_END_POINT, UNIQUE
 from .tls_transport import Maker, TlsTransport
 
 MODERN_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -228,22 +229,25 @@ def channel_bindings(connection: SSL.Connection, *, client: bool = False) -> dic
     ``tls-unique`` (RFC 5929 §3) below TLS 1.3 only, where RFC 8446 does not define it any more. *client*: whether we
     are the client of the handshake.
     """
+    bindings = own_bindings(connection, client=client)
     handle: Any = connection
-    bindings: dict[str, bytes] = {}
-    if handle.get_protocol_version() >= SSL.TLS1_3_VERSION:
-        bindings["tls-exporter"] = handle.export_keying_material(b"EXPORTER-Channel-Binding", 32, b"")
-    else:
-        # RFC 5929 §3.1: the first Finished message; the client's in a full handshake, and we never resume one.
-        first = handle.get_finished() if client else handle.get_peer_finished()
-        if first:
-            bindings["tls-unique"] = first
     certificate = (
         handle.get_peer_certificate(as_cryptography=True) if client else handle.get_certificate(as_cryptography=True)
     )
     end_point = None if certificate is None else end_point_binding(certificate)
     if end_point is not None:
-        bindings["tls-server-end-point"] = end_point
+        bindings[SERVER_END_POINT] = end_point
     return bindings
+
+
+def own_bindings(connection: SSL.Connection, *, client: bool = False) -> dict[str, bytes]:
+    """Those of `channel_bindings` that no other connection has: all but the certificate's."""
+    handle: Any = connection
+    if handle.get_protocol_version() >= SSL.TLS1_3_VERSION:
+        return {EXPORTER: bytes(handle.export_keying_material(EXPORTER_LABEL, EXPORTER_LENGTH, b""))}
+    # RFC 5929 §3.1: the first Finished message; the client's in a full handshake, and we never resume one.
+    first = handle.get_finished() if client else handle.get_peer_finished()
+    return {UNIQUE: first} if first else {}
 
 
 def end_point_binding(certificate: x509.Certificate) -> bytes | None:
