@@ -51,11 +51,17 @@ class Attack:
         for number in range(self.wanted):
             self.add(number)
 
-    def add(self, number: int) -> None:
+    def connected(self) -> Hostile | None:
+        """A new connection, if there can be one."""
         try:
-            hostile = Hostile(self.port)
+            return Hostile(self.port)
         except OSError:
             self.outcome["not connected"] += 1
+            return None
+
+    def add(self, number: int) -> None:
+        hostile = self.connected()
+        if hostile is None:
             return
         try:
             self.approach(hostile, number)
@@ -188,10 +194,8 @@ class Flood(Attack):
     hold = 0.0
 
     def add(self, number: int) -> None:
-        try:
-            hostile = Hostile(self.port)
-        except OSError:
-            self.outcome["not connected"] += 1
+        hostile = self.connected()
+        if hostile is None:
             return
         try:
             self.drop(hostile)

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
@@ -20,7 +19,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.protocols.policies import ProtocolWrapper
 
-from ..xmpp.sasl.bindings import EXPORTER, EXPORTER_LABEL, EXPORTER_LENGTH, SERVER_END_POINT, UNIQUE
+from ..xmpp.sasl.bindings import EXPORTER, EXPORTER_LABEL, EXPORTER_LENGTH, SERVER_END_POINT, UNIQUE, server_end_point
 from .tls_transport import Maker, TlsTransport
 
 MODERN_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -256,10 +255,5 @@ def end_point_binding(certificate: x509.Certificate) -> bytes | None:
         algorithm = certificate.signature_hash_algorithm
     except UnsupportedAlgorithm:
         return None
-    if algorithm is None:  # Ed25519 and its like: "if the signatureAlgorithm uses no hash functions" it is undefined
-        return None
-    if isinstance(algorithm, hashes.MD5 | hashes.SHA1):
-        algorithm = hashes.SHA256()  # "If the signatureAlgorithm uses ... MD5 or SHA-1, then use SHA-256"
-    digest = hashes.Hash(algorithm)
-    digest.update(certificate.public_bytes(Encoding.DER))
-    return digest.finalize()
+    name = None if algorithm is None else algorithm.name.replace("-", "_")  # as hashlib spells them
+    return server_end_point(certificate.public_bytes(Encoding.DER), name)
