@@ -80,6 +80,15 @@ class Roster(Module):
         max_request_size: int = option(
             1024, "Of a larger subscription request only what fits in is kept.", unit="bytes", minimum=0
         )
+        max_subscriptions_per_minute: int = option(
+            60, "Subscription stanzas that one user may send in the long run; more are refused.", minimum=1
+        )
+        max_subscriptions_at_once: int = option(
+            1000,
+            "Subscription stanzas that one user may send at once, as for a whole roster brought from elsewhere. It "
+            "comes back little by little, by `max_subscriptions_per_minute`.",
+            minimum=1,
+        )
         max_presence_size: int = option(
             16 * 1024,
             "Largest presence that a client can broadcast; a larger one is refused.",

@@ -17,16 +17,20 @@ from ..api import (
     Condition,
     Contact,
     ErrorType,
+    Key,
     Outcome,
     Presence,
     Session,
     StanzaError,
+    StreamCondition,
+    StreamError,
     TooManyWait,
     Transition,
     Turns,
     hooks,
     presence,
 )
+from .allowances import Allowances
 from .contacts import Crowded
 from .requests import to_keep
 from .subscription_states import Kind, Ties, inbound, outbound
@@ -34,10 +38,35 @@ from .subscription_states import Kind, Ties, inbound, outbound
 if TYPE_CHECKING:
     from .roster import Roster
 
-#: How many subscription stanzas of one account may be on their way at a time, and how many of all are worked on: what
-#: one commit of the storage brings goes on in one turn of the reactor, and each takes a quarter of a millisecond.
+#: How many subscription stanzas of one account may be on their way at a time, and how many of all are worked on: so
+#: many share the commits of the storage, each of which waits for the disk.
 MOST_ON_THEIR_WAY: Final = 100
-MOST_TOGETHER: Final = 16
+MOST_TOGETHER: Final = 32
+#: Where more accounts than that have some on their way at the same moment, none of them gets further than so many into
+#: its allowance: who brings a whole roster along has to wait then, and nobody else. Nor does who was refused one a
+#: moment ago (seconds): in a flood room is for those who do not make it.
+CROWDED: Final = 24
+MOST_IN_A_CROWD: Final = 25
+PAUSE_AFTER_REFUSAL: Final = 1.0
+#: How many are refused before the stream of who goes on all the same is ended, and the seconds there are then to read
+#: why: what else was sent already, and that may be megabytes, is not read. Who has not been refused for a minute begins
+#: anew.
+MOST_REFUSED: Final = 250
+TIME_TO_READ_WHY: Final = 1.0
+REFUSED_FOR: Final = 60.0
+
+
+class _Refused:
+    """How many were refused to a session, and when the last one was."""
+
+    __slots__ = ("count", "last")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last = float("-inf")
+
+
+REFUSED: Final[Key[_Refused]] = Key("mod_roster.refused")
 
 
 class Subscriptions:
@@ -50,24 +79,58 @@ class Subscriptions:
         #: What an account sends is sent in its order, and to its end even where its stream has ended meanwhile. What
         #: has not begun by then is dropped, as is what had not been read: who sends much and goes leaves no work.
         self._sending = Turns(roster.scope, most=MOST_ON_THEIR_WAY, together=MOST_TOGETHER)
+        self._allowances = Allowances(roster.host.clock.seconds)
 
     # -- from a client ------------------------------------------------------------------------------------------------
 
-    async def send(self, session: Session, stanza: Presence) -> Outcome:
-        """A client sends a subscription stanza."""
+    def send(self, session: Session, stanza: Presence) -> Outcome | Awaitable[Outcome]:
+        """A client sends a subscription stanza.
+
+        What is refused costs storage nothing. Raises `StanzaError`.
+        """
         account, to = session.jid.bare, stanza.to
         assert to is not None
         if to.bare == account:
             raise StanzaError(Condition.NOT_ALLOWED, "one sees one's own presence anyway")
         if not self._host.allows(self._roster.options.access, account):
             raise StanzaError(Condition.NOT_ALLOWED)
+        if not self._may_send(session):
+            if self._is_patient(session):
+                raise StanzaError(Condition.RESOURCE_CONSTRAINT, "too many subscription stanzas")
+            session.end(StreamError(StreamCondition.POLICY_VIOLATION, "too many subscription stanzas"))
+            self._roster.scope.later(TIME_TO_READ_WHY, session.attachment.abort)
+            return HANDLED
+        return self._accept(session, stanza, account, to.bare)
+
+    def _may_send(self, session: Session) -> bool:
+        """Whether the account has one more of its allowance, which is spent then."""
+        options, refused = self._roster.options, session.notes.get(REFUSED)
+        is_pressing = refused is not None and self._host.clock.seconds() - refused.last < PAUSE_AFTER_REFUSAL
+        return self._allowances.take(
+            session.jid.local,
+            at_once=options.max_subscriptions_at_once,
+            per_minute=options.max_subscriptions_per_minute,
+            most=MOST_IN_A_CROWD if is_pressing or len(self._sending) > CROWDED else None,
+        )
+
+    def _is_patient(self, session: Session) -> bool:
+        """Whether one more may be refused to the session."""
+        now = self._host.clock.seconds()
+        refused = session.notes.get(REFUSED)
+        if refused is None or now - refused.last >= REFUSED_FOR:
+            refused = session.notes[REFUSED] = _Refused()
+        refused.count += 1
+        refused.last = now
+        return refused.count <= MOST_REFUSED
+
+    async def _accept(self, session: Session, stanza: Presence, account: JID, contact: JID) -> Outcome:
         # §3: "the server MUST stamp the outgoing presence stanza with the bare JID"; §3.1.2: a full JID it is sent to
         # is treated "as if the request had been directed to the contact's bare JID".
-        stamped = stanza.stamped(account).addressed(to.bare)
+        stamped = stanza.stamped(account).addressed(contact)
 
         async def work() -> None:
             if not session.ended:
-                await self._send(account, to.bare, stamped)
+                await self._send(account, contact, stamped)
 
         await self._in_order(account, work)
         return HANDLED

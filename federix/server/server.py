@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..core.access import Access
@@ -89,7 +90,7 @@ class Server(Branch):
         self.turn = Turn(reactor)
         self._threads = None if executor else ThreadExecutor(reactor, threads=THREADS, name="federix")
         self.executor: Executor = executor or self._threads  # type: ignore[assignment]
-        self.storage = storage or _storage(config, self.executor)
+        self.storage = storage or _storage(config, self.executor, reactor)
         self.commands = Commands()
         self.commands.add_all(ServerCommands(self, process))
 
@@ -280,9 +281,9 @@ class CertificatesNode(Node):
         self._watch()
 
 
-def _storage(config: Config, executor: Executor) -> Storage:
+def _storage(config: Config, executor: Executor, clock: IReactorTime) -> Storage:
     if config.server.default_db == "memory":
         return MemoryStorage()
     from ..storage.sqlite import SqliteStorage
 
-    return SqliteStorage(str(config.database()), executor)
+    return SqliteStorage(str(config.database()), executor, clock=clock)

@@ -13,9 +13,10 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter, deque
 from collections.abc import Coroutine, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -27,6 +28,10 @@ from .storage import StoreError
 T = TypeVar("T")
 
 log = Logger()
+
+#: Seconds in one turn of the reactor after which no further answer is handed out: with each of them somebody goes on
+#: who had waited, and a commit may answer hundreds.
+HAND_OUT_FOR: Final = 0.003
 
 
 class _Job(Generic[T]):
@@ -44,8 +49,9 @@ class _Job(Generic[T]):
 class Lane:
     """Runs jobs on connections that all do the same: the one that writes, or those that read.
 
-    At most *most_waiting* jobs wait, and at most *most_together* share a transaction. Everything but the batches
-    themselves happens in the reactor's thread.
+    At most *most_waiting* jobs wait, those included whose answers wait to be handed out, and at most *most_together*
+    share a transaction. Everything but the batches themselves happens in the reactor's thread. Without a *clock* there
+    is no reactor that others wait for: the answers of a batch are handed out at once.
     """
 
     def __init__(
@@ -54,11 +60,13 @@ class Lane:
         connections: Sequence[sqlite3.Connection],
         compiler: Compiler,
         *,
+        clock: IReactorTime | None,
         writes: bool,
         most_waiting: int,
         most_together: int,
     ) -> None:
         self._executor = executor
+        self._clock = clock
         self._free = list(connections)
         self._compiler = compiler
         self._writes = writes
@@ -66,6 +74,9 @@ class Lane:
         self._most_together = most_together
         self._waiting: deque[_Job[Any]] = deque()
         self._unfinished: Counter[str] = Counter()
+        #: Jobs that are done and whose answers wait, each with what became of its transaction.
+        self._answers: deque[tuple[_Job[Any], Failure | str | None]] = deque()
+        self._due = False
         self._closed = False
         self._idle: list[Deferred[None]] = []
 
@@ -76,7 +87,7 @@ class Lane:
         """
         if self._closed:
             raise StoreError("the storage is closed")
-        if len(self._waiting) >= self._most_waiting:
+        if len(self._waiting) + len(self._answers) >= self._most_waiting:
             raise StoreError("too many jobs wait for the database")
         job = _Job(owner, work)
         self._unfinished[owner] += 1
@@ -91,7 +102,7 @@ class Lane:
     async def close(self) -> None:
         """Accept nothing more, and wait until all is done."""
         self._closed = True
-        if self._unfinished:
+        if self._unfinished or self._answers:
             idle: Deferred[None] = Deferred()
             self._idle.append(idle)
             await idle
@@ -110,19 +121,33 @@ class Lane:
             self._unfinished[job.owner] -= 1
             if not self._unfinished[job.owner]:
                 del self._unfinished[job.owner]
+        self._answers.extend((job, outcome) for job in batch)
         # First the next batch: the disk is busy again while the answers are handed out.
         self._dispatch()
         if outcome is not None:
             log.error("a database transaction failed: {reason}", reason=outcome)
-        for job in batch:
-            _hand_out(job, outcome)
+        if not self._due:
+            self._hand_out()
+
+    def _hand_out(self) -> None:
+        """Hand out the answers that wait, as many as may be in one turn of the reactor."""
+        self._due = False
+        clock, answers = self._clock, self._answers
+        end = None if clock is None else clock.seconds() + HAND_OUT_FOR
+        while answers:
+            _answer(*answers.popleft())
+            if answers and clock is not None and end is not None and clock.seconds() >= end:
+                if not self._due:
+                    self._due = True
+                    clock.callLater(0, self._hand_out)
+                return
         if not self._unfinished:
             idle, self._idle = self._idle, []
             for waiting in idle:
                 waiting.callback(None)
 
 
-def _hand_out(job: _Job[T], outcome: Failure | str | None) -> None:
+def _answer(job: _Job[T], outcome: Failure | str | None) -> None:
     if outcome is not None:
         job.result.errback(StoreError("the transaction failed"))
     elif isinstance(job.error, sqlite3.Error):

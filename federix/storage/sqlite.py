@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from twisted.internet.defer import succeed
+from twisted.internet.interfaces import IReactorTime
 
 from ..life.executor import Executor
 from .lane import Lane, glance
@@ -49,11 +50,14 @@ BUSY_TIMEOUT = 5.0
 class SqliteStorage(Storage):
     """Keeps everything in the file *path*, made if it is not there, or in memory if that is ``:memory:``.
 
-    Concerns that bring SQL of their own build their repositories on *database*.
+    Concerns that bring SQL of their own build their repositories on *database*. *clock* is that of the reactor which
+    is to stay responsive, if there is one.
     """
 
-    def __init__(self, path: str, executor: Executor, *, readers: int = READERS) -> None:
-        self.database = SqliteDatabase(path, executor, readers=readers)
+    def __init__(
+        self, path: str, executor: Executor, *, readers: int = READERS, clock: IReactorTime | None = None
+    ) -> None:
+        self.database = SqliteDatabase(path, executor, readers=readers, clock=clock)
         self.documents = SqlDocuments(self.database)
         self.tables = SqlTables(self.database)
         self.logs = SqlLogs(self.database)
@@ -78,9 +82,10 @@ class SqliteStorage(Storage):
 class SqliteDatabase(Database):
     """Transactions over the connections to one file."""
 
-    def __init__(self, path: str, executor: Executor, *, readers: int) -> None:
+    def __init__(self, path: str, executor: Executor, *, readers: int, clock: IReactorTime | None) -> None:
         self._path = path
         self._executor = executor
+        self._clock = clock
         # A database in memory belongs to its connection, so that one does everything.
         self._readers = 0 if path == IN_MEMORY else readers
         self._compiler = Compiler(SQLiteDialect_pysqlite())
@@ -147,6 +152,7 @@ class SqliteDatabase(Database):
             self._executor,
             connections,
             self._compiler,
+            clock=self._clock,
             writes=writes,
             most_waiting=MOST_WAITING,
             most_together=most_together,

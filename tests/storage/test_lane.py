@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.storage.lane import Lane
+from federix.storage.lane import HAND_OUT_FOR, Lane
 from federix.storage.sql.database import Rows, Transaction
 from federix.storage.sql.statement import Compiler, Statement
 from federix.storage.storage import StoreError
@@ -45,7 +47,7 @@ def numbers(tx: Transaction) -> Any:
     return tx.run(ALL)
 
 
-class LaneTest(SynchronousTestCase):
+class LaneCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.addCleanup(self.connection.close)
@@ -58,11 +60,14 @@ class LaneTest(SynchronousTestCase):
         self.executor.holds = True
         self.lane = self.make_lane()
 
-    def make_lane(self, *, most_waiting: int = 100, most_together: int = 100) -> Lane:
+    def make_lane(
+        self, *, most_waiting: int = 100, most_together: int = 100, clock: IReactorTime | None = None
+    ) -> Lane:
         return Lane(
             self.executor,
             [self.connection],
             Compiler(SQLiteDialect_pysqlite()),
+            clock=clock,
             writes=True,
             most_waiting=most_waiting,
             most_together=most_together,
@@ -71,6 +76,8 @@ class LaneTest(SynchronousTestCase):
     def kept(self) -> list[int]:
         return [number for (number,) in self.connection.execute("SELECT number FROM numbers ORDER BY number")]
 
+
+class LaneTest(LaneCase):
     def test_what_comes_while_a_batch_is_under_way_goes_together_next(self) -> None:
         results = [self.lane.submit("", add(number)) for number in range(5)]
         self.assertEqual(len(self.executor.held), 1)
@@ -207,6 +214,90 @@ class LaneTest(SynchronousTestCase):
         self.failureResultOf(result, ValueError)
 
 
+class SlowAnswersTest(LaneCase):
+    """Whoever gets an answer takes a while with it, a third of the time there is in one turn."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()  # type: ignore[no-untyped-call]
+        self.lane = self.make_lane(clock=self.clock)
+        self.told: list[int] = []
+
+    def submit(self, number: int) -> Deferred[Any]:
+        return self.lane.submit("romeo", add(number)).addCallback(self.take_long)
+
+    def take_long(self, number: int) -> None:
+        self.told.append(number)
+        self.clock.rightNow += HAND_OUT_FOR / 2.9
+
+    def turn(self) -> None:
+        """The reactor's next turn; an advance of the clock would run what is asked for in it as well."""
+        (due,) = self.clock.getDelayedCalls()
+        function = due.func  # type: ignore[attr-defined]
+        due.cancel()
+        function()
+
+    def test_no_more_answers_are_handed_out_than_there_is_time_for_in_a_turn(self) -> None:
+        for number in range(8):
+            self.submit(number)
+        self.executor.go_on()
+        self.assertEqual(self.told, [0, 1, 2])
+        self.assertEqual(self.kept(), list(range(8)))
+        self.turn()
+        self.assertEqual(self.told, [0, 1, 2, 3, 4, 5])
+        self.turn()
+        self.assertEqual(self.told, list(range(8)))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_answers_of_the_next_batch_stand_behind(self) -> None:
+        for number in range(6):
+            self.submit(number)
+        self.executor.step()
+        self.executor.step()
+        self.submit(6)
+        self.executor.step()
+        self.assertEqual(self.told, [0, 1, 2, 3])
+        self.turn()
+        self.assertEqual(self.told, list(range(7)))
+
+    def test_whose_answers_wait_is_not_busy_and_reads_what_is_kept(self) -> None:
+        for number in range(8):
+            self.submit(number)
+        self.executor.go_on()
+        self.assertFalse(self.lane.is_busy("romeo"))
+
+    def test_answers_that_wait_take_room_in_the_queue(self) -> None:
+        self.lane = self.make_lane(most_waiting=7, clock=self.clock)
+        for number in range(8):
+            self.submit(number)
+        self.executor.step()
+        self.executor.step()
+        self.assertEqual(self.told, [0, 1, 2, 3])
+        for number in (8, 9, 10, 11):
+            self.submit(number)
+        self.assertRaises(StoreError, self.submit, 12)
+        self.turn()
+        self.submit(12)
+
+    def test_closing_waits_until_all_have_their_answers(self) -> None:
+        for number in range(8):
+            self.submit(number)
+        self.executor.go_on()
+        closed = Deferred.fromCoroutine(self.lane.close())
+        self.turn()
+        self.assertNoResult(closed)
+        self.turn()
+        self.successResultOf(closed)
+        self.assertEqual(len(self.told), 8)
+
+    def test_without_a_clock_all_are_handed_out_at_once(self) -> None:
+        self.lane = self.make_lane()
+        for number in range(8):
+            self.submit(number)
+        self.executor.go_on()
+        self.assertEqual(len(self.told), 8)
+
+
 class LockedTest(SynchronousTestCase):
     def test_a_database_locked_by_another_is_a_store_error_until_it_is_free(self) -> None:
         path = self.make_path()
@@ -219,6 +310,7 @@ class LockedTest(SynchronousTestCase):
             HeldExecutor(),
             [mine],
             Compiler(SQLiteDialect_pysqlite()),
+            clock=None,
             writes=True,
             most_waiting=10,
             most_together=10,
