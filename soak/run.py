@@ -21,6 +21,7 @@ from .findings import Findings
 from .sampling import Sample, descriptors, look
 from .server import Soaked
 from .traffic import Size, Traffic, every
+from .warming import fill_caches
 
 #: Seconds between two looks; less where the run is short.
 SAMPLING: Final = 10.0
@@ -101,6 +102,7 @@ class Run:
 
     async def all(self, save: Callable[[Outcome], None]) -> None:
         traffic, outcome, seconds = self._traffic, self._outcome, self._outcome.seconds
+        await fill_caches(self._server.ports)
         await traffic.visit_once_each()
         outcome.before = await self._at_rest()
         before = descriptors(self._server.pid)
