@@ -389,14 +389,15 @@ class Chains:
         self.scope = scope
         self._entries: dict[Hook, list[Entry]] = {}
         self._handlers: dict[Hook, tuple[Callable[..., Any], ...]] = {}
-        self._by_kind: dict[str, dict[Hook, tuple[Callable[..., Any], ...]]] = {kind: {} for kind in KINDS}
+        #: For each kind of stanza, by hook, those who take it. A hook that is not there need not be fired.
+        self.by_kind: dict[str, dict[Hook, tuple[Callable[..., Any], ...]]] = {kind: {} for kind in KINDS}
 
     def of(self, hook: Hook) -> tuple[Callable[..., Any], ...]:
         return self._handlers.get(hook, ())
 
     def of_kind(self, hook: Hook, stanza: Stanza) -> tuple[Callable[..., Any], ...]:
         """Those of *hook* who take stanzas of this one's kind."""
-        return self._by_kind[stanza.kind].get(hook, ())
+        return self.by_kind[stanza.kind].get(hook, ())
 
     def entries(self, hook: Hook) -> tuple[Entry, ...]:
         """The chain of *hook* in its order."""
@@ -432,9 +433,9 @@ class Chains:
         for name, kind in KINDS.items():
             takers = tuple(entry.handler for entry in ordered if issubclass(kind, entry.place.kind))
             if takers:
-                self._by_kind[name][hook] = takers
+                self.by_kind[name][hook] = takers
             else:
-                self._by_kind[name].pop(hook, None)
+                self.by_kind[name].pop(hook, None)
 
 
 def module_of(handler: Callable[..., Any]) -> str:

@@ -21,7 +21,7 @@ from . import hooks
 from .accounts import AccountPolicy, Accounts
 from .chain import Chains, Filter, Handled, HandlerCrashed
 from .conditions import Who
-from .delivery import Fate, decide, nobody
+from .delivery import DELIVER, Fate, decide, nobody
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
 from .module import Module
 from .session import Session
@@ -195,6 +195,8 @@ class Host(Branch):
                 return None
         if not to.local:
             return self._deliver_to_host(stanza, to)
+        if hooks.sm_receive_packet not in self.chains.by_kind[stanza.kind]:
+            return self._deliver_to_account(stanza, to)
         try:
             outcome = hooks.sm_receive_packet.run(self.chains, to.bare, stanza)
         except HandlerCrashed:
@@ -260,7 +262,7 @@ class Host(Branch):
 
     async def _deliver_to_absent(self, stanza: Stanza, to: JID) -> None:
         if not await self.accounts.exists(to.local):
-            if nobody(stanza, to.resource).fate is Fate.BOUNCE:
+            if nobody(stanza, to.resource)[0] is Fate.BOUNCE:
                 raise StanzaError(Condition.SERVICE_UNAVAILABLE)
             return
         # Someone may have logged in while we asked.
@@ -270,7 +272,7 @@ class Host(Branch):
 
     def _act(self, stanza: Stanza, to: JID, sessions: Mapping[str, Session]) -> Awaitable[None] | None:
         fate, chosen = decide(stanza, to.resource, sessions)
-        if fate is Fate.DELIVER:
+        if fate is DELIVER:
             for session in chosen:
                 session.send(stanza)
             return None
@@ -315,7 +317,7 @@ async def _ignoring(waiting: Awaitable[object]) -> None:
 def _is_lost_on_absent(stanza: Stanza, resource: str) -> bool:
     """Whether it is ignored where nobody is there, be there an account or none."""
     ignored = Fate.IGNORE
-    return decide(stanza, resource, {}).fate is ignored and nobody(stanza, resource).fate is ignored
+    return decide(stanza, resource, {})[0] is ignored and nobody(stanza, resource)[0] is ignored
 
 
 class SessionsNode(Node):

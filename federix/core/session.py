@@ -106,7 +106,7 @@ class Session:
     def send(self, stanza: Stanza) -> None:
         """Hand a stanza to this resource. What a handler does wrong stays here: the copy is dropped and logged."""
         chains = self.host.chains
-        if chains.of_kind(hooks.user_receive_packet, stanza):
+        if hooks.user_receive_packet in chains.by_kind[stanza.kind]:
             try:
                 outcome = hooks.user_receive_packet.run_now(chains, self, stanza)
             except StanzaError:

@@ -22,10 +22,10 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
 
     *lang* is the language of its stream. Raises `StreamError` (invalid-from); what else is wrong goes back as an error.
     """
-    if stanza.element.attrs.get("from") is not None:
+    if "from" in stanza.element.attrs:
         _check_from(session, stanza)
     host = session.host
-    stanza = stanza.stamped(session.jid, lang)
+    stanza.stamp(session.jid, lang)
     try:
         # Whoever comes next may read the address: it is known here to be one, or the stanza goes back.
         to = stanza.to
@@ -39,8 +39,13 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
         elif to is None and isinstance(stanza, Message):
             stanza = stanza.addressed(session.jid.bare)
         session.heard = host.clock.seconds()
-        hooks.user_sent_packet.watch(host.chains, session, stanza)
-        outcome = hooks.user_send_packet.run(host.chains, session, stanza)
+        chains = host.chains
+        fired = chains.by_kind[stanza.kind]
+        if hooks.user_sent_packet in fired:
+            hooks.user_sent_packet.watch(chains, session, stanza)
+        if hooks.user_send_packet not in fired:
+            return _route(host, stanza) if to is None else host.server.router.route(stanza)
+        outcome = hooks.user_send_packet.run(chains, session, stanza)
     except StanzaError as error:
         return host.server.router.bounce(stanza, error)
     if isinstance(outcome, Stanza):

@@ -49,6 +49,8 @@ PARSE_AT_MOST: Final = 8 * 1024
 HANDLE_AT_MOST: Final = 8
 #: Bytes that are parsed when they come, whatever else there is to do; for more there may be no room in the turn.
 LITTLE: Final = 1024
+#: In CPython 3.11 to find a member of an enumeration takes longer than a call.
+_OPEN: Final = State.OPEN
 
 
 @implementer(IHandshakeListener)
@@ -165,16 +167,15 @@ class XmppStream(TwistedProtocol):
             self._parser.hibernate()
 
     def dataReceived(self, data: bytes) -> None:
-        if self.state > State.CLOSING:
-            return
-        if self.state is State.CLOSING:
+        size = len(data)
+        if self.state is not _OPEN:
             # Only the end of the peer's side is still of interest, and not at any price.
-            self._heard_out += len(data)
+            self._heard_out += size
             if self._heard_out > HEAR_OUT_AT_MOST:
                 self._drop()
+            if self.state > State.CLOSING:
                 return
         self._heard = True
-        size = len(data)
         at_once = size <= LITTLE or self._turn.hears(min(size, PARSE_AT_MOST))
         if (
             at_once
@@ -278,37 +279,34 @@ class XmppStream(TwistedProtocol):
 
     def _handle(self, event: Event) -> None:
         try:
-            self._hand_on(event)
+            owner = self.owner
+            if self.state is not _OPEN or owner is None:
+                # RFC 6120 §4.9.1.1: after a stream error nothing more is processed.
+                if isinstance(event, Footer):
+                    self._peer_closed()
+                return
+            if isinstance(event, Stanza):
+                self.counters.received += 1
+            elif not isinstance(event, Element):
+                self._begun_or_over(event, owner)
+                return
+            waiting = owner.received(event)
+            if waiting is not None:
+                self._wait(waiting)
         except StreamError as error:
             self.fail(error)
         except Exception:
             log.failure("stream failed", peer=self.peer)
             self.fail(StreamError(StreamCondition.INTERNAL_SERVER_ERROR))
 
-    def _hand_on(self, event: Event) -> None:
-        owner = self.owner
-        if self.state is not State.OPEN or owner is None:
-            # RFC 6120 §4.9.1.1: after a stream error nothing more is processed.
-            if isinstance(event, Footer):
-                self._peer_closed()
-            return
-        if isinstance(event, Stanza):
-            self.counters.received += 1
-            waiting = owner.received(event)
-        elif isinstance(event, Element):
-            waiting = owner.received(event)
-        elif isinstance(event, Header):
+    def _begun_or_over(self, event: Header | Footer | StreamError, owner: Owner) -> None:
+        if isinstance(event, Header):
             owner.opened(event)
-            return
         elif isinstance(event, Footer):
             self._peer_closed()
-            return
         else:
             # Not raised: the traceback of an exception that is a local variable is a cycle.
             self.fail(event)
-            return
-        if waiting is not None:
-            self._wait(waiting)
 
     def _wait(self, waiting: Awaitable[None]) -> None:
         """Read on when *waiting* is done. The end of the stream does not undo it, but gives it little time to end."""
@@ -365,7 +363,7 @@ class XmppStream(TwistedProtocol):
             raw = stanza.to_bytes(self.content)
         else:
             self.counters.reused += 1
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._outbox.put(raw)
 
     def send_element(self, element: Element) -> None:
@@ -373,7 +371,7 @@ class XmppStream(TwistedProtocol):
 
     def write(self, data: bytes) -> None:
         """Have *data* sent with what else is written in this turn."""
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._outbox.put(data)
 
     def crowded(self) -> None:

@@ -25,9 +25,14 @@ _COST: Final = 2
 _WIDE_COST: Final = 8
 
 
-def split(name: str) -> tuple[str, str]:
-    """Namespace and local name; raises `StreamError` where one of them cannot be."""
-    return remembered(name) if len(name) <= MAX_REMEMBERED else _split(name)
+def known(name: str) -> tuple[str, str, int]:
+    """Namespace, local name, and its `cost`; raises `StreamError` where one of them cannot be."""
+    return remembered(name) if len(name) <= MAX_REMEMBERED else _known(name)
+
+
+def _known(name: str) -> tuple[str, str, int]:
+    namespace, local = _split(name)
+    return namespace, local, cost(name)
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -39,8 +44,8 @@ def _split(name: str) -> tuple[str, str]:
     return namespace, local
 
 
-#: As `split`, for names of at most `MAX_REMEMBERED` characters.
-remembered: Final = lru_cache(maxsize=REMEMBERED)(_split)
+#: As `known`, for names of at most `MAX_REMEMBERED` characters.
+remembered: Final = lru_cache(maxsize=REMEMBERED)(_known)
 
 
 def spelt(attrs: dict[str, str]) -> dict[str, str]:

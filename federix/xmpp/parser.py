@@ -21,7 +21,7 @@ from .events import Event, Footer, Header
 from .expats import new_expat
 from .limits import Limits
 from .names import MAX_REMEMBERED, remembered
-from .stanza import KINDS, reusable_bytes
+from .stanza import KINDS, UNREAD, Stanza, reusable_bytes
 
 #: Without possessive quantifiers: before Python 3.11.5 they match what they must not.
 _WHOLE_TAG: Final = re.compile(rb"""<[^'">]*(?:(?:"[^"]*"|'[^']*')[^'">]*)*>""")
@@ -33,6 +33,7 @@ _WHITESPACE: Final = b" \t\r\n"
 _EXCLAMATION: Final = ord("!")
 _QUESTION: Final = ord("?")
 _SLASH: Final = ord("/")
+_END: Final = ord(">")
 
 #: How much one expat is fed: it remembers each name it ever met, at some twenty bytes a byte.
 MAX_EXPAT_BYTES: Final = 32 * 1024
@@ -49,7 +50,9 @@ _WIDEST: Final = re.compile(rb"[\xf0-\xff]")
 #: Pieces of text are joined up to here: byte by byte costs neither a string each nor the square of their number.
 _JOINED_TEXT: Final = 1024
 
+#: Made so, without __init__, each costs half as much.
 _new_element: Final = Element.__new__
+_new_stanza: Final = Stanza.__new__
 
 
 class StreamParser:
@@ -82,6 +85,7 @@ class StreamParser:
         "_tail",
         "_width",
         "_window",
+        "between",
         "limits",
     )
 
@@ -108,6 +112,8 @@ class StreamParser:
         self._window = b""  # what expat is working on
         self._held = bytearray()  # what expat has seen of the stanza under way
         self._start = 0  # the position of the stanza under way
+        #: Whether nothing is under way: the next byte begins a stanza.
+        self.between = True
         parser = new_expat()
         parser.StartNamespaceDeclHandler = self._namespace_declared
         parser.StartElementHandler = self._root_started
@@ -124,32 +130,26 @@ class StreamParser:
         """About how many bytes what is under way takes here: its bytes, and the tree made of them."""
         return self.held + (self._tree() if self._stack else 0)
 
-    @property
-    def between(self) -> bool:
-        """Whether nothing is under way: the next byte begins a stanza."""
-        return not self._tail and not self._stack
-
     def feed(self, data: bytes) -> list[Event]:
         """The events that *data* completes. After an error or the end of the stream there are none."""
         if self._ended or (self._expat is None and not self._tail and not data.strip(_WHITESPACE)):
             return []  # a keep-alive wakes nobody
         try:
             size = self.limits.tag_bytes
-            if self._is_whole(data, size):
+            if len(data) <= size and not self._tail and self._is_whole(data):
                 self._give(data)
                 if self._stack and self._fed - self._start > self.limits.stanza_bytes:
                     raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
-            elif len(data) > size:
+            else:
                 for at in range(0, len(data), size):
                     self._take(data[at : at + size])
-            else:
-                self._take(data)
         except StreamError as error:
             # Its traceback would hold this frame, and this frame it.
             self._end(error.with_traceback(None))
         except expat.ExpatError as error:
             if not self._ended:
                 self._end(self._named(error))
+        self.between = not self._tail and not self._stack
         events, self._events = self._events, []
         return events
 
@@ -166,6 +166,7 @@ class StreamParser:
         self._tail.clear()
         self._held.clear()
         self._window = b""
+        self.between = True
 
     def _end(self, event: Event) -> None:
         if not self._ended:  # what comes after the footer is not looked at
@@ -174,14 +175,13 @@ class StreamParser:
 
     # -- cutting: what expat may see ------------------------------------------------------------------------------
 
-    def _is_whole(self, data: bytes, size: int) -> bool:
+    def _is_whole(self, data: bytes) -> bool:
         """Whether *data* is what most reads bring: whole tags up to an end tag or an empty one, and nothing special."""
-        if self._tail or self._cdata or not 0 < self._fed <= MAX_EXPAT_BYTES or len(data) > size or data[-1:] != b">":
-            return False
-        if (_EXCLAMATION in data and b"<!" in data) or (_QUESTION in data and b"<?" in data):
-            return False
         last = data.rfind(b"<")
-        if last < 0:
+        if last < 0 or data[-1] != _END or self._cdata or not 0 < self._fed <= MAX_EXPAT_BYTES:
+            return False
+        # "in" would look for the two bytes as a number first, which costs as much again.
+        if (_EXCLAMATION in data and data.find(b"<!") >= 0) or (_QUESTION in data and data.find(b"<?") >= 0):
             return False
         return data[last + 1] == _SLASH or (
             (match := _WHOLE_TAG.match(data, last)) is not None and match.end() == len(data)
@@ -337,7 +337,7 @@ class StreamParser:
         if len(attrs) > self.limits.attributes:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
         self._header = match[0]
-        namespace, local = names.split(name)
+        namespace, local, _ = names.known(name)
         declared = self._namespaces
         self._content = declared.get("", "")
         self._prefixes = frozenset(f"{prefix}:".encode() for prefix in declared if prefix not in ("", "xml"))
@@ -361,30 +361,29 @@ class StreamParser:
             self._plain = False
 
     def _started(self, name: str, attrs: dict[str, str]) -> None:
-        namespace, local = remembered(name) if len(name) <= MAX_REMEMBERED else names.split(name)
-        stack = self._stack
-        depth = len(stack)
-        if not depth:
-            self._cost = 0
-        element = _new_element(Element)  # __init__ would cost as much as all the rest
-        element.name = local
-        element.ns = namespace
-        element.children = []
+        namespace, local, cost = remembered(name) if len(name) <= MAX_REMEMBERED else names.known(name)
         limits = self.limits
         if attrs:
-            if len(attrs) > limits.attributes:
+            count = len(attrs)
+            if count > limits.attributes:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
-            self._cost += _DICT_COST + _ATTRIBUTE_COST * len(attrs)
+            cost += _DICT_COST + _ATTRIBUTE_COST * count
             for key in attrs:
                 if " " in key:  # four bytes of markup repeat a whole namespace
-                    self._cost += sum(map(names.cost, attrs))
+                    cost += sum(map(names.cost, attrs))
                     attrs = names.spelt(attrs)
                     self._plain = self._plain and not any(key[0] == "{" for key in attrs)
                     break
+        element = _new_element(Element)
+        element.name = local
+        element.ns = namespace
         element.attrs = attrs
-        if depth:
+        element.children = []
+        stack = self._stack
+        if stack:
+            depth = len(stack)
             self._elements += 1
-            self._cost += _ELEMENT_COST + names.cost(name)
+            self._cost += _ELEMENT_COST + cost
             if self._cost > limits.tree_bytes:
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza takes too much memory")
             if self._elements > limits.elements:
@@ -405,7 +404,7 @@ class StreamParser:
             assert self._expat is not None
             self._start = self._expat.CurrentByteIndex
             self._elements = 1
-            self._cost += _ELEMENT_COST
+            self._cost = _ELEMENT_COST + cost
             self._own = 0
             if namespace == self._content and namespace in ns.CONTENT:
                 self._own = 1
@@ -441,14 +440,16 @@ class StreamParser:
                 self._own = depth
             return
         raw = self._slice(element)
-        if len(raw) > self.limits.stanza_bytes:
-            raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
         plain, self._plain = self._plain, self._plain_header
         kind = KINDS.get(element.name) if self._own else None
         if kind is None:
             self._events.append(element)
             return
-        self._events.append(kind(element, raw if plain else reusable_bytes(raw, element.name, self._prefixes)))
+        stanza = _new_stanza(kind)
+        stanza.element = element
+        stanza.raw = raw if plain else reusable_bytes(raw, element.name, self._prefixes)
+        stanza._to = stanza._from = UNREAD
+        self._events.append(stanza)
 
     def _slice(self, element: Element) -> bytes:
         """The bytes of the stanza that ends here."""
@@ -456,12 +457,19 @@ class StreamParser:
         at = self._expat.CurrentByteIndex - self._base
         window = self._window
         # Of <presence/> expat tells where it ends, of <presence></presence> where its end tag begins.
-        empty_tag = not element.children and at >= 2 and window[at - 2 : at] == b"/>"
-        end = at if empty_tag else window.index(b">", at) + 1
-        if not self._held:
-            return window[self._start - self._base : end]
-        raw = bytes(self._held) + window[:end]
-        self._held.clear()
+        if not element.children and at >= 2 and window[at - 2 : at] == b"/>":
+            end = at
+        else:
+            end = at + len(element.name) + 3
+            if window[end - 1] != _END:  # there is a prefix, or a space behind the name
+                end = window.index(b">", at) + 1
+        if self._held:
+            raw = bytes(self._held) + window[:end]
+            self._held.clear()
+        else:
+            raw = window[self._start - self._base : end]
+        if len(raw) > self.limits.stanza_bytes:
+            raise StreamError(StreamCondition.POLICY_VIOLATION, "the stanza is too large")
         return raw
 
     def _named(self, error: expat.ExpatError) -> StreamError:

@@ -3,7 +3,7 @@
 The tree is what modules read. The bytes are what leaves again: forwarding, archiving and clustering reuse them, and
 small changes (an address, an appended child) are splices. Inside the server every stanza stands in ``jabber:client``;
 the bytes of a stanza that is `reusable` mean the same under any content namespace, so they may leave on any stream.
-A stanza is never changed: what changes one returns another.
+A stanza is never changed, what changes one returns another; only whoever has just read one may `stamp` it as it is.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import ClassVar, Final, Self
 from . import ns
 from .element import Element, escape_value
 from .errors import Condition, ErrorType, StanzaError
-from .jid import JID, InvalidJID
+from .jid import JID, InvalidJID, parse
 
 #: One attribute of a start tag that expat has accepted.
 _ATTRIBUTE: Final = re.compile(rb"""\s+([^\s=]+)\s*=\s*("[^"]*"|'[^']*')""")
 _CONTENT: Final = tuple(content.encode() for content in ns.CONTENT)
 _AMPERSAND: Final = ord("&")
-_UNREAD: Final = JID("", "unread.invalid")
+UNREAD: Final = JID("", "unread.invalid")
 
 
 class Stanza:
@@ -39,8 +39,8 @@ class Stanza:
         """*element* stands in ``jabber:client``; *raw* are bytes that mean the same under any content namespace."""
         self.element = element
         self.raw = raw
-        self._to: JID | None = _UNREAD
-        self._from: JID | None = _UNREAD
+        self._to: JID | None = UNREAD
+        self._from: JID | None = UNREAD
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.element.to_xml(ns.CLIENT)}>"
@@ -55,14 +55,14 @@ class Stanza:
     @property
     def to(self) -> JID | None:
         """Where it goes; raises `StanzaError` (jid-malformed)."""
-        if self._to is _UNREAD:
+        if self._to is UNREAD:
             self._to = self._address("to")
         return self._to
 
     @property
     def sender(self) -> JID | None:
         """Its `from`; raises `StanzaError` (jid-malformed)."""
-        if self._from is _UNREAD:
+        if self._from is UNREAD:
             self._from = self._address("from")
         return self._from
 
@@ -71,7 +71,7 @@ class Stanza:
         if text is None:
             return None
         try:
-            return JID.parse(text)
+            return parse(text)
         except InvalidJID as error:
             raise StanzaError(Condition.JID_MALFORMED, f"invalid '{name}': {error}") from None
 
@@ -115,7 +115,7 @@ class Stanza:
         return type(self)(element, raw)
 
     def _adding(self, name: str, value: str) -> Self:
-        """The same with one more attribute: what each stanza goes through once or twice, so spelt out."""
+        """The same with one more attribute: what many copies of a presence go through, so spelt out."""
         old = self.element
         attrs = old.attrs.copy()
         attrs[name] = value
@@ -131,13 +131,31 @@ class Stanza:
 
     def stamped(self, sender: JID, lang: str | None = None) -> Self:
         """The same from its true sender (RFC 6120 §8.1.2.1), with its stream's language if it has none (§4.7.4)."""
-        attrs = self.element.attrs
-        stanza = self.with_attrs({"from": str(sender)}) if "from" in attrs else self._adding("from", str(sender))
-        if lang is not None and "xml:lang" not in attrs:
-            stanza = stanza._adding("xml:lang", lang)
-        stanza._from = sender
+        old = self.element
+        stanza = type(self)(old.sharing(old.attrs.copy()), self.raw)
         stanza._to = self._to
+        stanza.stamp(sender, lang)
         return stanza
+
+    def stamp(self, sender: JID, lang: str | None) -> None:
+        """As `stamped`, but this very one: for its stream's owner alone, before anybody else has seen it."""
+        if "from" in self.element.attrs:
+            stanza = self.with_attrs({"from": None})
+            self.element, self.raw = stanza.element, stanza.raw
+        element = self.element
+        attrs = element.attrs
+        attrs["from"] = text = sender.text
+        if lang is not None:
+            if "xml:lang" in attrs:
+                lang = None
+            else:
+                attrs["xml:lang"] = lang
+        raw = self.raw
+        if raw is not None:
+            name = element.name
+            opening = _remembered_opening(name, text, lang) if len(text) <= _SHORT else _opening(name, text, lang)
+            self.raw = opening + raw[1 + len(name) :]
+        self._from = sender
 
     def addressed(self, to: JID) -> Self:
         """The same to someone else."""
@@ -341,8 +359,14 @@ def _attribute(name: str, value: str) -> bytes:
     return f" {name}='{escape_value(value)}'".encode()
 
 
-#: Addresses and languages come again and again.
+def _opening(name: str, sender: str, lang: str | None) -> bytes:
+    """How a stanza begins that is stamped."""
+    return f"<{name}".encode() + _attribute("from", sender) + (b"" if lang is None else _attribute("xml:lang", lang))
+
+
+#: Addresses come again and again.
 _remembered: Final = lru_cache(maxsize=4096)(_attribute)
+_remembered_opening: Final = lru_cache(maxsize=4096)(_opening)
 #: How long a value may be that is remembered, in characters.
 _SHORT: Final = 200
 

@@ -346,6 +346,35 @@ class Reuse(SynchronousTestCase):
         )
         self.assertEqual(stanza.stamped(ROMEO).sender, ROMEO)
 
+    def test_one_that_was_just_read_is_stamped_itself(self) -> None:
+        for attrs in (b"", b" from='x@y'", b" xml:lang='fr'", b" from='x@y' xml:lang='fr'"):
+            markup = b"<message%b><body/></message>" % attrs
+            for lang in (None, "en"):
+                stanza = self.read(self.CLIENT_HEADER, markup)
+                stamped = stanza.stamped(ROMEO, lang)
+                self.assertEqual(stanza.to_bytes(), markup)
+                self.assertNotEqual(stanza.element.get("from"), str(ROMEO))
+                stanza.stamp(ROMEO, lang)
+                self.assertEqual(stanza.to_bytes(), stamped.to_bytes())
+                self.assertEqual(stanza.element, stamped.element)
+                self.assertEqual(stanza.sender, ROMEO)
+                self.assertEqual(read_elsewhere(stanza.to_bytes(), ns.CLIENT), meaning_of_ours(stanza.element))
+
+    def test_a_long_address_is_stamped_like_a_short_one(self) -> None:
+        sender = ROMEO.with_resource("o'" * 400)
+        stanza = self.read(self.CLIENT_HEADER, b"<message to='a@b'/>").stamped(sender)
+        self.assertTrue(stanza.reusable)
+        self.assertEqual(read_elsewhere(stanza.to_bytes(), ns.CLIENT), meaning_of_ours(stanza.element))
+
+    def test_whatever_the_end_tag_looks_like_it_ends_the_stanza(self) -> None:
+        behind = b"<iq><a/></iq>"
+        for markup in (b"<message></message>", b"<message><a/></message\n >", b"<message/>", b"<message>/></message>"):
+            parser = StreamParser(AFTER_AUTHENTICATION)
+            parser.feed(self.CLIENT_HEADER.encode())
+            first, second = parser.feed(markup + behind)
+            assert isinstance(first, Stanza) and isinstance(second, Stanza)
+            self.assertEqual((first.raw, second.raw), (markup, behind))
+
     def test_nothing_changed_is_the_same_stanza(self) -> None:
         stanza = self.read(self.CLIENT_HEADER, b"<message to='juliet@example.com'/>")
         self.assertIs(stanza.addressed(JULIET), stanza)
