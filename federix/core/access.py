@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from twisted.logger import Logger
 
-from federix.core.conditions import Condition, Listed, Lists, Who, read_conditions
+from federix.core.conditions import ANYWHERE, Condition, Listed, Lists, Who, read_conditions
 from federix.core.options import (
     NOWHERE,
     ConfigError,
@@ -122,13 +122,18 @@ class Access:
         return access
 
     def allows(self, rule: AccessRule | str, who: Who) -> bool:
-        """Whether *rule* allows *who*. The first clause that applies decides; none, or a crash, refuses."""
+        """Whether *rule* allows *who*. The first clause that applies decides; none, or a crash, refuses.
+
+        Of somebody from `ANYWHERE` it says whether there may be an address from which he is allowed.
+        """
         name, clauses = (rule, ()) if isinstance(rule, str) else (rule.name, rule.clauses)
         if name in RESERVED_RULES:
             return name == "all"
+        # An address that may be on a list is enough to be allowed, but not to be denied.
+        certain = replace(who, ip=None) if who.ip == ANYWHERE else who
         try:
             for clause in self._rules[name] if name else clauses:
-                if clause.applies(who, self._lists):
+                if clause.applies(who if clause.allow else certain, self._lists):
                     return clause.allow
         except Exception:
             log.failure("an access rule could not be decided, so it refuses", rule=name)

@@ -17,6 +17,7 @@ from .chain import Collect, Event, Filter, Hook, Watch
 if TYPE_CHECKING:
     from ..xmpp.caps import Identity
     from ..xmpp.forms import Form
+    from .remote import DomainPair, RemoteServer
     from .session import Candidate, Session
 
 # -- a stream begins --------------------------------------------------------------------------------------------------
@@ -74,6 +75,32 @@ presence_to_contact: Filter[Session] = Filter(
 )
 roster_out_subscription: Event[[JID, Presence]] = Event(
     "roster_out_subscription", "A subscription stanza of this account was accepted and is on its way to its contact."
+)
+
+# -- other servers ----------------------------------------------------------------------------------------------------
+
+s2s_allow_host: Collect[[str, str], bool] = Collect(
+    "s2s_allow_host",
+    "Whether a host may speak with another server (our domain, its domain), asked when a connection is opened in either"
+    " direction and `s2s_access` has allowed it. Each handler returns one answer, and cannot wait; one no refuses, and"
+    " so does a handler that crashes or says nothing.",
+)
+s2s_connected: Event[[RemoteServer]] = Event(
+    "s2s_connected", "A connection to or from another server was authorised for a pair of domains."
+)
+s2s_disconnected: Event[[RemoteServer, str]] = Event(
+    "s2s_disconnected",
+    "A connection is no longer there for a pair of domains for which it was authorised: the server, and why, in words.",
+)
+s2s_receive_packet: Filter[RemoteServer] = Filter(
+    "s2s_receive_packet",
+    "A stanza arrived from another server, which was authorised to send it. HANDLED: it goes no further. StanzaError:"
+    " it is bounced.",
+)
+s2s_send_packet: Filter[DomainPair] = Filter(
+    "s2s_send_packet",
+    "A stanza goes to another server; there may be no connection to it yet. HANDLED: it is not sent. StanzaError: it is"
+    " bounced.",
 )
 
 # -- a stanza arrives at this host ------------------------------------------------------------------------------------
@@ -144,6 +171,15 @@ may_see_presence: Collect[[JID, JID], bool] = Collect(
     "may_see_presence",
     "Whether somebody may see an account's presence: the account, and who asks, both bare. One yes is enough. Ask it"
     " through `Host.may_see_presence`.",
+)
+
+component_connected: Event[[JID]] = Event(
+    "component_connected",
+    "A component can be reached from now on: its domain. Its first connection for that domain is there.",
+)
+component_disconnected: Event[[JID, str]] = Event(
+    "component_disconnected",
+    "A component cannot be reached any more: its domain, and why its last connection ended.",
 )
 
 # -- accounts and hosts -----------------------------------------------------------------------------------------------

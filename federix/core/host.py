@@ -23,6 +23,7 @@ from .chain import Chains, Filter, Handled, HandlerCrashed
 from .conditions import Who
 from .delivery import DELIVER, Fate, decide, nobody
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
+from .keys import Notes
 from .module import Module
 from .session import Session
 from .sessions import Sessions
@@ -94,6 +95,8 @@ class Host(Branch):
         self.jid = JID("", name)
         #: Seconds since 1970, UTC.
         self.now: Callable[[], float] = server.now
+        #: What modules tell about the host to those who do not know them, by typed keys.
+        self.notes = Notes()
         self.chains = Chains(Scope(self.clock, f"chains of {name}"))
         self.iqs = IqTable(self)
         self.requests = Requests(self)

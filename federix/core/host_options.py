@@ -7,6 +7,7 @@ from typing import Literal
 
 from federix.core.options import ConfigError, ListNode, Node, Options, option
 from federix.core.options.values import word
+from federix.core.s2s_options import S2SOptions
 
 PasswordType = Literal["plain", "scram_sha1", "scram_sha256", "scram_sha512"]
 
@@ -27,8 +28,8 @@ def read_mechanisms(node: Node, path: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class HostOptions(Options):
-    """The options of one host."""
+class AccountOptions(Options):
+    """What one host says about language, accounts and logins; part of `HostOptions`."""
 
     language: str = option("en", "Language of texts made by the server.", kind=read_language)
     version: str | None = option(None, "Version to show instead of Federix's own.")
@@ -62,3 +63,8 @@ class HostOptions(Options):
             return ("plain",)
         names: dict[str, PasswordType] = {"sha": "scram_sha1", "sha256": "scram_sha256", "sha512": "scram_sha512"}
         return (names[self.auth_scram_hash],) if self.auth_scram_hash else tuple(names.values())
+
+
+@dataclass(frozen=True)
+class HostOptions(S2SOptions, AccountOptions):
+    """The options of one host."""

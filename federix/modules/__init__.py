@@ -7,6 +7,8 @@ from .ping import Ping
 from .private import Private
 from .register import Register
 from .roster import Roster
+from .s2s_bidi import S2SBidi
+from .s2s_dialback import S2SDialback
 from .time import Time
 from .version import Version
 
@@ -18,6 +20,8 @@ MODULES: dict[str, type[Module]] = {
     "mod_private": Private,
     "mod_register": Register,
     "mod_roster": Roster,
+    "mod_s2s_bidi": S2SBidi,
+    "mod_s2s_dialback": S2SDialback,
     "mod_time": Time,
     "mod_version": Version,
 }

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from federix.core.access import Access
+from federix.core.component_options import Balancing, DomainName, ServiceOptions
 from federix.core.host_options import HostOptions
 from federix.core.loader import Catalogue
 from federix.core.module import Module
@@ -30,6 +32,8 @@ DEFAULT_MODULES = (
     "mod_ping",
     "mod_private",
     "mod_roster",
+    "mod_s2s_bidi",
+    "mod_s2s_dialback",
     "mod_stream_mgmt",
     "mod_time",
     "mod_vcard",
@@ -40,6 +44,7 @@ DEFAULT_MODULES = (
 #: What SQLite calls a database without a file.
 IN_MEMORY = ":memory:"
 
+_BALANCING: Final = Balancing()
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_MODULES: Mapping[str, type[Module]] = MappingProxyType({})
 
@@ -158,6 +163,20 @@ class Config:
         """The file of the SQLite database, or `:memory:`, which is no file and ends with the connection."""
         name = self.server.sql_database or "federix.sqlite"
         return Path(name) if name == IN_MEMORY else self.directory / name
+
+    def component_domains(self) -> frozenset[str]:
+        """The domains that some listener keeps for components."""
+        kept = (each.options.hosts for each in self.listeners if isinstance(each.options, ServiceOptions))
+        return frozenset(str(name) for hosts in kept for name in hosts)
+
+    def balancing(self, domain: str) -> Balancing:
+        """How several connections of the component *domain* share what is for it."""
+        return self.server.domain_balancing.get(DomainName(domain), _BALANCING)
+
+    def authorities(self, host: str) -> Path | None:
+        """The file of the authorities that *host* checks certificates of servers with; None: the system's."""
+        name = self.options(host).s2s_cafile or self.server.ca_file
+        return None if name is None else self.file(name)
 
     def file(self, name: str) -> Path:
         """The file that some option calls *name*."""

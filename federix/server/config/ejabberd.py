@@ -30,9 +30,8 @@ TOP: Final[Mapping[str, str]] = {
     "trusted_proxies": _LATER,
     **_all("net_ticktime rpc_timeout", _ERLANG),
     **_all("cluster_backend cluster_nodes", "planned: nodes will meet through Redis"),
-    "domain_balancing": "planned: comes with components",
     **_all("allow_contrib_modules install_contrib_modules", "!name modules of third parties by dotted path in modules"),
-    "allow_multiple_connections": "planned: comes with components",
+    "allow_multiple_connections": "planned: comes with anonymous logins",
     "replaced_connection_timeout": "!a replaced session ends at once",
     **_all("oom_killer oom_watermark oom_queue", "!every queue has its own bound"),
     "hosts_alias": _LATER,
@@ -54,18 +53,11 @@ TOP: Final[Mapping[str, str]] = {
     **_all("oauth_access oauth_expire oauth_client_id_check", _LATER),
     **_all("captcha_cmd captcha_host captcha_limit captcha_url", _LATER),
     # TLS
-    "ca_file": "planned: comes with federation",
     "c2s_cafile": "planned: comes with logins by certificate",
     "acme": "planned; until then let another program fetch certificates and name them in certfiles",
     **_all("c2s_tls_compression s2s_tls_compression", "!compression inside TLS gives secrets away (RFC 9325 §3.3)"),
     # Servers
-    **_all(
-        "s2s_access s2s_use_starttls s2s_timeout s2s_max_retry_delay s2s_dns_retries s2s_dns_timeout s2s_cafile"
-        " s2s_ciphers s2s_dhfile s2s_protocol_options outgoing_s2s_families outgoing_s2s_port outgoing_s2s_timeout"
-        " outgoing_s2s_ipv4_address outgoing_s2s_ipv6_address",
-        "planned: comes with federation",
-    ),
-    "s2s_queue_type": "!queues are bounded and in memory",
+    "s2s_queue_type": "!queues are bounded and in memory: set s2s_max_queue and s2s_max_queue_size",
     "s2s_zlib": "!compression of streams gives secrets away by their length",
     # Databases
     **_all(
@@ -127,9 +119,6 @@ EVERY_LISTENER: Final[Mapping[str, str]] = {
     "supervisor": _ERLANG,
 }
 
-_STANZA_LIMITS: Final = (
-    "max_stanza_size max_stanza_elements pre_auth_max_stanza_size pre_auth_max_stanza_elements max_fsm_queue"
-)
 _TLS: Final = "tls ciphers dhfile cafile protocol_options"
 
 LISTENERS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -141,12 +130,15 @@ LISTENERS: Final[Mapping[str, Mapping[str, str]]] = {
         "tls_compression": "!compression inside TLS gives secrets away (RFC 9325 §3.3)",
         "tls_cafile": "planned: comes with logins by certificate",
     },
-    "ejabberd_s2s_in": _all(f"shaper {_TLS} {_STANZA_LIMITS}", "planned: comes with federation")
-    | {"tls_compression": "!compression inside TLS gives secrets away (RFC 9325 §3.3)"},
-    "ejabberd_service": _all(
-        f"hosts password access shaper check_from global_routes max_stanza_size {_TLS}",
-        "planned: comes with components",
-    ),
+    "ejabberd_s2s_in": {
+        "cafile": "!set s2s_cafile, for all ports",
+        "tls_compression": "!compression inside TLS gives secrets away (RFC 9325 §3.3)",
+    },
+    "ejabberd_service": {
+        "shaper_rule": "!its name is shaper",
+        "cafile": "!components are known by their passwords, not by certificates",
+        "tls_compression": "!compression inside TLS gives secrets away (RFC 9325 §3.3)",
+    },
     "ejabberd_http": _all(f"request_handlers custom_headers tag {_TLS}", "planned: comes with HTTP")
     | {"allow_unencrypted_sasl2": "!SASL2 is for encrypted streams (XEP-0388)"},
     "ejabberd_stun": _all(
@@ -282,8 +274,6 @@ MODULES_NOT_WANTED: Final[Mapping[str, str]] = {
 MODULE_NOTES: Final[Mapping[str, str]] = {
     "mod_fail2ban": "planned; the listener's max_failed_logins_per_address already bounds guessing",
     "mod_http_api": "planned: comes with HTTP",
-    "mod_s2s_bidi": "planned: comes with federation",
-    "mod_s2s_dialback": "planned: comes with federation",
 }
 """What to say beside "planned"."""
 
@@ -293,6 +283,9 @@ SAFER: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("listen: ejabberd_c2s", "access", "all", "The rule c2s refuses those on the list `blocked`."),
     ("listen: ejabberd_c2s", "max_stanza_size", "infinity", "One stanza must not fill the memory."),
     ("listen: ejabberd_c2s", "max_stanza_elements", "infinity", "One stanza must not fill the memory."),
+    ("listen: ejabberd_s2s_in", "max_stanza_size", "infinity", "One stanza must not fill the memory."),
+    ("listen: ejabberd_service", "max_stanza_size", "infinity", "One stanza must not fill the memory."),
+    ("top level", "s2s_use_starttls", "false", "Without TLS everybody between two servers reads along."),
     ("top level", "auth_password_format", "plain", "A stolen database must not be a list of passwords."),
     ("top level", "auth_scram_hash", "sha", "Mechanisms are offered before the user is known: every account has all."),
 )

@@ -16,6 +16,7 @@ from federix.server.config.files import merged
 from federix.server.config.macros import for_host
 from federix.server.config.options import ServerOptions, read_domain
 from federix.server.config.parts import HostConfig, ModuleConfig
+from federix.server.config.tls import check_authorities
 from federix.xmpp.sasl import MECHANISMS
 
 RULES = ("acl", "access_rules", "shaper", "shaper_rules")
@@ -57,6 +58,8 @@ def read_host(
     access = Access.read(node, hosts, reader)
     options = reader.read(HostOptions, node.without(*STRUCTURE), "")
     _check_mechanisms(node.get("disable_sasl_mechanisms"), reader)
+    _check_starttls(node.get("s2s_use_starttls"), reader)
+    check_authorities(node, "s2s_cafile", folder, reader)
     return HostConfig(name, options, modules.read(node.get("modules"), reader), access, _rules(node))
 
 
@@ -80,6 +83,16 @@ def _check_mechanisms(node: Node | None, reader: Reader) -> None:
         if isinstance(item, Scalar) and not item.is_null and item.text.upper() not in MECHANISM_NAMES:
             hint = did_you_mean(item.text.upper(), MECHANISM_NAMES)
             reader.problem("disable_sasl_mechanisms", f"{item.text!r} is no SASL mechanism{hint}", item.place)
+
+
+def _check_starttls(node: Node | None, reader: Reader) -> None:
+    """The old word for what a missing mod_s2s_dialback says today is understood, and told."""
+    if isinstance(node, Scalar) and node.text.lower() == "required_trusted":
+        why = (
+            "required_trusted is not a word of ejabberd's any more: write 'required' and leave out mod_s2s_dialback."
+            " Until then dialback never suffices"
+        )
+        reader.warn("s2s_use_starttls", why, node.place)
 
 
 class Modules:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import grp
 import ipaddress
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from federix.core.component_options import ServiceOptions
 from federix.core.options import ConfigError, ListNode, MapNode, Node, Options, Reader, Scalar, did_you_mean, option
 from federix.core.options.values import read_integer, word
 from federix.server.config import ejabberd, table
@@ -47,7 +48,11 @@ _NO_PORT: int | str = -1
 class AddressOptions(Options):
     """What every entry of `listen` says first."""
 
-    module: str = option("", "What speaks there: ejabberd_c2s. Mandatory.")
+    module: str = option(
+        "",
+        "What speaks there: ejabberd_c2s for clients, ejabberd_s2s_in for servers, ejabberd_service for components."
+        " Mandatory.",
+    )
     port: int | str = option(_NO_PORT, "The port, or unix:PATH for a Unix socket. Mandatory.", kind=read_port)
     ip: str = option("0.0.0.0", "The address to listen on; '::' is IPv6 and IPv4.", kind=read_address)
     transport: Literal["tcp", "udp"] = option("tcp", "The transport.")
@@ -125,6 +130,15 @@ def _listener(
         options,
         node.place,
     )
+
+
+def check_component_hosts(hosts: Iterable[str], listeners: Iterable[ListenerConfig], reader: Reader) -> None:
+    """A domain is a component's or the server's own."""
+    own = frozenset(hosts)
+    for index, listener in enumerate(listeners):
+        if isinstance(listener.options, ServiceOptions):
+            for name in sorted(own.intersection(listener.options.hosts)):
+                reader.problem(f"listen[{index}].hosts", f"{name!r} is among the server's own hosts", listener.place)
 
 
 def _check_owner(node: Node | None, path: str, reader: Reader) -> None:

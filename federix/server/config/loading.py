@@ -28,11 +28,11 @@ from federix.core.options import (
 from federix.server.config import ejabberd, table
 from federix.server.config.files import Files
 from federix.server.config.hosting import Modules, by_host, effective, read_host
-from federix.server.config.listening import read_listeners
+from federix.server.config.listening import check_component_hosts, read_listeners
 from federix.server.config.macros import Substitution, environment_macros, read_definitions
 from federix.server.config.options import ServerOptions, wrong_domains
 from federix.server.config.parts import HostConfig, ListenerConfig
-from federix.server.config.tls import check_tls
+from federix.server.config.tls import check_authorities, check_tls
 from federix.server.config.yaml import Budget, parse
 
 Source = Path | str | Mapping[str, object]
@@ -115,10 +115,13 @@ class _Loading:
         folders = [folder / name for name in server.modules_dir]
         self._around.found_folders(folders)
         listeners = read_listeners(top.get("listen"), self._around.listeners, folder, self._reader)
+        check_component_hosts(server.hosts, listeners, self._reader)
         hosts = self._hosts(top, server.hosts, folders, folder)
         self._check_folders(folders, top.get("modules_dir"))
         self._check_files(server, folder, top.get("certfiles"))
         check_tls(top, ("c2s_ciphers", "c2s_dhfile"), "", folder, self._reader)
+        check_tls(top, ("s2s_ciphers", "s2s_dhfile"), "", folder, self._reader)
+        check_authorities(top, "ca_file", folder, self._reader)
         return Loaded(folder, server, hosts, listeners, tuple(_sorted(self._reader.warnings)))
 
     def _tree(self, source: Source, folder: Path) -> MapNode:

@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from federix.core.component_options import Balancing, DomainName
 from federix.core.listener_options import read_ciphers, read_protocol_options
 from federix.core.options import ConfigError, ListNode, Node, Options, Problem, did_you_mean, option
 from federix.core.options.values import word
+from federix.core.s2s_options import S2SServerOptions
 from federix.xmpp.jid import prepare_domain
 
 LogLevel = Literal["none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"]
@@ -82,8 +84,8 @@ def read_domain(node: Node, path: str) -> str:
 
 
 @dataclass(frozen=True)
-class ServerOptions(Options):
-    """The options of the whole server."""
+class GeneralOptions(Options):
+    """The options of the whole server that are not about other servers; part of `ServerOptions`."""
 
     hosts: tuple[str, ...] = option((), "The domains this server serves. Mandatory.", kind=read_domains)
     loglevel: LogLevel = option("info", "The least important messages that are logged.", kind=read_log_level)
@@ -112,6 +114,12 @@ class ServerOptions(Options):
         600.0, "Seconds between two registrations of accounts from one IP address.", unit="s", minimum=1, infinity=True
     )
 
+    domain_balancing: dict[DomainName, Balancing] = option(
+        {},
+        "How stanzas are shared out among several connections of one component, by its domain. Otherwise all of one"
+        " bare address go the same way, so that they keep their order.",
+    )
+
     default_db: Literal["sql", "memory"] = option(
         "sql", "Where things are kept; `memory` forgets them when the server stops."
     )
@@ -123,3 +131,8 @@ class ServerOptions(Options):
     def check(self) -> Iterable[tuple[str, str]]:
         if not self.hosts:
             yield "hosts", "is missing: name the domains this server serves"
+
+
+@dataclass(frozen=True)
+class ServerOptions(S2SServerOptions, GeneralOptions):
+    """The options of the whole server."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Literal
 
+from federix.core.component_options import ServiceOptions
 from federix.core.conditions import CONDITION_KINDS
 from federix.core.host_options import HostOptions
-from federix.core.listener_options import C2SOptions, ListenerOptions
+from federix.core.listener_options import C2SOptions, ListenerOptions, S2SInOptions
 from federix.core.options import Options, describe
 from federix.server.config import ejabberd
 from federix.server.config.options import ServerOptions
@@ -19,7 +20,11 @@ from federix.server.config.options import ServerOptions
 Status = Literal["done", "planned", "not wanted"]
 ModuleResolver = Callable[[str], type | None]
 
-LISTENERS: Mapping[str, type[ListenerOptions]] = {"ejabberd_c2s": C2SOptions}
+LISTENERS: Mapping[str, type[ListenerOptions]] = {
+    "ejabberd_c2s": C2SOptions,
+    "ejabberd_service": ServiceOptions,
+    "ejabberd_s2s_in": S2SInOptions,
+}
 """The listeners that are done, with their options."""
 
 LISTENER_ADDRESS = ("module", "port", "ip", "transport")
@@ -146,10 +151,14 @@ def safer_defaults() -> list[tuple[str, str, str, str, str]]:
     classes: list[tuple[str, type[Options]]] = [
         ("top level", ServerOptions),
         ("top level", HostOptions),
-        ("listen: ejabberd_c2s", C2SOptions),
+        *((f"listen: {module}", cls) for module, cls in LISTENERS.items()),
     ]
     ours = {(section, entry.name): entry.default for section, cls in classes for entry in describe(cls)}
-    return [(section, name, theirs, ours[section, name], why) for section, name, theirs, why in ejabberd.SAFER]
+    return [
+        (section, name, theirs, ours[section, name], why)
+        for section, name, theirs, why in ejabberd.SAFER
+        if (section, name) in ours
+    ]
 
 
 def _defaults_table() -> list[str]:
