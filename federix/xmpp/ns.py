@@ -24,10 +24,13 @@ ROSTER_VERSIONING = "urn:xmpp:features:rosterver"
 PRE_APPROVAL = "urn:xmpp:features:pre-approval"
 
 # XEPs
+BIDI = "urn:xmpp:bidi"  # 0288
+BIDI_FEATURE = "urn:xmpp:features:bidi"  # 0288
 CAPS = "http://jabber.org/protocol/caps"  # 0115
 CHANNEL_BINDING = "urn:xmpp:sasl-cb:0"  # 0440
 DELAY = "urn:xmpp:delay"  # 0203
 DIALBACK = "jabber:server:dialback"  # 0220
+DIALBACK_FEATURE = "urn:xmpp:features:dialback"  # 0220
 DISCO_INFO = "http://jabber.org/protocol/disco#info"  # 0030
 DISCO_ITEMS = "http://jabber.org/protocol/disco#items"  # 0030
 FORM = "jabber:x:data"  # 0004
@@ -39,5 +42,6 @@ PING = "urn:xmpp:ping"  # 0199
 PRIVATE = "jabber:iq:private"  # 0049
 REGISTER = "jabber:iq:register"  # 0077
 REGISTER_FEATURE = "http://jabber.org/features/iq-register"  # 0077
+SM = "urn:xmpp:sm:3"  # 0198
 TIME = "urn:xmpp:time"  # 0202
 VERSION = "jabber:iq:version"  # 0092

@@ -490,7 +490,7 @@ class RestartTests(StreamTestCase):
 
         self.owner.answer = proceed  # type: ignore[method-assign]
         with (
-            mock.patch.object(stream_module, "start_tls", lambda *_: order.append(f"tls {self.wire.far.unsent}")),
+            mock.patch.object(stream_module, "start_tls", lambda *_, **__: order.append(f"tls {self.wire.far.unsent}")),
         ):
             self.say(b"<a id='1'/><b id='2'/><c" + b" " * PARSE_AT_MOST + b"id='3'/>")
         self.assertEqual(order, ["tls 10"])
