@@ -34,6 +34,7 @@ from federix.streams.tls import (
     TlsSettings,
     TlsSettingsError,
     channel_bindings,
+    client_context,
     openssl_reason,
     own_bindings,
     server_context,
@@ -50,6 +51,12 @@ MAX_CHAIN: Final = 10
 
 EXPIRY_WARNING: Final = timedelta(days=14)
 """Renewal runs a month ahead with every ACME client, so a fortnight before the end something is broken."""
+
+MAX_MANNERS: Final = 8
+"""Contexts to connect with kept for one certificate: settings change only as the operator's file does."""
+
+_Manner = tuple[tuple[bytes, ...], TlsSettings]
+"""In what manner to connect: the protocols for ALPN, and the settings."""
 
 _PEM_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
@@ -111,6 +118,8 @@ class Certificates:
         self.missing: tuple[str, ...] = ()
         """Of what the last `reload` said: that there are no files of some name."""
         self._by_name: dict[str, Chain] = {}
+        self._clients: WeakKeyDictionary[Chain, dict[_Manner, SSL.Context]] = WeakKeyDictionary()
+        self._nameless: dict[_Manner, SSL.Context] = {}
 
     def reload(self) -> list[str]:
         """Read all files again (blocking); returns what is wrong with them, each in one sentence for the operator.
@@ -179,6 +188,23 @@ class Certificates:
         """
         protocols = (alpn,) if isinstance(alpn, bytes) else alpn
         return VirtualHosts(self, protocols, default_host, settings or TlsSettings(), request_certificate)
+
+    def client_context(self, host: str, alpn: tuple[bytes, ...], settings: TlsSettings) -> SSL.Context:
+        """An OpenSSL context to connect with as *host*, whose certificate it shows to whoever asks for one.
+
+        It is kept as long as the certificate. Raises `TlsSettingsError`, and `SSL.Error` for a certificate that is
+        too weak for *settings*.
+        """
+        chain = self.chain_for(host)
+        kept = self._nameless if chain is None else self._clients.setdefault(chain, {})
+        manner = (alpn, settings)
+        if manner not in kept:
+            while len(kept) >= MAX_MANNERS:
+                del kept[next(iter(kept))]
+            kept[manner] = client_context(
+                chain.key if chain else None, chain.certificates if chain else (), alpn, settings
+            )
+        return kept[manner]
 
 
 @implementer(IOpenSSLServerConnectionCreator)

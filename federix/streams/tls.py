@@ -22,6 +22,13 @@ from twisted.protocols.policies import ProtocolWrapper
 from ..xmpp.sasl.bindings import EXPORTER, EXPORTER_LABEL, EXPORTER_LENGTH, SERVER_END_POINT, UNIQUE, server_end_point
 from .tls_transport import Maker, TlsTransport
 
+try:
+    from OpenSSL._util import lib as _lib
+
+    _clear_errors: Callable[[], None] | None = _lib.ERR_clear_error
+except (ImportError, AttributeError):  # pragma: no cover - a pyOpenSSL to come
+    _clear_errors = None
+
 MODERN_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """RFC 9325 §4.2: forward secrecy and authenticated encryption only. TLS 1.3 has nothing else anyway."""
 
@@ -32,6 +39,9 @@ _NO_ENCRYPT_THEN_MAC: Final = 1 << 19
 _PRIORITIZE_CHACHA: Final = 1 << 21
 _NO_RENEGOTIATION: Final = 1 << 30
 """Options of OpenSSL that not every pyOpenSSL, or its types, has a name for."""
+
+MAX_DEPTH: Final = 9
+"""Issuers above a certificate that OpenSSL looks at during a handshake; honest chains have two or three."""
 
 ALWAYS: Final = (
     SSL.OP_NO_COMPRESSION  # RFC 9325 §3.3: compression gives secrets away by their length
@@ -100,8 +110,38 @@ def server_context(
     other side is asked for a certificate: none is demanded and any is let through, for the caller to judge.
     Raises `TlsSettingsError`, or `SSL.Error` when OpenSSL refuses the key or the certificate (too weak).
     """
+    context = _context(SSL.TLS_SERVER_METHOD, key, chain, settings)
+    context.set_tlsext_servername_callback(on_server_name)
+    if alpn:
+        context.set_alpn_select_callback(_selector(alpn))
+    if request_certificate:
+        context.set_session_id(b"federix")
+        context.set_verify_depth(MAX_DEPTH)
+        context.set_verify(SSL.VERIFY_PEER, _let_through)
+    return cast("SSL.Context", context)
+
+
+def client_context(
+    key: PrivateKeyTypes | None, chain: Sequence[x509.Certificate], alpn: Sequence[bytes], settings: TlsSettings
+) -> SSL.Context:
+    """An OpenSSL context to connect with, which shows *chain* (our own certificate first) to whoever asks for it.
+
+    Without *key* and *chain* it shows none. *alpn*: the application protocols offered, best first; empty to leave ALPN
+    alone. Any certificate of the other side's is let through, for the caller to judge. Raises what `server_context`
+    does.
+    """
+    context = _context(SSL.TLS_CLIENT_METHOD, key, chain, settings)
+    if alpn:
+        context.set_alpn_protos(list(alpn))
+    # A client that has set nothing else is told the certificate, and goes on whatever it is.
+    context.set_verify_depth(MAX_DEPTH)
+    context.set_verify(SSL.VERIFY_NONE)
+    return cast("SSL.Context", context)
+
+
+def _context(method: int, key: PrivateKeyTypes | None, chain: Sequence[x509.Certificate], settings: TlsSettings) -> Any:
     # pyOpenSSL freezes a context with its first connection: all is set here, and nothing is changed later.
-    context: Any = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context: Any = SSL.Context(method)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)  # RFC 8996 §4, §5: TLS 1.0 and 1.1 MUST NOT be used
     context.set_options(settings.bits())
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # halves the memory of an idle connection
@@ -113,13 +153,7 @@ def server_context(
             context.add_extra_chain_cert(issuer)
         context.use_privatekey(key)
         context.check_privatekey()
-    context.set_tlsext_servername_callback(on_server_name)
-    if alpn:
-        context.set_alpn_select_callback(_selector(alpn))
-    if request_certificate:
-        context.set_session_id(b"federix")
-        context.set_verify(SSL.VERIFY_PEER, _let_through)
-    return cast("SSL.Context", context)
+    return context
 
 
 def _set_ciphers(context: SSL.Context, settings: TlsSettings) -> None:
@@ -156,7 +190,18 @@ def _selector(ours: Sequence[bytes]) -> Callable[[SSL.Connection, list[bytes]], 
 
 
 def _let_through(connection: SSL.Connection, certificate: object, error: int, depth: int, fine: int) -> bool:
+    forget_errors()
     return True
+
+
+def forget_errors() -> None:
+    """Empty the thread's list of OpenSSL errors, after asking OpenSSL what may have left some there.
+
+    A wrong signature in somebody's chain does, even where it is let through; and OpenSSL before its version 4 takes
+    what it finds there for the failure of whatever connection is read from next.
+    """
+    if _clear_errors is not None:
+        _clear_errors()
 
 
 def openssl_reason(error: SSL.Error) -> str:
