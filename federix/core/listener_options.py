@@ -1,4 +1,4 @@
-"""What can be set on a listener: for all kinds of them, and for the one that clients connect to."""
+"""What can be set on a listener: for all kinds of them, for clients, for servers. See also `component_options`."""
 
 from __future__ import annotations
 
@@ -55,20 +55,27 @@ class ListenerOptions(Options):
 
 
 @dataclass(frozen=True)
-class C2SOptions(ListenerOptions):
-    """A listener of `module: ejabberd_c2s`, where clients connect."""
+class StreamOptions(ListenerOptions):
+    """What every listener has where XML streams are spoken."""
 
-    access: AccessRule = option(AccessRule("c2s"), "Who may log in here.")
-    shaper: ShaperRule = option(ShaperRule("none"), "How fast a client may send.")
+    shaper: ShaperRule = option(ShaperRule("none"), "How fast a peer may send.")
 
-    tls: bool = option(False, "Speak TLS from the first byte (XEP-0368), as on port 5223.")
-    starttls: bool = option(True, "Offer TLS inside the stream (RFC 6120 §5); without meaning where tls is true.")
-    starttls_required: bool = option(True, "Refuse to log in clients that do not use TLS.")
-    ciphers: str | None = option(None, "Ciphers in OpenSSL's names; none: c2s_ciphers.", kind=read_ciphers)
-    protocol_options: tuple[str, ...] | None = option(
-        None, "OpenSSL's options by name, as no_tlsv1_2; none: c2s_protocol_options.", kind=read_protocol_options
+    tls: bool = option(False, "Speak TLS from the first byte.")
+    ciphers: str | None = option(
+        None,
+        "Ciphers in OpenSSL's names; none: c2s_ciphers for clients, s2s_ciphers for servers, our own choice for"
+        " components.",
+        kind=read_ciphers,
     )
-    dhfile: str | None = option(None, "File of Diffie-Hellman parameters; none: c2s_dhfile.")
+    protocol_options: tuple[str, ...] | None = option(
+        None,
+        "OpenSSL's options by name, as no_tlsv1_2; none: c2s_protocol_options for clients, s2s_protocol_options for"
+        " servers.",
+        kind=read_protocol_options,
+    )
+    dhfile: str | None = option(
+        None, "File of Diffie-Hellman parameters; none: c2s_dhfile for clients, s2s_dhfile for servers."
+    )
 
     max_stanza_size: int | None = option(
         262144, "Bytes of the largest stanza.", unit="bytes", minimum=10000, infinity=True
@@ -85,10 +92,10 @@ class C2SOptions(ListenerOptions):
         16, "Attributes of one element before the login.", minimum=6, maximum=1000
     )
 
-    max_fsm_queue: int = option(10000, "Stanzas that may wait for a client that reads too slowly.", minimum=10)
+    max_fsm_queue: int = option(10000, "Stanzas that may wait for a peer that reads too slowly.", minimum=10)
     max_queue_size: int = option(
         1048576,
-        "Bytes that may wait for a client that reads too slowly; a burst may go 768 KiB beyond it for 5 s.",
+        "Bytes that may wait for a peer that reads too slowly; a burst may go 768 KiB beyond it for 5 s.",
         unit="bytes",
         minimum=65536,
     )
@@ -101,15 +108,57 @@ class C2SOptions(ListenerOptions):
         minimum=1,
         infinity=True,
     )
+
+    def check(self) -> Iterable[tuple[str, str]]:
+        for name in ("size", "elements", "depth", "attributes"):
+            after = getattr(self, f"max_stanza_{name}")
+            if after is not None and getattr(self, f"pre_auth_max_stanza_{name}") > after:
+                yield f"pre_auth_max_stanza_{name}", f"must not be more than max_stanza_{name}"
+
+
+@dataclass(frozen=True)
+class LoginOptions(StreamOptions):
+    """What a listener has beside where a password may be guessed."""
+
     max_failed_logins_per_address: int | None = option(
         20, "Failed logins from one IP address before it is refused.", minimum=1, infinity=True
     )
     failed_login_memory: float = option(3600.0, "Seconds for which a failed login counts.", unit="s", minimum=1)
 
+
+@dataclass(frozen=True)
+class C2SOptions(LoginOptions):
+    """A listener of `module: ejabberd_c2s`, where clients connect."""
+
+    access: AccessRule = option(AccessRule("c2s"), "Who may log in here.")
+    shaper: ShaperRule = option(ShaperRule("none"), "How fast a client may send.")
+
+    tls: bool = option(False, "Speak TLS from the first byte (XEP-0368), as on port 5223.")
+    starttls: bool = option(True, "Offer TLS inside the stream (RFC 6120 §5); without meaning where tls is true.")
+    starttls_required: bool = option(True, "Refuse to log in clients that do not use TLS.")
+
     def check(self) -> Iterable[tuple[str, str]]:
         if self.starttls_required and not (self.starttls or self.tls):
             yield "starttls", "is off and so is tls: set 'starttls_required: false' to let clients in without TLS"
-        for name in ("size", "elements", "depth", "attributes"):
-            after = getattr(self, f"max_stanza_{name}")
-            if after is not None and getattr(self, f"pre_auth_max_stanza_{name}") > after:
-                yield f"pre_auth_max_stanza_{name}", f"must not be more than max_stanza_{name}"
+        yield from super().check()
+
+
+@dataclass(frozen=True)
+class S2SInOptions(StreamOptions):
+    """A listener of `module: ejabberd_s2s_in`, where other servers connect. Whether TLS is offered inside the stream,
+    or demanded, says the option s2s_use_starttls."""
+
+    shaper: ShaperRule = option(ShaperRule("none"), "How fast a server may send.")
+    tls: bool = option(False, "Speak TLS from the first byte (XEP-0368), as on port 5270.")
+
+    # A server speaks for many users at once.
+    max_stanza_size: int | None = option(
+        524288, "Bytes of the largest stanza.", unit="bytes", minimum=10000, infinity=True
+    )
+    max_fsm_queue: int = option(20000, "Stanzas that may wait for a server that reads too slowly.", minimum=10)
+    max_queue_size: int = option(
+        2097152,
+        "Bytes that may wait for a server that reads too slowly; a burst may go 768 KiB beyond it for 5 s.",
+        unit="bytes",
+        minimum=65536,
+    )

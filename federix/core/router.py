@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from twisted.internet.defer import CancelledError
@@ -27,6 +27,8 @@ class Router(Node):
 
     #: Takes what is for no local domain: the federation, when there is one.
     elsewhere: Destination | None = None
+    #: Told of each domain that is local no more.
+    on_unregistered: Callable[[str], object] | None = None
 
     async def on_start(self) -> None:
         self._domains: dict[str, Destination] = {}
@@ -41,7 +43,8 @@ class Router(Node):
         self._domains[domain] = destination
 
     def unregister(self, domain: str) -> None:
-        self._domains.pop(domain, None)
+        if self._domains.pop(domain, None) is not None and self.on_unregistered is not None:
+            self.on_unregistered(domain)
 
     def serves(self, domain: str) -> bool:
         return domain in self._domains

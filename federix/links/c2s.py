@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final
 
@@ -19,6 +18,7 @@ from ..life.scope import Timer
 from ..streams.bind import bound, requested_resource
 from ..streams.certificates import VirtualHosts
 from ..streams.feature import Facts, StreamFeature, StreamFeatures
+from ..streams.headers import header_error
 from ..streams.sasl import ELEMENTS, SaslNegotiation
 from ..streams.shaper import Shaper
 from ..streams.stream import XmppStream
@@ -29,20 +29,18 @@ from ..xmpp.events import Header
 from ..xmpp.jid import JID, InvalidJID, prepare_domain
 from ..xmpp.sasl import MECHANISMS, PLAIN, Credentials, Exchange, Success, announced, available, is_plus
 from ..xmpp.stanza import IQ, Stanza
+from .language import language_of
 from .listener import UNLIMITED, C2SListener
 from .submission import submit
 
 log = Logger()
 
-#: A language tag (BCP 47) that may be stamped on a stanza; no registered one is nearly as long.
-_LANGUAGE: Final = re.compile(r"(?=.{1,64}$)[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", re.ASCII)
 #: What is offered to all in the same way.
 _STARTTLS: Final = Element("starttls", ns.TLS)
 _STARTTLS_REQUIRED: Final = Element("starttls", ns.TLS, Element("required", ns.TLS))
 _BIND: Final = Element("bind", ns.BIND)
 #: RFC 3921's session is gone; clients that still ask are told it is optional.
 _SESSION: Final = Element("session", ns.SESSION, Element("optional", ns.SESSION))
-_VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 
 
 class AccessDenied(SaslFailure):
@@ -95,7 +93,7 @@ class ClientLink:
             }
         )
         # Errors are told, not raised: the traceback of an exception that is a local variable is a cycle.
-        error = _header_error(header)
+        error = header_error(header, ns.CLIENT)
         if error is not None:
             self.stream.fail(error)
         elif not header.get("to"):
@@ -107,8 +105,7 @@ class ClientLink:
         elif host.name != wanted:
             raise StreamError(StreamCondition.NOT_AUTHORIZED, "you have logged in to another host")
         else:
-            lang = header.get("xml:lang")
-            self.lang = lang if lang and _LANGUAGE.fullmatch(lang) else None
+            self.lang = language_of(header)
             self.stream.send_element(FEATURES.offer(self, self.facts))
 
     def header(self) -> dict[str, str | None]:
@@ -365,25 +362,6 @@ class ClientLink:
         refused = iq.bounced(error.condition, error.text, error.kind)
         if refused is not None:
             self.stream.send(refused)
-
-
-def _header_error(header: Header) -> StreamError | None:
-    """What is wrong with a client's stream header (RFC 6120 §4.7, §4.8)."""
-    if header.ns != ns.STREAMS:
-        return StreamError(StreamCondition.INVALID_NAMESPACE)
-    if header.name != "stream":
-        return StreamError(StreamCondition.BAD_FORMAT)
-    if header.content != ns.CLIENT:
-        return StreamError(StreamCondition.INVALID_NAMESPACE)
-    if header.prefixes.get("stream") != ns.STREAMS:
-        # §4.8.5: "an implementation MAY accept only the prefix 'stream' for the stream namespace".
-        return StreamError(StreamCondition.BAD_NAMESPACE_PREFIX)
-    # §4.7.5: "a numeric comparison on the major and minor version numbers, not a string match". Who speaks a newer
-    # version is answered with ours, and decides.
-    version = _VERSION.fullmatch(header.get("version") or "0.9")
-    if version is None or int(version[1]) < 1:
-        return StreamError(StreamCondition.UNSUPPORTED_VERSION)
-    return None
 
 
 def _limits(link: ClientLink) -> Sequence[Element]:

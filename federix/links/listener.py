@@ -1,18 +1,18 @@
-"""A port for clients: what all of its links share."""
+"""A port where others connect: what all of its links share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
 from ..core.access import Access
 from ..core.host import Host
 from ..core.host_options import HostOptions
-from ..core.listener_options import C2SOptions
+from ..core.listener_options import C2SOptions, StreamOptions
 from ..life.scope import Scope
 from ..streams.addresses import Addresses
 from ..streams.certificates import VirtualHosts
@@ -26,8 +26,10 @@ OFFERS_AT_HAND: Final = 64
 #: How many times its bytes the tree of a stanza may take in memory.
 TREE: Final = 5
 
+Set = TypeVar("Set", bound=StreamOptions)
 
-class C2SServer(Protocol):
+
+class LinkServer(Protocol):
     """What the links ask of the server around them."""
 
     @property
@@ -44,21 +46,18 @@ class C2SServer(Protocol):
 
 
 @dataclass(slots=True)
-class C2SListener:
-    """One listening port for clients: what all of its links share. Options are swapped in place on reload."""
+class StreamListener(Generic[Set]):
+    """One listening port: what all of its links share. Options are swapped in place on reload."""
 
-    options: C2SOptions
-    server: C2SServer
+    options: Set
+    server: LinkServer
     clock: IReactorTime
     addresses: Addresses
-    #: Makes TLS connections; ``None`` where there is no certificate at all.
+    #: Makes TLS connections; ``None`` where there is no TLS.
     tls: VirtualHosts | None
-    #: Most clients are offered the same.
-    sasl_offer: Callable[[tuple[str, ...], tuple[str, ...]], Sequence[Element]] = field(
-        default_factory=lambda: lru_cache(OFFERS_AT_HAND)(offer)
-    )
 
     def limits_before(self) -> Limits:
+        """The limits of a stream whose peer has not proved who it is."""
         o = self.options
         return Limits(
             o.pre_auth_max_stanza_size,
@@ -69,6 +68,7 @@ class C2SListener:
         )
 
     def limits_after(self) -> Limits:
+        """The limits of a stream whose peer has."""
         o = self.options
         return Limits(
             o.max_stanza_size or UNLIMITED,
@@ -77,3 +77,13 @@ class C2SListener:
             o.max_stanza_attributes,
             tree_bytes=TREE * (o.max_stanza_size or UNLIMITED),
         )
+
+
+@dataclass(slots=True)
+class C2SListener(StreamListener[C2SOptions]):
+    """One listening port for clients."""
+
+    #: Most clients are offered the same.
+    sasl_offer: Callable[[tuple[str, ...], tuple[str, ...]], Sequence[Element]] = field(
+        default_factory=lambda: lru_cache(OFFERS_AT_HAND)(offer)
+    )

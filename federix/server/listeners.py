@@ -6,39 +6,30 @@ import errno
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
-from enum import Enum
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IOpenSSLServerConnectionCreator
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from ..core.listener_options import C2SOptions
+from ..core.listener_options import LoginOptions, StreamOptions
 from ..life.tree import Branch, Node
-from ..links.c2s import ClientLink
-from ..links.listener import C2SListener
+from ..links.listener import StreamListener
+from ..streams.accepted import Gate
 from ..streams.addresses import Addresses, AddressLimits
 from ..streams.arrivals import Arrivals
-from ..streams.budget import Budget
-from ..streams.certificates import Certificates, VirtualHosts
 from ..streams.eager import write_eagerly
-from ..streams.owner import State
-from ..streams.stream import Bounds, XmppStream
-from ..streams.tls import TlsSettings
-from ..xmpp import ns
+from ..streams.stream import XmppStream
 from ..xmpp.errors import StreamCondition, StreamError
-from ..xmpp.limits import Limits
-from .config import Config, ListenerConfig
+from .accepting.factory import StreamFactory
+from .accepting.kinds import KINDS
+from .config import ListenerConfig
 
 if TYPE_CHECKING:
     from .server import Server
-
-log = Logger()
 
 #: Connections of so many seconds may come from one address at once: the clients behind one router, when it is back.
 BURST_SECONDS: Final = 5
@@ -49,125 +40,10 @@ REST_TOGETHER: Final = 100
 REST_PAUSE: Final = 0.01
 #: Seconds that clients have to take leave when the server stops.
 CLOSING_TAKES: Final = 3.0
-#: Connections that are accepted before others are heard.
-ACCEPTED_AT_ONCE: Final = 10
 #: Bytes that the system keeps of what a client has sent and we have not read, and of what we have sent and it has not
 #: read: megabytes by default. What is read is worked off even where the client has gone, what is not sent is lost then.
 SYSTEM_READS: Final = 64 * 1024
 SYSTEM_WRITES: Final = 256 * 1024
-#: Seconds that who made no step on the way to a login has to hear that he must go.
-CROWDED_OUT_IN: Final = 1.0
-#: Refused connections are logged together, once in so many seconds.
-REFUSALS_TOLD_EVERY: Final = 60.0
-
-
-class C2SFactory(Factory[XmppStream]):
-    """Builds the stream and the link of each client that connects."""
-
-    noisy = False
-
-    def __init__(self, server: Server, listener: C2SListener) -> None:
-        self._server = server
-        self._listener = listener
-        self._refused = 0
-        self._told = float("-inf")
-        self.port: Any = None
-
-    def buildProtocol(self, addr: IAddress | None) -> XmppStream | None:
-        listener = self._listener
-        # Twisted takes twenty more each time as long as there are more, and hears nobody else meanwhile.
-        self.port.numberAccepts = ACCEPTED_AT_ONCE
-        ip = str(getattr(addr, "host", "unix socket"))
-        refusal = listener.addresses.admit(ip)
-        if refusal is not None:
-            self._tell(ip, refusal.value)
-            return None
-        server = self._server
-        stream = ClientStream(
-            server.clock, server.scope, server.turn, server.counters, ns.CLIENT, listener.limits_before()
-        )
-        options = listener.options
-        stream.bounds = Bounds(options.max_queue_size, options.max_fsm_queue, options.send_timeout)
-        stream.listeners = server.listeners
-        stream.link = ClientLink(listener, stream)
-        stream.owner = stream.link
-        return stream
-
-    def _tell(self, ip: str, why: str) -> None:
-        self._refused += 1
-        now = self._server.clock.seconds()
-        if now - self._told >= REFUSALS_TOLD_EVERY:
-            log.info("connections refused", count=self._refused, last=ip, why=why)
-            self._told, self._refused = now, 0
-
-
-class Stage(Enum):
-    """How far a client is on its way to a login."""
-
-    TALKING = 0
-    SHAKING_HANDS = 1
-    ARRIVED = 2
-
-
-class ClientStream(XmppStream):
-    """A client's stream, which begins its link when the connection is there, and is known while it is open."""
-
-    # CPython has all streams share the names of their attributes while those are no more than thirty; past that each
-    # takes 1.3 KiB more.
-    link: ClientLink | None = None
-    listeners: Listeners
-    _stage = Stage.TALKING
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        self.listeners.streams.discard(self)
-        self.listeners.arrivals.left(self)
-        super().connectionLost(reason)
-
-    def connectionMade(self) -> None:
-        self.listeners.streams.add(self)
-        super().connectionMade()
-        self._step()
-        link, self.link = self.link, None
-        if link is not None:
-            link.begin()
-
-    @property
-    def budget(self) -> Budget:
-        return self.listeners.budget
-
-    # -- on the way to a login ------------------------------------------------------------------------------------
-
-    def _step(self) -> None:
-        if self._stage is not Stage.ARRIVED and self.state is State.OPEN:
-            self.listeners.arrivals.step(self, self.scope)
-
-    def send_header(self, attrs: Mapping[str, str | None]) -> None:
-        self._step()
-        super().send_header(attrs)
-
-    def start_tls(self, creator: IOpenSSLServerConnectionCreator) -> None:
-        super().start_tls(creator)
-        self._stage = Stage.SHAKING_HANDS
-
-    def handshakeCompleted(self) -> None:
-        self._stage = Stage.TALKING
-        self._step()
-        super().handshakeCompleted()
-
-    def fail(self, error: StreamError) -> None:
-        super().fail(error)
-        if self._stage is Stage.SHAKING_HANDS:
-            self.abort()  # nothing can be said, and no answer is to be waited for
-
-    def restart(self, limits: Limits) -> None:
-        """A stream is restarted by its login."""
-        super().restart(limits)
-        self._stage = Stage.ARRIVED
-        self.listeners.arrivals.left(self)
-
-    def crowd_out(self) -> None:
-        self.fail(StreamError(StreamCondition.RESOURCE_CONSTRAINT, "too many are logging in"))
-        self.scope.later(CROWDED_OUT_IN, self.abort)
 
 
 class CannotListen(CannotListenError):
@@ -196,25 +72,8 @@ class CannotListen(CannotListenError):
         return f"{place}cannot listen, {config.name}: {why}{hint}"
 
 
-def make_tls(certificates: Certificates, config: Config, options: C2SOptions) -> VirtualHosts | None:
-    """What makes the TLS connections of a listener under *config*; None where it has no TLS.
-
-    Raises `TlsSettingsError` for ciphers or parameters that OpenSSL does not take.
-    """
-    if not (options.tls or options.starttls):
-        return None
-    common = config.server
-    dhfile = options.dhfile or common.c2s_dhfile
-    settings = TlsSettings(
-        options.ciphers or common.c2s_ciphers,
-        common.c2s_protocol_options if options.protocol_options is None else options.protocol_options,
-        None if dhfile is None else str(config.file(dhfile)),
-    )
-    return certificates.creator(b"xmpp-client", config.hosts[0], settings)
-
-
 class Listener(Node):
-    """One port where clients connect."""
+    """One port, where those connect whose kind its `module` names."""
 
     def __init__(self, server: Server, config: ListenerConfig) -> None:
         super().__init__(config.name, server.clock)
@@ -222,18 +81,19 @@ class Listener(Node):
         self.config = config
         self.port: IListeningPort | None = None
         options = config.options
-        assert isinstance(options, C2SOptions)
+        assert isinstance(options, StreamOptions)
+        self._kind = KINDS[config.module]
         addresses = server.listeners.addresses.beside(_limits(options))
-        tls = make_tls(server.certificates.store, server.config, options)
-        self._listener = C2SListener(options, server, server.clock, addresses, tls)
+        tls = self._kind.tls(server.certificates.store, server.config, options)
+        self._listener: StreamListener[Any] = self._kind.listener(server, options, addresses, tls)
 
     def reconfigure(self, config: ListenerConfig) -> None:
         """Take new options; connections live on, those to come are under the new rules."""
         options = config.options
-        assert isinstance(options, C2SOptions)
+        assert isinstance(options, StreamOptions)
         self.config = config
         old = self._listener.options
-        self._listener.tls = make_tls(self._server.certificates.store, self._server.config, options)
+        self._listener.tls = self._kind.tls(self._server.certificates.store, self._server.config, options)
         if options == old:
             return
         self._listener.options = options
@@ -260,7 +120,7 @@ class Listener(Node):
     def _bind(self) -> None:
         """Raises `CannotListen`."""
         config, options = self.config, self._listener.options
-        factory = C2SFactory(self._server, self._listener)
+        factory = StreamFactory(self._server, self._kind, self._listener)
         reactor = self._server.reactor
         try:
             if config.path is None:
@@ -313,12 +173,15 @@ def _bound_buffers(port: IListeningPort) -> None:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SYSTEM_WRITES)
 
 
-def _limits(options: C2SOptions) -> AddressLimits:
+def _limits(options: StreamOptions) -> AddressLimits:
     per_second = options.max_connections_per_second
-    return AddressLimits(
-        max_connections=options.max_connections_per_address,
-        rate=per_second,
-        burst=BURST_SECONDS * (per_second or 1),
+    limits = AddressLimits(
+        max_connections=options.max_connections_per_address, rate=per_second, burst=BURST_SECONDS * (per_second or 1)
+    )
+    if not isinstance(options, LoginOptions):
+        return limits
+    return replace(
+        limits,
         max_failures=options.max_failed_logins_per_address,
         window_seconds=options.failed_login_memory,
         ban_seconds=options.failed_login_memory,
@@ -345,20 +208,23 @@ class Listeners(Branch):
 
     def __init__(self, server: Server) -> None:
         super().__init__("listeners", server.clock)
-        self.streams: set[XmppStream] = set()
         #: What addresses did, at whatever port: each listener has its own limits for it.
         self.addresses = Addresses(server.clock.seconds, AddressLimits())
-        #: What streams keep for their peers, all together.
-        self.budget = Budget()
-        self.arrivals = Arrivals(server.clock.seconds, self._close_doors, self._open_doors)
+        #: What all streams go through, at whatever port they came in.
+        self._server = server
+        self.gate = Gate(Arrivals(server.clock.seconds, self._close_doors, self._open_doors))
+        self.streams = self.gate.streams
+        self.budget = self.gate.budget
+        self.arrivals = self.gate.arrivals
 
     async def on_start(self) -> None:
         await super().on_start()
         self._rest()
 
     def _rest(self) -> None:
-        """Most clients are silent most of the time: what they do not need meanwhile, they do not keep."""
-        self._rest_some(iter(list(self.streams)))
+        """Most peers are silent most of the time: what they do not need meanwhile, they do not keep."""
+        ours = [link.stream for link in self._server.federation.links if not link.incoming]
+        self._rest_some(iter([*self.streams, *ours]))
         self.scope.later(REST_EVERY, self._rest)
 
     def _rest_some(self, streams: Iterator[XmppStream]) -> None:

@@ -187,16 +187,31 @@ class Addresses:
             table.popitem(last=False)
 
 
+def customer(ip: str) -> int | None:
+    """One number for all addresses of one customer: an IPv6 network of /64 is one; ``None`` for what is no address."""
+    address = _address(ip)
+    return None if address is None else _number(address)
+
+
 def _key(exempt: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], ip: str) -> int | None:
-    """One number for all addresses of one customer; ``None`` for those in *exempt*."""
+    """The customer's number; ``None`` for those in *exempt*."""
+    address = _address(ip)
+    if address is None or any(address in network for network in exempt):
+        return None
+    return _number(address)
+
+
+def _address(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:
         return None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if any(address in network for network in exempt):
-        return None
+        return address.ipv4_mapped
+    return address
+
+
+def _number(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     if isinstance(address, ipaddress.IPv4Address):
         return int(address)
     return 1 << 64 | int(address) >> 64  # above every IPv4 address

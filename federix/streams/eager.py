@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.tcp import Client
 
 #: Bytes of one read. What is read has to fit into OpenSSL's buffer, which keeps for good a third more than the most it
 #: ever held; Twisted's 64 KiB would cost a connection 85 KiB after a single burst.
@@ -44,4 +45,17 @@ def write_eagerly(port: IListeningPort) -> None:
     listening: Any = port
     transport = getattr(port, "transport", None)
     if isinstance(transport, type) and not issubclass(transport, EagerWrites):
-        listening.transport = type(f"Eager{transport.__name__}", (EagerWrites, transport), {})
+        listening.transport = _eager(transport)
+
+
+def make_eager(transport: Any) -> None:
+    """Have one connection be eager that we have opened: Twisted lets nobody choose its class beforehand."""
+    if type(transport) is Client:
+        transport.__class__ = _EAGER_CLIENT
+
+
+def _eager(transport: type) -> type:
+    return type(f"Eager{transport.__name__}", (EagerWrites, transport), {})
+
+
+_EAGER_CLIENT: Final = _eager(Client)

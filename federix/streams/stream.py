@@ -12,7 +12,12 @@ from typing import Any, Final
 
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.interfaces import IHandshakeListener, IOpenSSLServerConnectionCreator, IReactorTime
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IReactorTime,
+)
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -106,6 +111,11 @@ class XmppStream(TwistedProtocol):
         return self._parser.held + len(self._unread or b"") + self._outbox.size
 
     @property
+    def waiting(self) -> int:
+        """Bytes that are sent and that the connection has not taken yet."""
+        return self._outbox.size
+
+    @property
     def budget(self) -> Budget | None:
         """Where what is kept here is counted with what others keep."""
         return None
@@ -125,14 +135,19 @@ class XmppStream(TwistedProtocol):
                 setting(True)
         self.transport.registerProducer(self._outbox, True)
 
-    def start_tls(self, creator: IOpenSSLServerConnectionCreator) -> None:
+    def start_tls(
+        self,
+        creator: IOpenSSLServerConnectionCreator | IOpenSSLClientConnectionCreator,
+        *,
+        client: bool = False,
+    ) -> None:
         """Begin TLS; whatever the peer sent before that is forgotten (RFC 6120 §5.4.3.3)."""
         if self.state is not State.OPEN:
             return
         self._restart()
         self._unread = None
         self._outbox.hand_over()
-        start_tls(self, self.transport, creator, self.clock)
+        start_tls(self, self.transport, creator, self.clock, client=client)
 
     def handshakeCompleted(self) -> None:
         self.secure = True
@@ -383,7 +398,7 @@ class XmppStream(TwistedProtocol):
 
     def stalled(self) -> None:
         """The peer takes nothing."""
-        log.info("client does not read: closed", peer=self.peer)
+        log.info("peer does not read: closed", peer=self.peer)
         self._ended(StreamError(StreamCondition.CONNECTION_TIMEOUT))
         self.abort()
 
@@ -396,7 +411,7 @@ class XmppStream(TwistedProtocol):
 
     def overflowed(self, size: int) -> None:
         """The peer does not read what is sent to it."""
-        log.info("too much waits for a slow client: closed", peer=self.peer, bytes=size)
+        log.info("too much waits for a slow peer: closed", peer=self.peer, bytes=size)
         self.fail(StreamError(StreamCondition.RESOURCE_CONSTRAINT, "what is sent to you is not read"))
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -429,6 +444,10 @@ class XmppStream(TwistedProtocol):
             raise StreamError(StreamCondition.POLICY_VIOLATION, "nothing may be sent ahead of a stream restart")
         self._unread = None
         self._restart()
+        self._parser.limits = limits
+
+    def limit(self, limits: Limits) -> None:
+        """Be within other *limits* from now on, though nothing begins anew."""
         self._parser.limits = limits
 
     def fail(self, error: StreamError) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.core.access import AccessRule, Who
-from federix.core.listener_options import PROTOCOL_OPTIONS, C2SOptions
+from federix.core.component_options import ServiceOptions
+from federix.core.listener_options import PROTOCOL_OPTIONS, C2SOptions, S2SInOptions
 from federix.core.module import Module
 from federix.core.options import Options, option
 from federix.modules import MODULES
@@ -205,7 +206,7 @@ class Listeners(SynchronousTestCase):
             self.assertEqual(bool(errors(text)), clash, (one, other))
 
     def test_a_listener_that_is_not_done_is_not_started(self) -> None:
-        found = config(self.listen("module: ejabberd_s2s_in, port: 5269, whatever: 1"))
+        found = config(self.listen("module: ejabberd_http, port: 5280, whatever: 1"))
         self.assertEqual(found.listeners, ())
         self.assertIn("this listener is not started", found.warnings[0].why)
 
@@ -215,6 +216,60 @@ class Listeners(SynchronousTestCase):
 
     def test_an_unknown_listener_gets_a_hint(self) -> None:
         self.assertIn("did you mean 'ejabberd_c2s'?", errors(self.listen("module: ejabberd_cs2, port: 1"))[0])
+
+    def test_each_kind_has_options_of_its_own(self) -> None:
+        found = config(
+            self.listen(
+                "module: ejabberd_c2s, port: 5222",
+                "module: ejabberd_s2s_in, port: 5269, shaper: none",
+                "module: ejabberd_service, port: 5275, hosts: {IRC.a.test: {password: x}}, check_from: false",
+            )
+        )
+        self.assertEqual(
+            [type(listener.options) for listener in found.listeners], [C2SOptions, S2SInOptions, ServiceOptions]
+        )
+        self.assertEqual(found.component_domains(), {"irc.a.test"})
+        self.assertNotIn("x", found.in_force()["listen[2].hosts"].split())
+
+    def test_an_option_of_another_kind_is_told_with_a_hint(self) -> None:
+        self.assertEqual(
+            errors(
+                self.listen(
+                    "module: ejabberd_s2s_in, port: 5269, starttls: true",
+                    "module: ejabberd_service, port: 5275, host: {a: b}, password: x",
+                    "module: ejabberd_servic, port: 5276",
+                )
+            ),
+            [
+                "3:43: listen[0].starttls: unknown option",
+                "4:44: listen[1].host: unknown option, did you mean 'hosts'?",
+                "5:14: listen[2].module: unknown listener 'ejabberd_servic', did you mean 'ejabberd_service'?",
+            ],
+        )
+
+    def test_a_component_needs_a_domain_and_a_password(self) -> None:
+        for options, problem in [
+            ("", "3:5: listen[0].hosts: is missing: name the domains"),
+            (", hosts: {}", "3:51: listen[0].hosts: is missing: name the domains"),
+            (", hosts: {x.test: }", "listen[0].hosts.x.test.password: is missing"),
+            (", hosts: {x.test: {pasword: y}}", "pasword: unknown option, did you mean 'password'?"),
+            (", hosts: {'x..test': {password: y}}", "'x..test' is not a domain"),
+            (", password: ''", "listen[0].password: is empty"),
+            (", hosts: {A.test: {password: y}}", "3:5: listen[0].hosts: 'a.test' is among the server's own hosts"),
+        ]:
+            found = errors(self.listen(f"module: ejabberd_service, port: 5275{options}"))
+            self.assertEqual(len(found), 1, found)
+            self.assertIn(problem, found[0])
+
+    def test_how_a_component_is_balanced(self) -> None:
+        text = "hosts: a.test\ndomain_balancing: {X.test: {type: destination, component_number: 2}}"
+        found = config(text)
+        self.assertEqual(
+            (found.balancing("x.test").type, found.balancing("x.test").component_number), ("destination", 2)
+        )
+        self.assertEqual(found.balancing("y.test").type, "bare_source")
+        self.assertIn("did you mean 'source'?", errors(text.replace("destination", "sorce"))[0])
+        self.assertIn("must be at least 2", errors(text.replace("number: 2", "number: 1"))[0])
 
     def test_a_way_in_without_tls_must_be_asked_for(self) -> None:
         self.assertEqual(len(errors(self.listen("module: ejabberd_c2s, port: 1, starttls: false"))), 1)
@@ -394,7 +449,7 @@ host_config:
 class Examples(SynchronousTestCase):
     def test_ejabberds_own_example_loads_with_warnings_alone(self) -> None:
         found = load(EXAMPLE, known_modules=resolver)
-        self.assertEqual([listener.port for listener in found.listeners], [5222, 5223])
+        self.assertEqual([listener.port for listener in found.listeners], [5222, 5223, 5269])
         undone = {(row.section, row.name) for row in table.rows(resolver) if row.status != "done"}
         for warning in found.warnings:
             if warning.path == "certfiles":
@@ -414,7 +469,8 @@ class Examples(SynchronousTestCase):
 
     def test_our_own_example_names_every_option_that_is_done(self) -> None:
         text = OURS.read_text()
-        for row in [*table.top_rows(), *table.listener_rows("ejabberd_c2s", C2SOptions)]:
+        listening = [row for module, cls in table.LISTENERS.items() for row in table.listener_rows(module, cls)]
+        for row in [*table.top_rows(), *listening]:
             if row.status == "done":
                 self.assertRegex(text, rf"\b{row.name}\b")
 
