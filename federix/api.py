@@ -10,7 +10,10 @@ from .core.iq import IQ_TIMEOUT, RequestError, check_iq, iq_get, iq_set
 from .core.keys import Key, Notes
 from .core.module import Module, Rfc, Xep
 from .core.options import HostPattern, Secret, option
+from .core.remote import DomainPair, Proof, RemoteServer
 from .core.rules import AccessRule, ShaperRule
+from .core.s2s_rules import BIDI as S2S_BIDI
+from .core.s2s_rules import DIALBACK as S2S_DIALBACK
 from .core.session import Candidate, Session
 from .life.scope import Scope, Timer
 from .life.turns import Share, TooManyWait, Turns
@@ -32,6 +35,8 @@ __all__ = [
     "IQ_TIMEOUT",
     "JID",
     "JSON",
+    "S2S_BIDI",
+    "S2S_DIALBACK",
     "SOFTWARE_VERSION",
     "SUBSCRIPTION_TYPES",
     "TEXT",
@@ -43,6 +48,7 @@ __all__ = [
     "Condition",
     "Contact",
     "Document",
+    "DomainPair",
     "Element",
     "ErrorType",
     "Event",
@@ -59,7 +65,9 @@ __all__ = [
     "Notes",
     "Outcome",
     "Presence",
+    "Proof",
     "Relations",
+    "RemoteServer",
     "RequestError",
     "Rfc",
     "Roster",

@@ -55,6 +55,13 @@ THEMES: Final[tuple[Theme, ...]] = (
         ),
     ),
     Theme(
+        "servers",
+        "Other servers",
+        "What the hooks about other servers are given, and the notes on a host that switch on what connections to them"
+        " can do.",
+        ("RemoteServer", "DomainPair", "Proof", "S2S_BIDI", "S2S_DIALBACK"),
+    ),
+    Theme(
         "stanzas",
         "Stanzas and elements",
         "An element is a small tree of XML. A stanza is one with addresses, and is never changed: what changes one"
@@ -119,11 +126,15 @@ THEMES: Final[tuple[Theme, ...]] = (
     Theme(
         "testing",
         "Testing",
-        "`federix.testing` is public as well: a server in virtual time, and one in a process of its own. How they are"
-        " used is told in [testing.md](../testing.md).",
+        "`federix.testing` is public as well: a server in virtual time, several of them on a network, and one in a"
+        " process of its own. How they are used is told in [testing.md](../testing.md).",
         (),
         (
-            *(("testing/world.py", "World"), ("testing/client.py", "Client"), ("testing/wire.py", "Wire")),
+            *(("testing/world.py", "World"), ("testing/client.py", "Client"), ("testing/talker.py", "Talker")),
+            *(("testing/wire.py", "Wire"), ("testing/federation.py", "Federation"), ("testing/peer.py", "Peer")),
+            *(("testing/peer_stream.py", "PeerStream"), ("testing/network.py", "Network"), ("testing/dns.py", "Dns")),
+            *(("testing/transcript.py", "Transcript"), ("testing/transcript.py", "Entry")),
+            *(("testing/transcript.py", "Connection"), ("testing/machine.py", "Machine")),
             *(("testing/process.py", "ServerProcess"), ("testing/process.py", "ServerFailed")),
         ),
     ),

@@ -41,6 +41,7 @@ CORE: Final[tuple[Xep | Rfc, ...]] = (
     Rfc(7622, "3"),
     Rfc(7677, "3"),
     Rfc(9266, "2"),
+    Xep(114, "1.6"),
     Xep(368, "1.1.0", "clients"),
     Xep(440, "1.0.0"),
     Xep(478, "0.2.0", "clients"),

@@ -10,11 +10,11 @@ from twisted.logger import Logger
 
 from ..core.commands import CommandError
 from ..core.host import Host
-from ..core.listener_options import C2SOptions
 from ..core.loader import load, ordered
+from .accepting.kinds import KINDS
 from .config import Config
 from .failures import explained
-from .listeners import Listener, make_tls
+from .listeners import Listener
 
 if TYPE_CHECKING:
     from .ctl.commands import Process
@@ -76,8 +76,7 @@ def check(server: Server, config: Config) -> None:
     for name in config.hosts:
         ordered(module.cls for module in config.modules(name).values())
     for listener in config.listeners:
-        assert isinstance(listener.options, C2SOptions)
-        make_tls(server.certificates.store, config, listener.options)
+        KINDS[listener.module].tls(server.certificates.store, config, listener.options)
 
 
 def needing_a_restart(old: Config, new: Config) -> list[str]:
@@ -124,7 +123,8 @@ async def _apply(server: Server, config: Config) -> list[str]:
     # Hosts that will go are asked for their options as long as they are there.
     known = {**server.config.host_configs, **config.host_configs}
     server.config = replace(config, host_configs=MappingProxyType(known))
-    problems = server.certificates.reconfigure()
+    problems = server.certificates.reconfigure() + server.trust.reconfigure()
+    await server.components.give_up(config.component_domains(), config.hosts)
     for name in config.hosts:
         host = server.hosts.children.get(name)
         if host is None:
@@ -146,4 +146,5 @@ async def _apply(server: Server, config: Config) -> list[str]:
         if name not in config.hosts:
             await server.hosts.remove(name)
     server.config = config
+    await server.components.expect(config.component_domains())
     return problems

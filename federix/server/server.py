@@ -19,26 +19,39 @@ from twisted.logger import Logger
 from ..core.access import Access
 from ..core.accounts import AccountPolicy
 from ..core.commands import Commands
+from ..core.component_options import Balancing
 from ..core.host import Host
 from ..core.host_options import HostOptions
+from ..core.listener_options import S2SInOptions
 from ..core.loader import Wanted, load
 from ..core.router import Router
+from ..core.rules import ShaperRule
+from ..core.s2s_options import S2SServerOptions
 from ..life.executor import Executor, ThreadExecutor
 from ..life.tree import Branch, Node, State
+from ..links.components import Components
+from ..links.s2s.federation import Federation
+from ..links.s2s.trust import Trust
 from ..storage.memory import MemoryStorage
 from ..storage.storage import Storage
+from ..streams.budget import Budget
 from ..streams.certificates import Certificates, self_signed
+from ..streams.resolver import Resolver
+from ..streams.tls import TlsSettings
 from ..streams.turn import Turn
 from ..xmpp.jid import JID
 from ..xmpp.sasl import HASH_NAMES, HashName
 from ..xmpp.stanza import IQ
+from .accepting.kinds import KINDS
 from .config import Config
 from .ctl.commands import Process, ServerCommands
+from .ctl.federation import FederationCommands
 from .ctl.service import ControlNode
 from .directory import make_directory
 from .listeners import Listener, Listeners
 from .metrics import Metrics
 from .reloading import reload
+from .trusting import TrustNode
 
 log = Logger()
 
@@ -70,8 +83,10 @@ class Server(Branch):
         iterations: int = 10_000,
         process: Process | None = None,
         ctl: bool = True,
+        resolver: Resolver | None = None,
     ) -> None:
         """*reactor* listens and is the clock; *executor* runs what blocks (threads of our own, unless given).
+        *resolver* finds other servers; it asks the name servers of the configuration unless given.
 
         *process* is what the program around it does for the operator; with *ctl* the operator is listened to at a
         socket in the data directory, which then belongs to this server alone.
@@ -93,13 +108,15 @@ class Server(Branch):
         self.storage = storage or _storage(config, self.executor, reactor)
         self.commands = Commands()
         self.commands.add_all(ServerCommands(self, process))
+        self.commands.add_all(FederationCommands(self))
 
         self.certificates = CertificatesNode(self)
         self.router = Router("router", reactor)
-        self.federation = Branch("federation", reactor)
-        self.components = Branch("components", reactor)
+        self.trust = TrustNode(self, resolver)
+        self.federation = Federation(self, reactor)
+        self.components = Components(self)
         self.hosts = Branch("hosts", reactor)
-        self.listeners = Listeners(self)
+        self.listeners: Listeners = Listeners(self)
         # Started in this order, stopped in the reverse.
         if ctl:
             self.attach(ControlNode(self))
@@ -107,6 +124,7 @@ class Server(Branch):
             self.metrics,
             StorageNode(self),
             self.certificates,
+            self.trust,
             self.router,
             self.federation,
             self.components,
@@ -143,6 +161,45 @@ class Server(Branch):
     @property
     def registration_timeout(self) -> float:
         return self.config.server.registration_timeout
+
+    @property
+    def resolver(self) -> Resolver:
+        """What finds other servers."""
+        return self.trust.resolver
+
+    @property
+    def s2s(self) -> S2SServerOptions:
+        return self.config.server
+
+    @property
+    def budget(self) -> Budget:
+        return self.listeners.gate.budget
+
+    @property
+    def certificate_store(self) -> Certificates:
+        return self.certificates.store
+
+    def s2s_trust(self, domain: str) -> Trust:
+        """Whose certificates a host believes."""
+        return self.trust.of(domain)
+
+    @property
+    def s2s_shaper(self) -> ShaperRule:
+        """How fast other servers may send on connections that we have opened: as fast as at the first port for them."""
+        options = (listener.options for listener in self.config.listeners)
+        return next((each.shaper for each in options if isinstance(each, S2SInOptions)), ShaperRule("none"))
+
+    def s2s_tls(self) -> TlsSettings:
+        """How we speak TLS to other servers."""
+        return KINDS["ejabberd_s2s_in"].common_tls(self.config)
+
+    def balancing(self, domain: str) -> Balancing:
+        """How several connections of the component *domain* share what is for it."""
+        return self.config.balancing(domain)
+
+    def component_domains(self) -> frozenset[str]:
+        """The domains that listeners keep for components."""
+        return self.config.component_domains()
 
     def token(self) -> str:
         """An unguessable identifier: 120 bits in 30 characters."""

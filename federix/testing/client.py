@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.protocol import Protocol
-from twisted.python.failure import Failure
 from twisted.trial.unittest import FailTest
 
 from ..streams.tls import start_tls
@@ -21,7 +17,7 @@ from ..xmpp.limits import Limits
 from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 from .login import scram_sha_1
-from .match import mismatch, parse
+from .talker import Talker
 
 if TYPE_CHECKING:
     from .wire import Wire
@@ -30,31 +26,30 @@ if TYPE_CHECKING:
 _GENEROUS = Limits(stanza_bytes=1 << 30, elements=1 << 30, depth=10_000, attributes=10_000)
 
 
-class Client(Protocol):
+class Client(Talker):
     """One end of a wire, speaking as a client. See `World.client` for one that is logged in.
 
     *jid* is its address once it is bound, *header* and *features* are what the server began the stream with, *raw* is
     every byte that came. *wire* is its connection, *transport* its end of it, *world* where it lives.
     """
 
-    transport: Any = None
-
     def __init__(self, world: World, wire: Wire) -> None:
+        super().__init__()
         self.world = world
         self.wire = wire
         self.jid: JID | None = None
         self.header: Header | None = None
         self.features: Element | None = None
-        #: Why the connection ended, once it has.
-        self.lost: Failure | None = None
-        #: The server closed its stream.
-        self.ended = False
-        self.raw = bytearray()
         self._parser = StreamParser(_GENEROUS)
-        self._inbox: deque[Element] = deque()
-        self._ids = 0
 
-    # -- Twisted --------------------------------------------------------------------------------------------------
+    @property
+    def name(self) -> str:
+        """Its address, once it is bound."""
+        return str(self.jid) if self.jid else "the client"
+
+    def pump(self) -> None:
+        """Let everybody react."""
+        self.world.pump()
 
     def dataReceived(self, data: bytes) -> None:
         self.raw += data
@@ -77,86 +72,6 @@ class Client(Protocol):
                 self.ended = True
             elif isinstance(event, StreamError):
                 raise FailTest(f"the server sent what is no stream: {event} in {bytes(self.raw)!r}")
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        self.lost = reason
-
-    # -- talking --------------------------------------------------------------------------------------------------
-
-    def send(self, data: str | bytes | Element | Stanza) -> None:
-        """Send XML as it is, and let the server react."""
-        if isinstance(data, Stanza):
-            data = data.to_bytes()
-        elif isinstance(data, Element):
-            data = data.to_bytes(ns.CLIENT)
-        elif isinstance(data, str):
-            data = data.encode()
-        self.transport.write(data)
-        self.world.pump()
-
-    def receive(self) -> Element:
-        """The next element that came; AssertionError where there is none."""
-        self.world.pump()
-        if not self._inbox:
-            state = "its stream is closed" if self.ended else "nothing waits"
-            raise FailTest(f"{self.name} received nothing: {state}")
-        return self._inbox.popleft()
-
-    def expect(self, pattern: str | Element, *, exact: bool = False) -> Element:
-        """The next element, which must have everything *pattern* has (see `match`); with *exact*, nothing else."""
-        wanted = parse(pattern) if isinstance(pattern, str) else pattern
-        got = self.receive()
-        problem = mismatch(wanted, got, exact=exact)
-        if problem is not None:
-            raise FailTest(
-                f"{self.name} received\n  {got.to_xml(ns.CLIENT)}\nnot\n  {wanted.to_xml(ns.CLIENT)}\n({problem})"
-            )
-        return got
-
-    def expect_all(self, *patterns: str) -> list[Element]:
-        """As many elements as there are patterns, in any order."""
-        got = [self.receive() for _ in patterns]
-        rest = list(got)
-        for pattern in patterns:
-            wanted = parse(pattern)
-            found = next((e for e in rest if mismatch(wanted, e) is None), None)
-            if found is None:
-                raise FailTest(f"{self.name} received no {pattern}, but {[e.to_xml(ns.CLIENT) for e in rest]}")
-            rest.remove(found)
-        return got
-
-    def nothing(self) -> None:
-        """Nothing waits to be received."""
-        self.world.pump()
-        if self._inbox:
-            raise FailTest(f"{self.name} received {self._inbox[0].to_xml(ns.CLIENT)}")
-
-    def drain(self) -> list[Element]:
-        """Everything that came and was not looked at yet."""
-        self.world.pump()
-        got = list(self._inbox)
-        self._inbox.clear()
-        return got
-
-    def request(self, xml: str) -> Element:
-        """Send an iq and return its answer; what else comes in between stays."""
-        wanted = parse(xml).get("id")
-        self.send(xml)
-        for element in self._inbox:
-            if element.name == "iq" and element.get("id") == wanted and element.get("type") in ("result", "error"):
-                self._inbox.remove(element)
-                return element
-        raise FailTest(f"{self.name} got no answer to {xml}")
-
-    def new_id(self) -> str:
-        """An id for a stanza that it has not used yet."""
-        self._ids += 1
-        return f"t{self._ids}"
-
-    @property
-    def name(self) -> str:
-        """How it is called in what a test says when it fails."""
-        return str(self.jid) if self.jid else "the client"
 
     # -- the stream -----------------------------------------------------------------------------------------------
 
@@ -188,12 +103,6 @@ class Client(Protocol):
         start_tls(self, self.transport, creator, self.world.clock, client=True)
         self.world.pump()
 
-    @property
-    def tls(self) -> SSL.Connection:
-        """The connection of pyOpenSSL, where it speaks TLS."""
-        handle: SSL.Connection = self.transport.getHandle()
-        return handle
-
     def login(self, jid: JID, password: str) -> None:
         """SCRAM-SHA-1, a new stream, and the resource bound."""
         scram_sha_1(self, jid.local, password)
@@ -208,12 +117,3 @@ class Client(Protocol):
         if bound is None:
             raise FailTest(answer.to_xml())
         self.jid = JID.parse(bound.text_of(ns.BIND, "jid") or "")
-
-    def close(self) -> None:
-        """Close the stream as one should."""
-        self.send("</stream:stream>")
-
-    def cut(self) -> None:
-        """Lose the connection."""
-        self.wire.cut()
-        self.world.pump()

@@ -25,7 +25,8 @@ A dialogue is a text file; no Python is needed to write one::
 
 First come the people: everyone named has an account from the beginning. ``with tls`` has one use STARTTLS, ``with
 password WORD`` gives another password, ``without an account`` has none made; several are joined by ``and``. An address
-without a resource leaves it to the server to choose one.
+without a resource leaves it to the server to choose one. ``Irc is the component irc.example.org``, perhaps ``with
+password WORD``, is a service with a domain of its own (XEP-0114): what it sends needs `from` and `to`.
 
 Then, if it matters, the configuration: YAML as in a server's own file, over a small one that serves the domains of the
 people. Then the steps, each at the beginning of a line, what belongs to it indented below:
@@ -75,7 +76,7 @@ from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamError
 from ..xmpp.events import Header
-from ..xmpp.jid import JID, InvalidJID
+from ..xmpp.jid import JID, InvalidJID, prepare_domain
 from ..xmpp.limits import Limits
 from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
@@ -85,6 +86,7 @@ from .world import PASSWORD, World
 
 _NAME: Final = r"(?P<who>[^\W\d_][\w-]*)"
 _PERSON: Final = re.compile(_NAME + r" is (?P<jid>\S+@\S+?)(?: (?P<options>with(?:out)? .*))?")
+_COMPONENT: Final = re.compile(_NAME + r" is the component (?P<domain>\S+)(?: with password (?P<password>\S+))?")
 _SECONDS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 _LIMITS: Final = Limits(stanza_bytes=1 << 24, elements=100_000, depth=1000, attributes=1000)
 
@@ -99,13 +101,18 @@ class DialogueFailed(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who takes part."""
+    """Someone who takes part: a user, or a component where the address is a domain."""
 
     name: str
     jid: JID
     tls: bool = False
     password: str = PASSWORD
     account: bool = True
+
+    @property
+    def is_component(self) -> bool:
+        """Whether it is a service with a domain of its own (XEP-0114)."""
+        return not self.jid.local
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +146,10 @@ class Dialogue:
         steps: list[Step] = []
         for step in _steps(text, name):
             where = f"{name}:{step.line}"
-            if match := _PERSON.fullmatch(step.text):
+            if match := _COMPONENT.fullmatch(step.text) or _PERSON.fullmatch(step.text):
                 if match["who"] in people:
                     raise DialogueError(f"{where}: {match['who']} is somebody already")
-                people[match["who"]] = _person(match, where)
+                people[match["who"]] = _person(match, where) if "jid" in match.groupdict() else _component(match, where)
             elif step.text == "Configuration:":
                 configuration = _configuration(step, where)
             else:
@@ -154,8 +161,10 @@ class Dialogue:
 
     def play(self, **options: Any) -> None:
         """Play it in a `World` of its own, made with *options*; raises `DialogueFailed`."""
-        hosts = list(dict.fromkeys(person.jid.domain for person in self.people.values()))
-        world = World(self.configuration, **{"hosts": hosts or ["example.org"], **options})
+        hosts = list(dict.fromkeys(person.jid.domain for person in self.people.values() if not person.is_component))
+        components = {str(each.jid): each.password for each in self.people.values() if each.is_component}
+        settings = {"hosts": hosts or ["example.org"], "components": components, **options}
+        world = World(self.configuration, **settings)
         try:
             _Stage(self, world).play()
         finally:
@@ -196,6 +205,14 @@ def _person(match: re.Match[str], where: str) -> Person:
                 f"{where}: what is {option!r}? One is 'with tls', 'with password …', 'without an account'"
             )
     return Person(match["who"], jid, **options)
+
+
+def _component(match: re.Match[str], where: str) -> Person:
+    try:
+        jid = JID("", prepare_domain(match["domain"]))
+    except InvalidJID as error:
+        raise DialogueError(f"{where}: {match['domain']} is no domain: {error}") from None
+    return Person(match["who"], jid, password=match["password"] or PASSWORD, account=False)
 
 
 def _configuration(step: Step, where: str) -> Mapping[str, Any]:
@@ -302,6 +319,10 @@ class _Stage:
         if before is not None:
             before.nothing()
         person = self.dialogue.people[who]
+        if person.is_component:
+            self.clients[who] = self.world.component(str(person.jid), person.password)
+            self.values[who] = str(person.jid)
+            return
         client = self.world.connect()
         client.open(person.jid.domain)
         if person.tls:

@@ -14,14 +14,18 @@ from ..xmpp.limits import Limits
 from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 
-_HEADER = f"<stream:stream xmlns='jabber:client' xmlns:stream='{ns.STREAMS}'>".encode()
+_HEADER = "<stream:stream xmlns='{}' xmlns:stream='{}' xmlns:db='{}'>"
 _LIMITS = Limits(stanza_bytes=1 << 24, elements=100_000, depth=1000, attributes=1000)
 
 
-def parse(xml: str) -> Element:
-    """One element, its namespace ``jabber:client`` unless it says otherwise; ValueError for what is none."""
+def parse(xml: str, content: str = ns.CLIENT) -> Element:
+    """One element, its namespace *content* unless it says otherwise; ValueError for what is none.
+
+    The prefixes ``stream`` and ``db`` (dialback) are known.
+    """
     parser = StreamParser(_LIMITS)
-    events = [*parser.feed(_HEADER), *parser.feed(xml.strip().encode())][1:]
+    header = _HEADER.format(content, ns.STREAMS, ns.DIALBACK)
+    events = [*parser.feed(header.encode()), *parser.feed(xml.strip().encode())][1:]
     if len(events) != 1 or isinstance(events[0], StreamError):
         raise ValueError(f"not one element: {xml!r}")
     event = events[0]

@@ -1,7 +1,8 @@
 """Fixtures for pytest, which finds them by itself where Federix is installed.
 
 `federix_server` is a real server for any client library, `federix_world` one in virtual time. Both come with the
-modules of a server without a configuration; their factories make others.
+modules of a server without a configuration; their factories make others. `federix_federation` makes several in virtual
+time that speak with each other.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .process import ServerProcess
 
 if TYPE_CHECKING:
     # Not needed, and so not imported, before a test asks for it: this file is read by every run of pytest.
+    from .federation import Federation
     from .world import World
 
 Scope = Literal["session", "package", "module", "class", "function"]
@@ -90,6 +92,23 @@ def federix_world(federix_world_factory: Callable[..., World]) -> World:
     from .serve import default_modules
 
     return federix_world_factory(modules=default_modules())
+
+
+@pytest.fixture
+def federix_federation() -> Iterator[Callable[..., Federation]]:
+    """Make servers that speak with each other: ``federix_federation("a.test", "b.test")``, as `Federation`."""
+    from .federation import Federation
+
+    federations: list[Federation] = []
+
+    def make(*domains: str, **settings: Any) -> Federation:
+        federation = Federation(*domains, **settings)
+        federations.append(federation)
+        return federation
+
+    yield make
+    for federation in federations:
+        federation.stop()
 
 
 @pytest.hookimpl(wrapper=True)

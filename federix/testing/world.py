@@ -12,7 +12,6 @@ from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
-from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import FailTest
 from zope.interface import implementer
@@ -25,20 +24,25 @@ from ..server.config import Config
 from ..server.server import Server
 from ..xmpp.jid import JID
 from .client import Client
+from .component import log_in
 from .guard import Watched, refuse_deadlock
+from .machine import Machine
+from .network import BEGINNING, Network
 from .wire import Wire
 
-#: When a World begins, in seconds since 1970.
-BEGINNING = 1_800_000_000.0
+__all__ = ["BEGINNING", "PASSWORD", "World"]
+
 PASSWORD = "secret"
+#: Where components connect.
+COMPONENT_PORT = 5275
 
 
 class World:
-    """One server on a clock of its own, with real SQLite in memory.
+    """One server on a clock of its own, or that of its *network*, with real SQLite in memory.
 
     *config* is merged over a small configuration for tests: these *hosts*, these *modules*, clients on port 5222 with
-    and without STARTTLS and on 5223 with TLS. *server* is the server, *clock* its time, *directory* its data,
-    *settings* its configuration as a mapping, *wires* the connections. It begins at eight in the morning (UTC).
+    and without STARTTLS and on 5223 with TLS. *server* is the server, *clock* its time and its ports, *directory* its
+    data, *settings* its configuration as a mapping. It begins at eight in the morning (UTC).
     """
 
     def __init__(
@@ -48,11 +52,24 @@ class World:
         modules: Mapping[str, Mapping[str, Any]] | None = None,
         hosts: Sequence[str] = ("example.org",),
         listener: Mapping[str, Any] | None = None,
+        listen: Sequence[Mapping[str, Any]] = (),
         own_modules: Mapping[str, Any] | None = None,
+        components: Mapping[str, str] | None = None,
         start: bool = True,
+        network: Network | None = None,
+        machine: Machine | None = None,
     ) -> None:
-        """*listener*: options for port 5222; *own_modules*: module classes by name, beside Federix's own."""
-        self.clock = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        """*listener*: options for port 5222; *listen*: more listeners; *own_modules*: module classes by name, beside
+        Federix's own.
+
+        *components*: passwords of components by their domains; they connect to port 5275.
+
+        *network*: where other servers are; see `Federation`. Time passes for all of them. *machine*: of another world,
+        whose place it takes.
+        """
+        self.network: Network = machine.network if machine is not None else network or Network()
+        self.clock: Machine = machine if machine is not None else self.network.add(*hosts)
+        self._crashed = False
         self.directory = Path(tempfile.mkdtemp(prefix="federix-world-"))
         self._modules = Catalogue({**MODULES, **(own_modules or {})})
         c2s = {"module": "ejabberd_c2s", "ip": "127.0.0.1", "starttls_required": False}
@@ -64,18 +81,19 @@ class World:
             "listen": [
                 {**c2s, "port": 5222, **(listener or {})},
                 {**c2s, "port": 5223, "tls": True, "starttls": False},
+                *listen,
+                *_service(components or {}),
             ],
             "modules": dict(modules or {}),
             **(config or {}),
         }
-        self.wires: list[Wire] = []
-        self._ports = 40_000
         self.server = Server(
             self.configure(self.settings),
             self.clock,
             now=lambda: BEGINNING + self.clock.seconds(),
             executor=InlineExecutor(),
             iterations=4096,
+            resolver=self.network.dns,
         )
         self.server.on_asking = refuse_deadlock
         if start:
@@ -87,32 +105,18 @@ class World:
 
     # -- time -----------------------------------------------------------------------------------------------------
 
+    @property
+    def wires(self) -> list[Wire]:
+        """The connections on its network."""
+        return self.network.wires
+
     def pump(self) -> None:
         """Carry what is on the wires and run what is due, until nothing moves."""
-        moved = True
-        rounds = 0
-        while moved:
-            self.clock.advance(0)
-            moved = sum(wire.deliver() for wire in list(self.wires)) > 0
-            rounds += 1
-            if rounds > 100_000:
-                raise FailTest("the world does not come to rest")
-        self.wires = [wire for wire in self.wires if wire.near.connected or wire.far.connected]
+        self.network.pump()
 
     def advance(self, seconds: float) -> None:
         """Let time pass, timer by timer."""
-        self.pump()
-        end = self.clock.seconds() + seconds
-        while True:
-            due = [call.getTime() for call in self.clock.getDelayedCalls()]
-            due += [when for wire in self.wires for when in wire.due()]
-            coming = min((when for when in due if when > self.clock.seconds()), default=end)
-            if coming >= end:
-                break
-            self.clock.advance(coming - self.clock.seconds())
-            self.pump()
-        self.clock.advance(max(end - self.clock.seconds(), 0.0))
-        self.pump()
+        self.network.advance(seconds)
 
     def run(self, task: Any) -> Any:
         """Run a coroutine to its end and return its result; it must not need time to pass."""
@@ -128,13 +132,15 @@ class World:
 
     def stop(self) -> None:
         """Stop the server and forget all there was."""
-        done = ensureDeferred(self.server.stop())
-        failures: list[Failure] = []
-        done.addErrback(failures.append)
-        self.advance(30)
+        stop_together([self])
+
+    def crash(self, *, silently: bool = False) -> None:
+        """End the server as a crash would: everybody loses the connection to it. *silently*: as when the current goes,
+        nobody is told, and the machine is not there any more until `Machine.boot` or another world on it."""
+        self._crashed = True
+        self.clock.crash(silently=silently)
+        self.run(self.server.storage.stop())
         shutil.rmtree(self.directory, ignore_errors=True)
-        if failures:
-            failures[0].raiseException()
 
     # -- people ---------------------------------------------------------------------------------------------------
 
@@ -153,12 +159,12 @@ class World:
 
     def connect(self, port: int = 5222, *, ip: str = "192.0.2.1") -> Client:
         """A connection to a port, nothing said yet."""
-        self._ports += 1
-        near, far = IPv4Address("TCP", ip, self._ports), IPv4Address("TCP", "127.0.0.1", port)
+        near, far = IPv4Address("TCP", ip, self.clock.free_port()), IPv4Address("TCP", "127.0.0.1", port)
         wire = Wire(self.clock, near, far)
+        wire.far.machine = self.clock
         client = Client(self, wire)
         protocol = self._factory(port).buildProtocol(near)
-        self.wires.append(wire)
+        self.network.wires.append(wire)
         wire.near.attach(client)
         if protocol is None:
             wire.cut()
@@ -187,9 +193,37 @@ class World:
         client.login(address, password)
         return client
 
+    def component(
+        self, domain: str, password: str = PASSWORD, *, port: int = COMPONENT_PORT, ip: str = "127.0.0.1"
+    ) -> Client:
+        """A component that is connected (XEP-0114). What it sends needs 'from' and 'to'."""
+        client = self.connect(port, ip=ip)
+        log_in(client, domain, password)
+        return client
+
     def tls_client(self, server_name: str | None = None) -> IOpenSSLClientConnectionCreator:
         """What makes the client's end of TLS; it verifies nothing."""
         return _TlsClient(server_name)
+
+
+def stop_together(worlds: Sequence[World]) -> None:
+    """Stop the servers of *worlds* on one network, and forget all there was."""
+    failures: list[Failure] = []
+    worlds = [world for world in worlds if not world._crashed]
+    for world in worlds:
+        ensureDeferred(world.server.stop()).addErrback(failures.append)
+    if worlds:
+        worlds[0].advance(30)
+    for world in worlds:
+        shutil.rmtree(world.directory, ignore_errors=True)
+    if failures:
+        failures[0].raiseException()
+
+
+def _service(components: Mapping[str, str]) -> list[dict[str, Any]]:
+    hosts = {domain: {"password": password} for domain, password in components.items()}
+    entry = {"module": "ejabberd_service", "ip": "127.0.0.1", "port": COMPONENT_PORT, "hosts": hosts}
+    return [entry] if hosts else []
 
 
 @implementer(IOpenSSLClientConnectionCreator)

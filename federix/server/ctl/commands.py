@@ -43,6 +43,7 @@ READING: Final = frozenset(
             "hooks",
             "modules",
         ),
+        *("s2s", "why_s2s", "incoming_s2s_number", "outgoing_s2s_number"),
         "dump_config",
     )
 )

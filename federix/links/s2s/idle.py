@@ -1,0 +1,49 @@
+"""When nothing is said on a link: is the peer still there, and is the stream still needed?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from .confirm import Way
+
+if TYPE_CHECKING:
+    from .link import Link
+
+#: Seconds of silence after which a peer is asked whether it is still there.
+KEEP_ALIVE: Final = 300.0
+
+
+class Idle:
+    """Looks at one link when it may be silent or idle, by one timer of the link's."""
+
+    __slots__ = ("_link",)
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def watch(self) -> None:
+        """Look again when there may be something to do."""
+        link = self._link
+        now = link.federation.clock.seconds()
+        wait = min(KEEP_ALIVE - (now - link.heard), self._limit - (now - link.active))
+        link.scope.later(max(wait, 1.0), self._look)
+
+    @property
+    def _limit(self) -> float:
+        return self._link.federation.options(self._link.local).s2s_timeout
+
+    def _look(self) -> None:
+        link = self._link
+        now = link.federation.clock.seconds()
+        is_told = not len(link.confirmations) or link.confirmations.way is Way.NONE
+        if now - link.active >= self._limit and is_told:
+            link.why = "nothing was said for a long time"
+            link.stream.close()
+            return
+        if now - link.heard >= KEEP_ALIVE:
+            if not link.sends or link.confirmations.way is Way.NONE:
+                link.write(b" ")
+            else:
+                link.confirmations.probe()
+            link.heard = now  # the next question is due in a while, answered or not
+        self.watch()
