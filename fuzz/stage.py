@@ -31,6 +31,12 @@ LIFE: Final = 500
 _WAIT: Final = re.compile(rb"""<wait seconds=['"]([0-9]{1,4})['"][^>]*/>""")
 
 
+def with_waits(data: bytes) -> list[tuple[float, bytes]]:
+    """*data* in the pieces in which it is said, each behind the seconds to wait before it."""
+    said, *rest = _WAIT.split(data)
+    return [(0.0, said), *zip(map(float, rest[::2]), rest[1::2], strict=True)]
+
+
 class Stage:
     """A world with two people who chat, and a log in which nothing may fail."""
 
@@ -55,10 +61,9 @@ class Stage:
 
     def say(self, client: Client, data: bytes) -> None:
         """Send *data* as it is; where it says ``<wait seconds='60'/>``, time passes."""
-        said, *rest = _WAIT.split(data)
-        self._write(client, said)
-        for seconds, said in zip(rest[::2], rest[1::2], strict=True):
-            self.world.advance(float(seconds))
+        for seconds, said in with_waits(data):
+            if seconds:
+                self.world.advance(seconds)
             self._write(client, said)
 
     def _write(self, client: Client, data: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from ..mutation import bytes_changed
 
 #: In the order in which they run; each is a module of this package, and a folder of the corpus.
-NAMES: Final = ("parser", "element", "jid", "sasl", "codecs", "configuration", "client", "stranger")
+NAMES: Final = ("parser", "element", "jid", "sasl", "codecs", "configuration", "client", "stranger", "server")
 
 
 class Target(NamedTuple):

@@ -9,11 +9,10 @@ from random import Random
 from typing import Final
 
 from federix.core.host_options import HostOptions
-from federix.core.listener_options import C2SOptions
 from federix.modules import MODULES
 from federix.server.config import Config, ConfigErrors
 from federix.server.config.options import ServerOptions
-from federix.server.config.table import STRUCTURE
+from federix.server.config.table import LISTENERS, STRUCTURE
 
 from ..mutation import bytes_changed
 
@@ -22,7 +21,7 @@ _NAMES: Final = sorted(
     {
         *STRUCTURE,
         *MODULES,
-        *(field.name for cls in (HostOptions, ServerOptions, C2SOptions) for field in fields(cls)),
+        *(field.name for cls in (HostOptions, ServerOptions, *LISTENERS.values()) for field in fields(cls)),
         *(field.name for module in MODULES.values() for field in fields(module.Options)),
         *("allow", "deny", "user", "user_regexp", "server", "ip", "port", "rate", "burst_size", "example.org", "<<"),
     }

@@ -14,7 +14,7 @@ from fuzz.targets import NAMES, load
 
 CORPUS: Final = Path(fuzz.__file__).parent / "corpus"
 #: Changed inputs for each target: a fraction of a second.
-CHANGED: Final = {"jid": 1500, "sasl": 500, "stranger": 150, "client": 40}
+CHANGED: Final = {"jid": 1500, "sasl": 500, "stranger": 150, "client": 40, "server": 120}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -136,12 +136,19 @@ class Worlds(SynchronousTestCase):
                 romeo.request("<iq type='get' id='1' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>")
                 federix_world.advance(60)
 
+            def test_two_servers_speak_with_each_other(federix_federation):
+                federation = federix_federation("a.test", "b.test")
+                romeo = federation.client("romeo@a.test/orchard")
+                juliet = federation.client("juliet@b.test/balcony")
+                romeo.send("<message to='juliet@b.test/balcony'/>")
+                juliet.expect("<message from='romeo@a.test/orchard'/>")
+
             def test_two(federix_world_factory):
                 world = federix_world_factory(hosts=("a.example", "b.example"))
                 assert [host.name for host in world.host("a.example").running_modules()] == []
             """
         )
-        self.assertEqual(counts, {"passed": 2}, said)
+        self.assertEqual(counts, {"passed": 3}, said)
 
 
 class Light(SynchronousTestCase):
