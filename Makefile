@@ -14,8 +14,8 @@ TWISTD := $(BIN)/twistd --nodaemon --pidfile=
 DEMO ?= --demo
 
 PYTEST := $(BIN)/python -m pytest
-# Two workers; tests of one group, as those of one client in tests/peers, stay together on one.
-WORKERS ?= -n 2 --dist loadgroup
+# Two workers; the tests of one file stay together on one: those of tests/peers share servers.
+WORKERS ?= -n 2 --dist loadfile
 
 CHECKED := federix fuzz soak tests twisted bench examples
 

@@ -85,11 +85,12 @@ class Docs(SynchronousTestCase):
         failed = self.assertRaises(self.failureException, self.python, "-m", "twisted.trial", "test_quiet")
         self.assertIn("FAILED (failures=1)", str(failed))
 
-    def test_the_server_in_virtual_time_does_what_is_shown(self) -> None:
-        self.python(self.write("world.py", blocks("docs/testing.md", "python")[0]))
+    def test_servers_in_virtual_time_do_what_is_shown(self) -> None:
+        for number, program in enumerate(blocks("docs/testing.md", "python")[:3]):
+            self.python(self.write(f"world{number}.py", program))
 
     def test_the_fixtures_are_used_as_shown(self) -> None:
-        tests = blocks("docs/testing.md", "python")[1:]
+        tests = blocks("docs/testing.md", "python")[3:]
         (self.folder / "mypackage").mkdir()
         shutil.copy(SOURCE / "examples" / "modules" / "mod_quiet.py", self.folder / "mypackage" / "quiet.py")
         self.write("test_bot.py", BOT, *(textwrap.dedent(test).replace("    ...\n", "") for test in tests))

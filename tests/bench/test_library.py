@@ -17,6 +17,7 @@ class FreshTests(SynchronousTestCase):
     def test_two_chat_as_often_as_they_should(self) -> None:
         self.patch(fresh, "AGAIN", 1)
         self.assertEqual(len(fresh.chat()["times"]), 2)
+        self.assertEqual(len(fresh.federation()["times"]), 2)
 
     def test_a_server_starts_in_a_process_of_its_own(self) -> None:
         bytecode = Path(self.mktemp()).absolute()

@@ -29,7 +29,7 @@ class Loop:
     """A loop in which answers come at once."""
 
     def __init__(self, count: int) -> None:
-        self.specification = Specification(0, "PLAIN", "paced", True, 4, count, 0, 10.0, rate=1_000_000.0)
+        self.specification = Specification([], "PLAIN", "paced", True, 4, count, 0, 10.0, rate=1_000_000.0)
         self.waiting: list[tuple[str, bytes]] = []
         self.ends = {jid: Connection(jid, self.waiting) for jid in ("a@x/r", "b@x/r", "c@x/r", "d@x/r")}
         self.others = {"a@x/r": "b@x/r", "b@x/r": "a@x/r", "c@x/r": "d@x/r", "d@x/r": "c@x/r"}

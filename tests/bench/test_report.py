@@ -8,12 +8,14 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.__main__ import main
-from bench.report import BEGIN, END, into, page, text
-from bench.results import Bound, Report, Result
+from bench.report import BEGIN, BETWEEN, END, into, page, text
+from bench.results import Bound, Limit, Report, Result
 
 
 def report() -> Report:
-    result = Result("pairs", "messages in pairs", "µs", {"federix": [30.0], "ejabberd": [120.0]}, {"prosody": "no"})
+    samples = {"federix": [30.0], "ejabberd": [120.0]}
+    limit = Limit(0.5, ["ejabberd"])
+    result = Result("pairs", "messages in pairs", "µs", samples, {"prosody": "no"}, limit=limit)
     bound = Bound("chat", "a chat between two", "ms", [32.0, 35.0], 50.0, details={"of": [1, 2]})
     return Report({"federix": "Federix 1", "ejabberd": "ejabberd 2"}, "x86, Python 3", ["a note"], [result], [bound])
 
@@ -21,6 +23,19 @@ def report() -> Report:
 class ReportTests(SynchronousTestCase):
     def test_it_comes_back_from_json(self) -> None:
         self.assertEqual(Report.from_json(json.loads(json.dumps(report().to_json()))), report())
+
+    def test_figures_from_before_there_were_limits_are_read(self) -> None:
+        kept = report().to_json()
+        del kept["results"][0]["limit"]
+        (result,) = Report.from_json(kept).results
+        self.assertIsNone(result.limit)
+
+    def test_what_stands_for_two_servers_is_explained_where_it_is_shown(self) -> None:
+        found = report()
+        self.assertNotIn(BETWEEN, page(found))
+        found.results[0].name = "s2s-5"
+        self.assertIn(BETWEEN, page(found))
+        self.assertIn(BETWEEN, text(found))
 
     def test_terminal_and_page_have_everything(self) -> None:
         for made in (text(report()), page(report())):

@@ -7,8 +7,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench import resting
+from bench.place import Place
 from bench.process import ServerFailed
 from bench.resting import run_resting
+from bench.results import Limit
 from bench.scenarios import SCENARIOS, Size
 
 SIZE = Size(clients=10, count=1, repeat=1)
@@ -19,11 +21,20 @@ class Server:
 
     port = 0
     mechanism = "PLAIN"
+    peers = None
 
     def __init__(self, name: str, pid: int) -> None:
         self.name = name
         self.pid = pid
         self.running = False
+
+    @property
+    def places(self) -> list[Place]:
+        return [Place(self.port)]
+
+    @property
+    def pids(self) -> list[int]:
+        return [self.pid]
 
     def start(self) -> None:
         if self.pid < 0:
@@ -41,7 +52,7 @@ class Load:
     """Its clients come; those of the server on port 1 do not stay."""
 
     def __init__(self, specification: Any) -> None:
-        self.stay = 10 if specification.port == 0 else 9
+        self.stay = 10 if specification.places[0].port == 0 else 9
 
     def expect_ready(self) -> None:
         pass
@@ -91,6 +102,12 @@ class RestingTests(SynchronousTestCase):
         fresh, rested = self.run_on(server)
         self.assertEqual(fresh.failures, {})
         self.assertIn("connected", rested.failures["prosody"])
+
+    def test_streams_have_rows_of_their_own(self) -> None:
+        any_server: Any = Server("federix", 1)
+        fresh, rested = run_resting(SCENARIOS["s2s-in-resting"], SIZE, 130.0, [any_server], lambda line: None)
+        self.assertEqual((fresh.name, rested.name), ("s2s-in", "s2s-in-resting"))
+        self.assertEqual((fresh.limit, rested.limit), (Limit(1.0, ("prosody",)), Limit(1.0, ("prosody",))))
 
     def test_a_server_that_does_not_start_fails_in_both(self) -> None:
         fresh, rested = self.run_on(Server("ejabberd", -1), Server("federix", 2))

@@ -12,7 +12,7 @@ from bench.works import WORKS
 class ScenarioTests(SynchronousTestCase):
     def test_none_named_means_all(self) -> None:
         # What "idle" measures "idle-resting" has measured on its way.
-        self.assertEqual(set(chosen([])), {*SCENARIOS, *ALONE} - {"idle"})
+        self.assertEqual(set(chosen([])), {*SCENARIOS, *ALONE} - {"idle", "s2s-in", "s2s-out"})
 
     def test_a_group_stands_for_its_members_and_nothing_comes_twice(self) -> None:
         self.assertEqual(chosen(["disco", "iq", "idle", "scale"]), ["disco", "ping", "idle", "scale"])
@@ -30,6 +30,15 @@ class ScenarioTests(SynchronousTestCase):
         for scenario in SCENARIOS.values():
             if scenario.work == "pairs":
                 self.assertEqual((scenario.full.clients % 2, scenario.quick.clients % 2), (0, 0))
+
+    def test_who_rests_is_fresh_before(self) -> None:
+        for scenario in SCENARIOS.values():
+            if scenario.rest:
+                fresh = SCENARIOS[scenario.fresh]
+                self.assertEqual((fresh.work, fresh.stage, fresh.rest), (scenario.work, scenario.stage, 0.0))
+
+    def test_federation_is_a_group(self) -> None:
+        self.assertEqual(chosen(["federation"]), ["s2s", "s2s-5", "s2s-in-resting", "s2s-out-resting"])
 
     def test_memory_is_measured_in_fresh_processes_only(self) -> None:
         for scenario in SCENARIOS.values():

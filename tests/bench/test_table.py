@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.results import Bound, Result
+from bench.results import Bound, Limit, Result
 from bench.table import HEADS, bound_row, columns, markdown, row
 
 SAMPLES = {"federix": [30.0, 31.2], "relay": [20.0], "ejabberd": [120.4]}
@@ -16,11 +16,32 @@ def result(samples: dict[str, list[float]], failures: dict[str, str] | None = No
 
 class TableTests(SynchronousTestCase):
     def test_a_line_has_ratios_then_figures(self) -> None:
-        self.assertEqual(row(result(SAMPLES)), ["messages", "1.50", "0.25", "-", "30 ±4%", "20", "120", "-", "µs"])
+        self.assertEqual(row(result(SAMPLES)), ["messages", "1.50", "0.25", "-", "-", "30 ±4%", "20", "120", "-", "µs"])
 
     def test_a_failure_is_not_to_be_overlooked(self) -> None:
         line = row(result({"relay": [20.0], "federix": [1.0]}, {"federix": "a message is lost"}))
-        self.assertEqual(line[1:6], ["-", "-", "-", "FAILED", "20"])
+        self.assertEqual(line[1:7], ["-", "-", "-", "-", "FAILED", "20"])
+
+    def test_a_limit_holds_against_the_better_of_the_others(self) -> None:
+        limited = Limit(0.5, ("ejabberd", "prosody"))
+        costs = {"federix": [10.0], "ejabberd": [30.0], "prosody": [19.0]}
+        told = [
+            Result("s2s", "messages", "µs", costs, limit=limited),
+            Result("s2s", "messages", "µs", {**costs, "prosody": [20.0]}, limit=limited),
+            Result("s2s", "messages", "µs", costs, {"prosody": "a message is lost"}, limit=limited),
+            Result("s2s", "messages", "µs", costs, limit=Limit(1.0, ("prosody",))),
+            Result("s2s", "messages", "µs", costs, {"federix": "a message is lost"}, limit=limited),
+        ]
+        self.assertEqual(
+            [row(one)[4] for one in told],
+            [
+                "0.5 × the better: MISSED",
+                "0.5 × the better: kept",
+                "0.5 × the better: kept",
+                "1 × prosody: kept",
+                "0.5 × the better",
+            ],
+        )
 
     def test_a_bound_is_kept_or_missed(self) -> None:
         cells = [

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ import pytest
 from . import federix_server
 from .authority import Authority, make_authority
 from .client import Client
+from .federation import Federation
 from .requirements import requires, requires_node_package, requires_python_package
 from .server import HOST, Server
 
@@ -92,6 +93,16 @@ def _program(kind: str) -> list[str]:
         case _:
             requires_python_package(kind)
     return [sys.executable, "-m", f"tests.peers.clients.{kind}_client"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show beside a failure what the servers wrote, whose logs hold every stanza."""
+    report = yield
+    running = getattr(item, "funcargs", {}).get("federation")
+    if report.failed and isinstance(running, Federation):
+        report.sections += running.logs()
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +16,28 @@ def requires(program: str) -> None:
     """Skip the test when *program* is not on the PATH; where CI=true, fail it."""
     if shutil.which(program) is None:
         _missing(f"{program} is not installed")
+
+
+def requires_root() -> None:
+    """Skip the test when we may not have the ports of DNS; where CI=true, fail it."""
+    if os.geteuid() != 0:
+        _missing("a DNS server on port 53 of a loopback address needs root")
+
+
+def requires_mount_namespace() -> None:
+    """Skip the test when no process may have a view of the file system of its own; where CI=true, fail it."""
+    requires("unshare")
+    tried = subprocess.run(["unshare", "--mount", "--propagation", "private", "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        _missing(f"no mount namespace may be made here: {tried.stderr.strip()}")
+
+
+def requires_lua_package(name: str) -> None:
+    """Skip the test when Prosody's Lua has no package *name*; where CI=true, fail it."""
+    requires("lua5.4")
+    tried = subprocess.run(["lua5.4", "-e", f"require '{name}'"], capture_output=True)
+    if tried.returncode != 0:
+        _missing(f"the Lua package {name} is not installed")
 
 
 def requires_python_package(name: str) -> None:

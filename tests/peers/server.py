@@ -36,12 +36,3 @@ def free_ports(count: int) -> list[int]:
         for held_socket in sockets:
             held_socket.bind(("127.0.0.1", 0))
         return [held_socket.getsockname()[1] for held_socket in sockets]
-
-
-def accepts(port: int) -> bool:
-    """Tell whether somebody accepts connections on *port* of 127.0.0.1."""
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True

@@ -21,13 +21,8 @@ class Pair:
     juliets: Client
 
 
-# The tests of one client stay on one worker, where they share their logins.
 def _cases(*kinds: str) -> list[object]:
-    return [
-        pytest.param((kind, tls), id=f"{kind}-{tls}", marks=pytest.mark.xdist_group(kind))
-        for kind in kinds
-        for tls in ("starttls", "direct")
-    ]
+    return [pytest.param((kind, tls), id=f"{kind}-{tls}") for kind in kinds for tls in ("starttls", "direct")]
 
 
 @pytest.fixture(scope="module")
