@@ -20,7 +20,7 @@ from pathlib import Path
 from . import certificate, library, scale
 from .figures import percentile, ratios
 from .plot import plot
-from .process import raise_open_files
+from .process import ServerFailed, raise_open_files
 from .report import into, page, text
 from .resting import run_resting
 from .results import Report
@@ -28,6 +28,7 @@ from .run import run, users_needed
 from .scenarios import ALONE, GROUPS, SCENARIOS, chosen
 from .server import BenchServer
 from .servers import SERVERS, runnable
+from .stage import stage
 from .table import OURS
 from .usage import busy_seconds
 
@@ -113,11 +114,16 @@ def _compare(
     scenario = SCENARIOS[name]
     size = scenario.quick if options.quick else scenario.full
     size = replace(size, repeat=options.repeat or size.repeat)
-    servers = [kind(folder / kind.name, pem, users_needed(size)) for kind in kinds]
-    if scenario.rest:
-        results = run_resting(scenario, size, QUICK_REST if options.quick else scenario.rest, servers, _tell)
-    else:
-        results = [run(scenario, size, servers, _tell)]
+    rest = QUICK_REST if options.quick else scenario.rest
+    try:
+        with stage(scenario, kinds, folder, pem, users_needed(size), report.notes) as servers:
+            if scenario.rest:
+                results = run_resting(scenario, size, rest, servers, _tell)
+            else:
+                results = [run(scenario, size, servers, _tell)]
+    except ServerFailed as error:
+        report.notes.append(f"{name} is left out: {error}")
+        return
     report.results += results
     for result in results:
         for server, failure in result.failures.items():

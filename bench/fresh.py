@@ -1,7 +1,7 @@
-"""``python -m bench.fresh chat`` (or ``embedded``): a fresh process that uses the library, and times it.
+"""``python -m bench.fresh chat`` or ``federation`` or ``embedded``: a process that uses the library, and times it.
 
-It prints JSON: the seconds that the imports took, and those of each time that it was done, the first of them first. So
-nothing of Federix is imported but within what is timed.
+The process is fresh. It prints JSON: the seconds that the imports took, and those of each time that it was done, the
+first of them first. So nothing of Federix is imported but within what is timed.
 """
 
 from __future__ import annotations
@@ -26,15 +26,31 @@ def chat() -> dict[str, Any]:
 
     def once() -> None:
         world = World()
-        romeo = world.client("romeo@example.org/orchard")
-        juliet = world.client("juliet@example.org/balcony")
-        for one, other in ((romeo, juliet), (juliet, romeo)):
-            one.send(f"<message to='{other.jid}' type='chat'><body>Hello</body></message>")
-            other.expect(f"<message from='{one.jid}' type='chat'><body>Hello</body></message>")
+        _talk(world.client("romeo@example.org/orchard"), world.client("juliet@example.org/balcony"))
         world.stop()
 
     imports = time.perf_counter() - begun
     return {"imports": imports, "times": [_timed(once) for _ in range(1 + AGAIN)]}
+
+
+def federation() -> dict[str, Any]:
+    """The same with two servers, which connect by TLS, each with a certificate that the other trusts."""
+    begun = time.perf_counter()
+    from federix.testing import Federation
+
+    def once() -> None:
+        servers = Federation("a.test", "b.test")
+        _talk(servers.client("romeo@a.test/orchard"), servers.client("juliet@b.test/balcony"))
+        servers.stop()
+
+    imports = time.perf_counter() - begun
+    return {"imports": imports, "times": [_timed(once) for _ in range(1 + AGAIN)]}
+
+
+def _talk(romeo: Any, juliet: Any) -> None:
+    for one, other in ((romeo, juliet), (juliet, romeo)):
+        one.send(f"<message to='{other.jid}' type='chat'><body>Hello</body></message>")
+        other.expect(f"<message from='{one.jid}' type='chat'><body>Hello</body></message>")
 
 
 def embedded() -> dict[str, Any]:
@@ -76,4 +92,4 @@ def _timed(what: Callable[[], None]) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"chat": chat, "embedded": embedded}[sys.argv[1]]()))
+    print(json.dumps({"chat": chat, "federation": federation, "embedded": embedded}[sys.argv[1]]()))

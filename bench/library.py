@@ -23,6 +23,7 @@ from .results import Bound
 
 #: Seconds that each may take at most.
 CHAT: Final = 0.050
+FEDERATION: Final = 0.100
 EMBEDDED: Final = 0.300
 COMMAND: Final = 2.0
 OPTIONS: Final = ("--nodaemon", "--pidfile=", "federix")
@@ -37,6 +38,7 @@ def run(repeat: int, folder: Path, tell: Callable[[str], None]) -> list[Bound]:
     found = [
         Bound("chat", "a chat between two in a World", "ms", limit=CHAT * 1e3),
         Bound("chat-first", "the first one, with Python's start and all imports", "ms"),
+        Bound("federation", "a chat between two servers in a Federation", "ms", limit=FEDERATION * 1e3),
         Bound("embedded", "start of an embedded server, the first in its process", "ms", limit=EMBEDDED * 1e3),
         Bound("embedded-later", "the later ones", "ms"),
         Bound("twistd", "twistd federix until it answers, in an empty folder", "ms", limit=COMMAND * 1e3),
@@ -64,10 +66,12 @@ def installed(bytecode: Path) -> dict[str, str]:
 def once(folder: Path, environment: Mapping[str, str]) -> list[float]:
     chats, whole = in_a_process("chat", environment)
     first_chat = whole - sum(chats["times"][1:])
+    federations, _ = in_a_process("federation", environment)
     servers, _ = in_a_process("embedded", environment)
     with tempfile.TemporaryDirectory(dir=folder) as made:
         starts = [_start(Path(made), environment) for _ in range(2)]
-    return [min(chats["times"][1:]), first_chat, servers["times"][0], min(servers["times"][1:]), *starts]
+    talks = [min(chats["times"][1:]), first_chat, min(federations["times"][1:])]
+    return [*talks, servers["times"][0], min(servers["times"][1:]), *starts]
 
 
 def in_a_process(what: str, environment: Mapping[str, str]) -> tuple[dict[str, Any], float]:

@@ -16,12 +16,14 @@ import ssl
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import cycle
+from typing import Any, Final
 
 from .inbox import LoadFailed
-from .process import LOOPBACK, raise_open_files
+from .place import Peers, Place
+from .process import raise_open_files
 
 #: Bytes one read takes at most.
 READ: Final = 64 * 1024
@@ -35,7 +37,8 @@ LOGINS_AT_ONCE: Final = 16
 class Specification:
     """What the load is to do; *work* names one of `works.py`, *count* is how often it does it."""
 
-    port: int
+    places: Sequence[Place]
+    """Where the clients connect to, in turns."""
     mechanism: str
     work: str
     tls: bool
@@ -47,20 +50,31 @@ class Specification:
     """The number of the first user, so that two loads can have different ones."""
     rate: float = 0.0
     """Messages a second, of all clients together, for work that keeps to a rate."""
+    peers: Peers | None = None
+    """The servers that the load plays, where it does."""
+
+    @classmethod
+    def read(cls, text: str) -> Specification:
+        """From JSON."""
+        told = json.loads(text)
+        peers = told["peers"] and Peers(**told["peers"])
+        return cls(**{**told, "places": [Place(**place) for place in told["places"]], "peers": peers})
 
 
 #: A dialogue waits for a mark in what the server sends (`None`: for anything to happen) and goes on with what came.
-Dialogue = Generator[bytes | None, bytes, None]
+Dialogue = Generator[bytes | None, bytes, Any]
 
 
 class Connection:
     """One client's connection."""
 
-    __slots__ = ("_buffer", "_dialogue", "_mark", "_out", "fd", "jid", "loop", "received", "sock")
+    __slots__ = ("_buffer", "_dialogue", "_mark", "_out", "fd", "jid", "loop", "place", "received", "sock")
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, place: Place, sock: socket.socket) -> None:
+        """*sock* is connected to *place*, or from there."""
         self.loop = loop
-        self.sock: socket.socket | ssl.SSLSocket = socket.create_connection((LOOPBACK, loop.specification.port), 5.0)
+        self.place = place
+        self.sock: socket.socket | ssl.SSLSocket = sock
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setblocking(False)
         self.fd = self.sock.fileno()
@@ -71,6 +85,11 @@ class Connection:
         self._mark: bytes | None = None
         self._dialogue: Dialogue | None = None
         loop.add(self)
+
+    @classmethod
+    def to(cls, loop: Loop, place: Place) -> Connection:
+        """A new one."""
+        return cls(loop, place, socket.create_connection((place.address, place.port), 5.0))
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -154,7 +173,7 @@ class Connection:
                 self.received = _ignore
 
 
-def _ignore(data: bytes) -> None:
+def _ignore(data: object) -> None:
     """Not for us."""
 
 
@@ -169,6 +188,15 @@ class Loop:
         self.cipher: tuple[str, str] | None = None  # TLS version and cipher agreed on
         self._deadline = time.monotonic() + specification.seconds
         self._closing: set[Connection] = set()
+        self._listening: socket.socket | None = None
+        self._accepted: Callable[[socket.socket], object] = _ignore
+
+    def listen(self, address: str, port: int, accepted: Callable[[socket.socket], object]) -> None:
+        """Give *accepted* whoever connects there; once in a loop."""
+        self._listening = socket.create_server((address, port), backlog=4096)
+        self._listening.setblocking(False)
+        self._accepted = accepted
+        self.epoll.register(self._listening.fileno(), select.EPOLLIN)
 
     def add(self, connection: Connection) -> None:
         self.connections[connection.fd] = connection
@@ -199,6 +227,8 @@ class Loop:
             for fd, event in events:
                 connection = connections.get(fd)
                 if connection is None:
+                    if self._listening is not None and fd == self._listening.fileno():
+                        self._accepted(self._listening.accept()[0])
                     continue
                 if event & select.EPOLLOUT:
                     connection.writable()
@@ -213,17 +243,23 @@ class Loop:
         self.run(lambda: time.monotonic() >= end)
 
 
-def log_in(loop: Loop, names: list[str], dialogue: Callable[[Connection, str], Dialogue]) -> list[Connection]:
-    """Connections for *names*, logged in by *dialogue*, some at a time."""
-    waiting = deque(names)
+def log_in(
+    loop: Loop,
+    names: list[str],
+    dialogue: Callable[[Connection, str], Dialogue],
+    places: Sequence[Place] | None = None,
+) -> list[Connection]:
+    """Connections for *names*, logged in by *dialogue*, some at a time, at each of the *places* in turn: those of the
+    clients unless it is told others."""
+    waiting = deque(zip(names, cycle(places or loop.specification.places)))
     under_way: list[Connection] = []
     found: list[Connection] = []
 
     def done() -> bool:
         under_way[:] = [connection for connection in under_way if not connection.jid]
         while waiting and len(under_way) < LOGINS_AT_ONCE:
-            name = waiting.popleft()
-            connection = Connection(loop)
+            name, place = waiting.popleft()
+            connection = Connection.to(loop, place)
             connection.converse(dialogue(connection, name))
             under_way.append(connection)
             found.append(connection)
@@ -231,6 +267,10 @@ def log_in(loop: Loop, names: list[str], dialogue: Callable[[Connection, str], D
 
     loop.run(done)
     return found
+
+
+def _is_told() -> bool:
+    return bool(select.select([sys.stdin], [], [], 0)[0])
 
 
 def say(line: str) -> None:
@@ -241,7 +281,7 @@ def main(text: str) -> int:
     from .works import WORKS
 
     raise_open_files()
-    specification = Specification(**json.loads(text))
+    specification = Specification.read(text)
     loop = Loop(specification)
     try:
         work = WORKS[specification.work](loop)
@@ -258,6 +298,7 @@ def main(text: str) -> int:
         took = time.perf_counter() - before
         # Whoever asked looks at the server now, while all are still connected.
         say(json.dumps({"done": work.done, "seconds": took, "round_trips": work.round_trips(), "cipher": loop.cipher}))
+        loop.run(_is_told)  # servers ask whether we are still there
         sys.stdin.readline()
         loop.pause(LAST_LOOK)  # whoever was closed meanwhile is noticed here
         say(json.dumps({"connected": len(loop.connections)}))

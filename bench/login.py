@@ -12,7 +12,7 @@ from typing import Final
 
 from .inbox import LoadFailed
 from .load import Connection, Dialogue
-from .names import DOMAIN, HEADER, PASSWORD
+from .names import DOMAIN, PASSWORD, header
 
 RESOURCE: Final = "bench"
 FEATURES: Final = b"</stream:features>"
@@ -25,21 +25,21 @@ NONCE: Final = "a-nonce-of-the-load"  # it protects nothing here
 _JID: Final = re.compile(rb"<jid>([^<]+)</jid>")
 
 
-def full_jid(name: str) -> str:
-    return f"{name}@{DOMAIN}/{RESOURCE}"
+def full_jid(name: str, domain: str = DOMAIN) -> str:
+    return f"{name}@{domain}/{RESOURCE}"
 
 
 def login(connection: Connection, name: str) -> Dialogue:
     """From the first byte to the first presence."""
-    specification = connection.loop.specification
-    connection.send(HEADER)
+    specification, domain = connection.loop.specification, connection.place.domain
+    connection.send(header(domain))
     yield FEATURES
     if specification.tls:
         connection.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
         yield b"<proceed"
         yield b">"
-        yield from _handshake(connection)
-        connection.send(HEADER)
+        yield from handshake(connection, _context())
+        connection.send(header(domain))
         yield FEATURES
     if specification.mechanism == "PLAIN":
         plain = b64encode(f"\0{name}\0{PASSWORD}".encode()).decode()
@@ -48,19 +48,23 @@ def login(connection: Connection, name: str) -> Dialogue:
         yield b">"
     else:
         yield from _scram(connection, name)
-    connection.send(HEADER)
+    connection.send(header(domain))
     yield FEATURES
     connection.send(BIND)
     bound = yield b"</iq>"
     match = _JID.search(bound)
-    if match is None or match[1].decode() != full_jid(name):
-        raise LoadFailed(f"asked for {full_jid(name)}, bound: {bound.decode(errors='replace')}")
+    if match is None or match[1].decode() != full_jid(name, domain):
+        raise LoadFailed(f"asked for {full_jid(name, domain)}, bound: {bound.decode(errors='replace')}")
     connection.send(b"<presence/>")
-    connection.jid = full_jid(name)
+    connection.jid = full_jid(name, domain)
 
 
-def _handshake(connection: Connection) -> Dialogue:
-    sock = _context().wrap_socket(connection.sock, do_handshake_on_connect=False, server_hostname=DOMAIN)
+def handshake(connection: Connection, context: ssl.SSLContext, *, they_connected: bool = False) -> Dialogue:
+    """TLS from here on; on the side of who *connected* first, or of the other."""
+    name = None if they_connected else connection.place.domain
+    sock = context.wrap_socket(
+        connection.sock, server_side=they_connected, do_handshake_on_connect=False, server_hostname=name
+    )
     connection.sock = sock
     while True:
         try:

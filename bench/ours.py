@@ -13,8 +13,7 @@ import yaml
 from federix.modules import MODULES
 
 from . import people, watched
-from .names import DOMAIN
-from .process import LOOPBACK, Process
+from .process import Process
 from .server import MAX_STANZA, BenchServer
 
 ROOT: Final = Path(__file__).parent.parent
@@ -62,7 +61,7 @@ class Federix(BenchServer):
         return f"Federix {federix.__version__}"
 
     def _start(self) -> Process:
-        people.for_federix(self.users, self.folder / "federix.sqlite", self.rosters)
+        people.for_federix(self.users, self.folder / "federix.sqlite", self.rosters, self.domain)
         configuration = self.folder / "federix.yml"
         configuration.write_text(yaml.safe_dump(self._settings()))
         command = [*self._twistd(), "--nodaemon", "--pidfile=", "federix", "-c", configuration, "-d", self.folder]
@@ -75,7 +74,7 @@ class Federix(BenchServer):
         listener = {
             "module": "ejabberd_c2s",
             "port": self.port,
-            "ip": LOOPBACK,
+            "ip": self.address,
             "starttls": True,
             "starttls_required": False,
             "shaper": "none",
@@ -86,7 +85,7 @@ class Federix(BenchServer):
             "max_connections_per_second": "infinity",
         }
         return {
-            "hosts": [DOMAIN, *(f"h{number}.{DOMAIN}" for number in range(self.more_hosts))],
+            "hosts": [self.domain, *(f"h{number}.{self.domain}" for number in range(self.more_hosts))],
             "loglevel": "warning",
             "certfiles": [str(self.certificate)],
             "listen": [listener],

@@ -13,8 +13,7 @@ import yaml
 from federix.modules import MODULES
 
 from . import people
-from .names import DOMAIN, HEADER
-from .process import LOOPBACK, Process, answers
+from .process import Process
 from .server import MAX_STANZA, BenchServer
 
 #: What of Federix's modules is called how elsewhere; those that are not here have no counterpart, or no part in this.
@@ -30,6 +29,8 @@ PROSODY_MODULES: Final[Mapping[str, str]] = {
     "mod_register": "register",
     "mod_pubsub": "pep",
     "mod_roster": "roster",
+    "mod_s2s_bidi": "s2s_bidi",
+    "mod_s2s_dialback": "dialback",
     "mod_stream_mgmt": "smacks",
     "mod_time": "time",
     "mod_vcard": "vcard_legacy",
@@ -48,6 +49,7 @@ class Prosody(BenchServer):
     """Debian's Prosody."""
 
     name = "prosody"
+    federates = False
 
     @classmethod
     def missing(cls) -> str | None:
@@ -59,7 +61,7 @@ class Prosody(BenchServer):
 
     def _start(self) -> Process:
         data = self.folder / "data"
-        people.for_prosody(self.users, data)
+        people.for_prosody(self.users, data, self.domain)
         configuration = self.folder / "prosody.cfg.lua"
         configuration.write_text(self._settings(data))
         return Process(self.name, ["prosody", "--config", configuration, "-F"], self.folder, {})
@@ -67,16 +69,16 @@ class Prosody(BenchServer):
     def _settings(self, data: Path) -> str:
         modules = sorted({PROSODY_MODULES[m] for m in (*MODULES, *NEEDED) if m in PROSODY_MODULES})
         absent = {"offline"} - set(modules)
-        tls = f'{{ certificate = "{self.certificate}"; key = "{self.certificate}"; }}'
+        if not self.federates:
+            absent.add("s2s")
         return f"""
 daemonize = false
 run_as_root = true
 data_path = "{data}"
 pidfile = "{self.folder}/prosody.pid"
 log = {{ {{ levels = {{ min = "warn" }}, to = "console" }} }}
-interfaces = {{ "{LOOPBACK}" }}
+interfaces = {{ "{self.address}" }}
 c2s_ports = {{ {self.port} }}
-s2s_ports = {{}}
 http_ports = {{}}
 https_ports = {{}}
 c2s_require_encryption = false
@@ -86,10 +88,19 @@ authentication = "internal_hashed"
 password_hash = "SHA-256"
 storage = "internal"
 modules_enabled = {{ "saslauth"; "tls"; {" ".join(f'"{m}";' for m in modules)} }}
-modules_disabled = {{ "s2s"; {" ".join(f'"{m}";' for m in sorted(absent))} }}
-ssl = {tls}
-VirtualHost "{DOMAIN}"
+modules_disabled = {{ {" ".join(f'"{m}";' for m in sorted(absent))} }}
+{self._between_servers()}
+ssl = {{ certificate = "{self.certificate}"; key = "{self.certificate}"; {self._trusting()} }}
+VirtualHost "{self.domain}"
 """
+
+    def _between_servers(self) -> str:
+        """What it is told about others of its kind."""
+        return "s2s_ports = {}"
+
+    def _trusting(self) -> str:
+        """Whom it trusts."""
+        return ""
 
 
 class Ejabberd(BenchServer):
@@ -107,7 +118,7 @@ class Ejabberd(BenchServer):
 
     def _start(self) -> Process:
         accounts = self.folder / "accounts.terms"
-        people.for_ejabberd(self.users, accounts)
+        people.for_ejabberd(self.users, accounts, self.domain)
         configuration = self.folder / "ejabberd.yml"
         configuration.write_text(yaml.safe_dump(self._settings()))
         after = (
@@ -126,6 +137,9 @@ class Ejabberd(BenchServer):
             "ERL_MAX_PORTS": "32000",
             "ERL_CRASH_DUMP_BYTES": "0",
         }
+        return self._process_of(command, environment)
+
+    def _process_of(self, command: list[str], environment: Mapping[str, str]) -> Process:
         return Process(self.name, command, self.folder, environment)
 
     @property
@@ -133,7 +147,7 @@ class Ejabberd(BenchServer):
         return self.folder / "seeded"
 
     def _ready(self) -> bool:
-        return self._seeded.exists() and answers(self.port, HEADER)
+        return self._seeded.exists() and super()._ready()
 
     def said(self) -> str:
         log = self.folder / "ejabberd.log"
@@ -143,7 +157,7 @@ class Ejabberd(BenchServer):
         listener = {
             "module": "ejabberd_c2s",
             "port": self.port,
-            "ip": LOOPBACK,
+            "ip": self.address,
             "starttls": True,
             "starttls_required": False,
             "shaper": "none",
@@ -155,7 +169,7 @@ class Ejabberd(BenchServer):
         if "mod_blocking" in modules:
             modules["mod_privacy"] = {}
         return {
-            "hosts": [DOMAIN],
+            "hosts": [self.domain],
             "loglevel": "warning",
             "certfiles": [str(self.certificate)],
             "auth_password_format": "scram",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,17 +46,19 @@ def _keys() -> ScramKeys:
     return _credentials().scram["SHA-256"]
 
 
-def for_federix(users: int, database: Path, more: Mapping[str, list[str]] = MappingProxyType({})) -> None:
+def for_federix(
+    users: int, database: Path, more: Mapping[str, list[str]] = MappingProxyType({}), domain: str = DOMAIN
+) -> None:
     """Write Federix's database; *more* are further rosters."""
     secrets = json.dumps({f"SCRAM-{name}": keys.encode() for name, keys in _credentials().scram.items()})
 
     async def fill(tx: Transaction) -> None:
         for name in everybody(users):
-            await tx.change(accounts.CREATE, local=name, host=DOMAIN, credentials=secrets, created=0.0)
+            await tx.change(accounts.CREATE, local=name, host=domain, credentials=secrets, created=0.0)
         for owner, names in {**rosters(), **more}.items():
-            of = owner_of(owner, DOMAIN)
+            of = owner_of(owner, domain)
             for version, name in enumerate(names, 1):
-                item = {"contact": owner_of(name, DOMAIN), "name": "", "subscription": "both", "groups": "[]"}
+                item = {"contact": owner_of(name, domain), "name": "", "subscription": "both", "groups": "[]"}
                 await tx.change(roster.PUT, owner=of, version=version, ask=0, approved=0, **item)
             await tx.change(roster.VERSION_PUT, owner=of, version=len(names), oldest=0)
 
@@ -72,7 +75,7 @@ def for_federix(users: int, database: Path, more: Mapping[str, list[str]] = Mapp
         raise RuntimeError(f"could not write Federix's accounts: {problems[0]}")
 
 
-def for_prosody(users: int, data: Path) -> None:
+def for_prosody(users: int, data: Path, domain: str = DOMAIN) -> None:
     """Write Prosody's data folder."""
     keys = _keys()
     salt = "".join(f"\\{byte:03d}" for byte in keys.salt)
@@ -80,26 +83,32 @@ def for_prosody(users: int, data: Path) -> None:
         f'return {{ ["iteration_count"] = {keys.iterations}; ["salt"] = "{salt}";'
         f' ["stored_key"] = "{keys.stored_key.hex()}"; ["server_key"] = "{keys.server_key.hex()}"; }};\n'
     )
-    folder = data / DOMAIN / "accounts"
+    home = data / _prosody_name(domain)
+    folder = home / "accounts"
     folder.mkdir(parents=True)
     for name in everybody(users):
         (folder / f"{name}.dat").write_text(account)
-    folder = data / DOMAIN / "roster"
+    folder = home / "roster"
     folder.mkdir()
     for owner, names in rosters().items():
-        items = "".join(f' ["{n}@{DOMAIN}"] = {{ ["subscription"] = "both"; ["groups"] = {{}}; }};' for n in names)
+        items = "".join(f' ["{n}@{domain}"] = {{ ["subscription"] = "both"; ["groups"] = {{}}; }};' for n in names)
         (folder / f"{owner}.dat").write_text(f'return {{ [false] = {{ ["version"] = 1; }};{items} }};\n')
 
 
-def for_ejabberd(users: int, file: Path) -> None:
+def _prosody_name(domain: str) -> str:
+    """What Prosody calls the folder of a domain."""
+    return re.sub(r"[^A-Za-z0-9]", lambda found: f"%{ord(found[0]):02x}", domain)
+
+
+def for_ejabberd(users: int, file: Path, domain: str = DOMAIN) -> None:
     """Write the records of ejabberd's Mnesia tables as Erlang terms, to be read when it has started."""
     keys = _keys()
     stored, server, salt = (b64encode(part).decode() for part in (keys.stored_key, keys.server_key, keys.salt))
     scram = f'{{scram,<<"{stored}">>,<<"{server}">>,<<"{salt}">>,sha256,{keys.iterations}}}'
-    lines = [f'{{passwd,{{<<"{name}">>,<<"{DOMAIN}">>}},{scram}}}.\n' for name in everybody(users)]
+    lines = [f'{{passwd,{{<<"{name}">>,<<"{domain}">>}},{scram}}}.\n' for name in everybody(users)]
     for owner, names in rosters().items():
-        us = f'<<"{owner}">>,<<"{DOMAIN}">>'
+        us = f'<<"{owner}">>,<<"{domain}">>'
         for name in names:
-            jid = f'{{<<"{name}">>,<<"{DOMAIN}">>,<<>>}}'
+            jid = f'{{<<"{name}">>,<<"{domain}">>,<<>>}}'
             lines.append(f"{{roster,{{{us},{jid}}},{{{us}}},{jid},<<>>,both,none,[],<<>>,[]}}.\n")
     file.write_text("".join(lines))

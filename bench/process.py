@@ -86,10 +86,10 @@ class Process:
         self._process.wait()
 
 
-def answers(port: int, greeting: bytes) -> bool:
+def answers(port: int, greeting: bytes, address: str = LOOPBACK) -> bool:
     """Whether somebody on that loopback port has an answer to *greeting*: who only listens may not be ready yet."""
     try:
-        with socket.create_connection((LOOPBACK, port), 1.0) as connection:
+        with socket.create_connection((address, port), 1.0) as connection:
             connection.sendall(greeting)
             return bool(connection.recv(1))
     except OSError:

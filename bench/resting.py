@@ -1,4 +1,5 @@
-"""The memory of idle sessions twice: when they have just come, and when they have had nothing to say for a while."""
+"""The memory of idle sessions, or of idle streams between servers, twice: when they have just come, and when they have
+had nothing to say for a while."""
 
 from __future__ import annotations
 
@@ -12,34 +13,34 @@ from .process import ServerFailed
 from .results import Result
 from .run import new_result, specification, start_all
 from .scenarios import SCENARIOS, Scenario, Size
-from .server import BenchServer
+from .server import Subject
 from .usage import pss_bytes
 
 
 @dataclass
 class _Held:
-    """A server with its sessions."""
+    """A server with its sessions or streams."""
 
-    server: BenchServer
+    server: Subject
     load: LoadProcess
     before: int
     done: int
 
     def used(self, scale: float) -> float:
-        """What each session has taken so far."""
-        return (pss_bytes(self.server.pid) - self.before) / self.done * scale
+        """What each of them has taken so far."""
+        return (pss_bytes(*self.server.pids) - self.before) / self.done * scale
 
 
 def run_resting(
     scenario: Scenario,
     size: Size,
     seconds: float,
-    servers: Iterable[BenchServer],
+    servers: Iterable[Subject],
     tell: Callable[[str], None],
 ) -> list[Result]:
     """Fill each server, look at once, and again when all have rested for so many *seconds*: they do so together."""
-    fresh, rested = new_result(SCENARIOS["idle"]), new_result(scenario)
-    running: list[BenchServer] = []
+    fresh, rested = new_result(SCENARIOS[scenario.fresh]), new_result(scenario)
+    running: list[Subject] = []
     held: list[_Held] = []
     with ExitStack() as stack:
         stack.callback(_stop_all, running)
@@ -50,7 +51,7 @@ def run_resting(
                 load = LoadProcess(specification(scenario, size, server))
                 stack.callback(load.end)
                 load.expect_ready()
-                before = pss_bytes(server.pid)
+                before = pss_bytes(*server.pids)
                 held.append(one := _Held(server, load, before, load.go()["done"]))
                 fresh.samples[server.name] = [one.used(scenario.scale)]
             except ServerFailed as error:
@@ -69,6 +70,6 @@ def run_resting(
     return [fresh, rested]
 
 
-def _stop_all(servers: list[BenchServer]) -> None:
+def _stop_all(servers: list[Subject]) -> None:
     for server in servers:
         server.stop()

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .figures import Figure, figure
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What we may cost at most, as times of what the cheapest of some others costs."""
+
+    times: float
+    of: Sequence[str]
 
 
 @dataclass
@@ -22,6 +31,7 @@ class Result:
     """For information, of each server's last repetition: round trips, TLS cipher, work done, and what was counted."""
     others: list[float] = field(default_factory=list)
     """Processors that were busy with something else, in each repetition."""
+    limit: Limit | None = None
 
     def figures(self) -> dict[str, Figure]:
         return {name: figure(samples) for name, samples in self.samples.items() if name not in self.failures}
@@ -73,10 +83,15 @@ class Report:
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> Report:
         """What `to_json` made. Raises TypeError or KeyError for something else."""
-        results = [Result(**result) for result in found["results"]]
+        results = [_result(result) for result in found["results"]]
         bounds = [Bound(**bound) for bound in found["bounds"]]
         return cls(found["servers"], found["machine"], found["notes"], results, bounds, found["others"])
 
     @property
     def failed(self) -> bool:
         return any(result.failures for result in self.results) or any(bound.failure for bound in self.bounds)
+
+
+def _result(found: dict[str, Any]) -> Result:
+    limit = found.get("limit")  # figures that were kept may be older than limits
+    return Result(**{**found, "limit": limit and Limit(**limit)})

@@ -14,14 +14,19 @@ from .names import CONTACTS
 from .process import ServerFailed
 from .results import Result
 from .scenarios import Scenario, Size
-from .server import BenchServer
+from .server import Subject
 from .usage import busy_seconds, cpu_seconds, pss_bytes
 
 
-def run(scenario: Scenario, size: Size, servers: Iterable[BenchServer], tell: Callable[[str], None]) -> Result:
+def run(
+    scenario: Scenario,
+    size: Size,
+    servers: Iterable[Subject],
+    tell: Callable[[str], None],
+) -> Result:
     """Do *scenario* on each of *servers*. What goes wrong with one of them stands in the result, loud and clear."""
     result = new_result(scenario)
-    running: list[BenchServer] = []
+    running: list[Subject] = []
     try:
         start_all(servers, running, result)
         repeat = repetitions(scenario, size)
@@ -43,10 +48,10 @@ def run(scenario: Scenario, size: Size, servers: Iterable[BenchServer], tell: Ca
 
 
 def new_result(scenario: Scenario) -> Result:
-    return Result(scenario.name, scenario.title, scenario.unit)
+    return Result(scenario.name, scenario.title, scenario.unit, limit=scenario.limit)
 
 
-def start_all(servers: Iterable[BenchServer], running: list[BenchServer], result: Result) -> None:
+def start_all(servers: Iterable[Subject], running: list[Subject], result: Result) -> None:
     """Start *servers*; each that does is added to *running* at once, to be stopped whatever happens then."""
     for server in servers:
         try:
@@ -66,10 +71,10 @@ def users_needed(size: Size) -> int:
     return max(size.clients, CONTACTS)
 
 
-def specification(scenario: Scenario, size: Size, server: BenchServer) -> Specification:
+def specification(scenario: Scenario, size: Size, server: Subject) -> Specification:
     """What the load is to do there."""
     return Specification(
-        port=server.port,
+        places=server.places,
         mechanism=server.mechanism,
         work=scenario.work,
         tls=scenario.tls,
@@ -77,20 +82,21 @@ def specification(scenario: Scenario, size: Size, server: BenchServer) -> Specif
         count=size.count,
         in_flight=scenario.in_flight,
         seconds=scenario.seconds,
+        peers=server.peers,
     )
 
 
-def _measure(scenario: Scenario, size: Size, server: BenchServer, result: Result) -> float:
+def _measure(scenario: Scenario, size: Size, server: Subject, result: Result) -> float:
     """One repetition: the cost of one unit of work, in the scenario's unit."""
     usage = cpu_seconds if scenario.measure == "cpu" else pss_bytes
     load = LoadProcess(specification(scenario, size, server))
     try:
         load.expect_ready()
-        others, cpu = others_seconds(server, load), cpu_seconds(server.pid)
-        before = usage(server.pid)
+        others, cpu = others_seconds(server, load), cpu_seconds(*server.pids)
+        before = usage(*server.pids)
         done = load.go()
-        after = usage(server.pid)
-        others, cpu = others_seconds(server, load) - others, cpu_seconds(server.pid) - cpu
+        after = usage(*server.pids)
+        others, cpu = others_seconds(server, load) - others, cpu_seconds(*server.pids) - cpu
     finally:
         load.end()
     if not done["done"]:
@@ -100,6 +106,6 @@ def _measure(scenario: Scenario, size: Size, server: BenchServer, result: Result
     return float((after - before) / done["done"] * scenario.scale)
 
 
-def others_seconds(server: BenchServer, load: LoadProcess) -> float:
+def others_seconds(server: Subject, load: LoadProcess) -> float:
     """Processor time used so far by whoever has no part in this; only differences mean something."""
-    return busy_seconds() - cpu_seconds(server.pid) - cpu_seconds(load.pid)
+    return busy_seconds() - cpu_seconds(*server.pids, load.pid)

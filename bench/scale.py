@@ -121,7 +121,7 @@ class Stage:
         self, work: str, size: Size, *, seconds: float, warm_up: int = 0, first: int = 0
     ) -> Specification:
         return Specification(
-            port=self._server.port,
+            places=self._server.places,
             mechanism=self._server.mechanism,
             work=work,
             tls=True,

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from .results import Limit
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -35,6 +37,11 @@ class Scenario:
     """How long one repetition may take."""
     rest: float = 0.0
     """Seconds in which nothing happens before the memory is looked at once more."""
+    fresh: str = ""
+    """What it is called before that."""
+    stage: Literal["one", "two", "peers"] = "one"
+    """One server; two of the same make that federate, measured together; or one, and the load plays many others."""
+    limit: Limit | None = None
 
 
 def _pairs(name: str, title: str, *, tls: bool, in_flight: int) -> Scenario:
@@ -52,6 +59,45 @@ def _pairs(name: str, title: str, *, tls: bool, in_flight: int) -> Scenario:
     )
 
 
+def _between(name: str, title: str, *, in_flight: int) -> Scenario:
+    """Messages between two servers."""
+    return Scenario(
+        name,
+        title,
+        "pairs",
+        "cpu",
+        "µs/message",
+        1e6,
+        Size(40, 500, 3),
+        Size(8, 20, 1),
+        in_flight=in_flight,
+        stage="two",
+        limit=Limit(0.5, PEERS),
+    )
+
+
+def _streams(name: str, title: str, work: str, *, fresh: str = "", rest: float = 0.0) -> Scenario:
+    """Idle streams between a server and many others. in_flight: those that come and go before."""
+    return Scenario(
+        name,
+        title,
+        work,
+        "memory",
+        "KiB/stream",
+        1 / 1024,
+        Size(1000, 1, 1),
+        Size(50, 1, 1),
+        in_flight=20,
+        seconds=900.0,
+        rest=rest,
+        fresh=fresh,
+        stage="peers",
+        limit=Limit(1.0, ("prosody",)),
+    )
+
+
+#: Those that are servers, too.
+PEERS: Final = ("ejabberd", "prosody")
 _ALL: Final = (
     _pairs("pairs", "messages in pairs, TLS, 1 in flight", tls=True, in_flight=1),
     _pairs("pairs-5", "messages in pairs, TLS, 5 in flight", tls=True, in_flight=5),
@@ -81,6 +127,7 @@ _ALL: Final = (
         in_flight=20,
         seconds=900.0,  # they stay until all servers are full, and have rested
         rest=130.0,
+        fresh="idle",
     ),
     Scenario(
         "logins",
@@ -104,18 +151,39 @@ _ALL: Final = (
     ),
     Scenario("ping", "pings answered, TLS", "ping", "cpu", "µs/iq", 1e6, Size(100, 200, 3), Size(20, 50, 1)),
     Scenario("disco", "disco#info answered, TLS", "disco", "cpu", "µs/iq", 1e6, Size(100, 200, 3), Size(20, 50, 1)),
+    _between("s2s", "messages between two servers, TLS, 1 in flight", in_flight=1),
+    _between("s2s-5", "messages between two servers, TLS, 5 in flight", in_flight=5),
+    _streams("s2s-in", "memory of an idle stream from another server, TLS", "streams-in"),
+    _streams(
+        "s2s-in-resting",
+        "memory of a stream from another server idle for 130 s, TLS",
+        "streams-in",
+        fresh="s2s-in",
+        rest=130.0,
+    ),
+    _streams("s2s-out", "memory of an idle stream to another server, TLS", "streams-out"),
+    _streams(
+        "s2s-out-resting",
+        "memory of a stream to another server idle for 130 s, TLS",
+        "streams-out",
+        fresh="s2s-out",
+        rest=130.0,
+    ),
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
 
 #: What is measured of Federix alone; see `library.py` and `scale.py`.
 ALONE: Final = ("library", "scale")
 
+#: What those that rest have measured on their way.
+_FRESH: Final = {scenario.fresh for scenario in _ALL if scenario.rest}
+_USUAL: Final = tuple(name for name in SCENARIOS if name not in _FRESH)
 #: Names that stand for several.
 GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
-    # What "idle" measures "idle-resting" has measured on its way.
-    "all": (*(name for name in SCENARIOS if name != "idle"), *ALONE),
-    "comparison": tuple(name for name in SCENARIOS if name != "idle"),
+    "all": (*_USUAL, *ALONE),
+    "comparison": _USUAL,
     "iq": ("ping", "disco"),
+    "federation": tuple(name for name in _USUAL if SCENARIOS[name].stage != "one"),
 }
 
 

@@ -4,14 +4,45 @@ from __future__ import annotations
 
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
-from .names import HEADER
-from .process import Process, ServerFailed, answers, free_port
+from .names import DOMAIN, header
+from .place import Peers, Place
+from .process import LOOPBACK, Process, ServerFailed, answers, free_port
 
 #: Bytes of the largest stanza that every server is told to take.
 MAX_STANZA: Final = 256 * 1024
+
+
+class Subject(Protocol):
+    """What is measured: a server, or several that work together."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def mechanism(self) -> str: ...
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Where its clients go."""
+
+    @property
+    def peers(self) -> Peers | None:
+        """The servers that the load plays for it."""
+
+    @property
+    def pids(self) -> Sequence[int]:
+        """Its processes, which may have more of them. Raises `ServerFailed` where it does not run."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+    def said(self) -> str:
+        """The end of its output."""
 
 
 class BenchServer(ABC):
@@ -19,6 +50,9 @@ class BenchServer(ABC):
 
     name: str
     mechanism = "SCRAM-SHA-256"
+    address = LOOPBACK
+    domain = DOMAIN
+    peers: Peers | None = None
 
     def __init__(self, folder: Path, certificate: Path, users: int) -> None:
         self.folder = folder
@@ -42,7 +76,7 @@ class BenchServer(ABC):
         """Write accounts and configuration into the empty folder, and start."""
 
     def _ready(self) -> bool:
-        return answers(self.port, HEADER)
+        return answers(self.port, header(self.domain), self.address)
 
     def start(self) -> None:
         """Start it with an empty history; returns when clients may come. Raises `ServerFailed`."""
@@ -54,6 +88,15 @@ class BenchServer(ABC):
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def places(self) -> Sequence[Place]:
+        """Where its clients go."""
+        return (Place(self.port, self.address, self.domain),)
+
+    @property
+    def pids(self) -> Sequence[int]:
+        return (self.pid,)
 
     @property
     def pid(self) -> int:

@@ -11,8 +11,8 @@ from .results import Bound, Result
 OTHERS = ("relay", "ejabberd", "prosody")
 OURS = "federix"
 
-#: Of the ratios: ours to each of the others, then each one's own figure.
-HEADS = ("", *(f"× {other}" for other in OTHERS), OURS, *OTHERS, "unit")
+#: Of the ratios: ours to each of the others, what it may be, then each one's own figure.
+HEADS = ("", *(f"× {other}" for other in OTHERS), "at most", OURS, *OTHERS, "unit")
 BOUND_HEADS = ("Federix alone", "figure", "at most", "", "unit")
 
 
@@ -22,9 +22,24 @@ def row(result: Result) -> list[str]:
     ours = figures.get(OURS)
     cells = [result.title]
     cells.extend(_ratio(ratio(ours, figures.get(other))) for other in OTHERS)
+    cells.append(limit(result))
     cells.extend(_own(figures.get(name), result.failures.get(name)) for name in (OURS, *OTHERS))
     cells.append(result.unit)
     return cells
+
+
+def limit(result: Result) -> str:
+    """What *result* may be at most, and whether it is; of several others the one that costs least counts."""
+    found = result.limit
+    if found is None:
+        return "-"
+    allowed = f"{found.times:g} × {found.of[0] if len(found.of) == 1 else 'the better'}"
+    figures = result.figures()
+    found_ratios = [ratio(figures.get(OURS), figures.get(other)) for other in found.of]
+    known = [value for value in found_ratios if value is not None]
+    if not known:
+        return allowed
+    return f"{allowed}: {'kept' if max(known) <= found.times else 'MISSED'}"
 
 
 def bound_row(bound: Bound) -> list[str]:

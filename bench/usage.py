@@ -50,15 +50,17 @@ def parse_pss(text: str) -> int:
     raise ValueError("no Pss in smaps_rollup")
 
 
-def cpu_seconds(root: int) -> float:
-    """User and system time of *root* and its descendants so far."""
-    return sum(stat.ticks for stat in tree(root, _stats())) / TICKS
+def cpu_seconds(*roots: int) -> float:
+    """User and system time of *roots* and their descendants so far."""
+    stats = _stats()
+    return sum(stat.ticks for root in roots for stat in tree(root, stats)) / TICKS
 
 
-def pss_bytes(root: int) -> int:
-    """Proportional set size of *root* and its descendants: a page that several share counts in parts."""
+def pss_bytes(*roots: int) -> int:
+    """Proportional set size of *roots* and their descendants: a page that several share counts in parts."""
     total = 0
-    for stat in tree(root, _stats()):
+    stats = _stats()
+    for stat in (stat for root in roots for stat in tree(root, stats)):
         try:
             total += parse_pss((PROC / str(stat.pid) / "smaps_rollup").read_text())
         except OSError:

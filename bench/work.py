@@ -96,7 +96,7 @@ class Logins(Work):
             due = min(count, int((time.monotonic() - begun) * LOGINS_PER_SECOND) + 1)
             # A server that cannot keep up gets them as fast as it can, but not all at once.
             while self._begun < due and len(self._under_way) < 2 * LOGINS_PER_SECOND:
-                connection = Connection(self.loop)
+                connection = Connection.to(self.loop, self.specification.places[0])
                 connection.converse(login(connection, user(self._begun % self.specification.clients)))
                 self._under_way.append(connection)
                 self._begun += 1

@@ -7,6 +7,7 @@ from typing import Final
 
 from .load import Loop
 from .pairs import Paced, Pairs
+from .streams import StreamsIn, StreamsOut
 from .work import Disco, Idle, Logins, Ping, Presence, Work
 
 WORKS: Final[dict[str, Callable[[Loop], Work]]] = {
@@ -17,4 +18,6 @@ WORKS: Final[dict[str, Callable[[Loop], Work]]] = {
     "presence": Presence,
     "ping": Ping,
     "disco": Disco,
+    "streams-in": StreamsIn,
+    "streams-out": StreamsOut,
 }

@@ -1,0 +1,34 @@
+"""What a scenario needs: one server of each make, or servers that federate, and the network they do it in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .federated import MEMBERS, couple, network, single
+from .scenarios import Scenario
+from .server import BenchServer, Subject
+
+
+@contextmanager
+def stage(
+    scenario: Scenario, kinds: Sequence[type[BenchServer]], folder: Path, pem: Path, users: int, notes: list[str]
+) -> Iterator[Sequence[Subject]]:
+    """The servers, not yet started; what cannot take part here is told in *notes*.
+
+    Raises `ServerFailed` where there can be no network.
+    """
+    if scenario.stage == "one":
+        yield [kind(folder / kind.name, pem, users) for kind in kinds]
+        return
+    members = []
+    for member in (MEMBERS[kind.name] for kind in kinds if kind.name in MEMBERS):
+        problem = member.missing()
+        if problem is None:
+            members.append(member)
+        elif (note := f"{member.name} has no part in {scenario.name}: {problem}") not in notes:
+            notes.append(note)
+    make = couple if scenario.stage == "two" else single
+    with network(folder / "network") as joined:
+        yield [make(member, folder, users, joined) for member in members]
