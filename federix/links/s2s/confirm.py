@@ -40,6 +40,10 @@ WRAP: Final = 1 << 32
 REQUEST: Final = Element("r", ns.SM).to_bytes()
 
 
+#: In place of a list of its own where all is confirmed.
+_NOTHING: Final[deque[tuple[Pair, Waiting]]] = deque(maxlen=0)
+
+
 class Way(Enum):
     """How a peer is asked."""
 
@@ -78,7 +82,7 @@ class Confirmations:
 
     def __init__(self, link: Asking) -> None:
         self._link = link
-        self._sent: deque[tuple[Pair, Waiting]] = deque()
+        self._sent = _NOTHING
         self._size = 0
         #: How many were confirmed, or are kept no more; and how many had been sent when the peer began to count.
         self._gone = 0
@@ -125,6 +129,8 @@ class Confirmations:
         """A stanza has been sent."""
         if self.way is not Way.ACKS and _answers(waiting.stanza):
             return  # it would go back to nobody; and were it asked about, two servers would ping each other for ever
+        if self._sent is _NOTHING:
+            self._sent = deque()
         self._sent.append((pair, waiting))
         self._keep(waiting.size)
         if self.way is Way.NONE:
@@ -184,6 +190,8 @@ class Confirmations:
             _, waiting = self._sent.popleft()
             self._keep(-waiting.size)
             self._gone += 1
+        if not self._sent:
+            self._sent = _NOTHING
         if self._asked is not None and self._gone >= self._asked:
             self._asked = None
             self._rest()
@@ -222,7 +230,7 @@ class Confirmations:
         if self.way is Way.NONE:
             self._forget(inf if by_the_book else now)
         sent = list(self._sent)
-        self._sent.clear()
+        self._sent = _NOTHING
         self._keep(-self._size)
         return sent
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .federation import Federation
     from .link import Link
 
+#: Bytes that a peer has yet to confirm below which it is keeping up: what is sent to it is not worth any pains.
+LITTLE: Final = 64 * 1024
 #: How often a stanza is sent before it goes back.
 MOST_TRIES: Final = 3
 #: Bytes that may wait in all pairs of one link: a peer that has many domains is not to have more than another.
@@ -41,6 +43,10 @@ class Waiting:
     size: int
     since: float
     tries: int = 0
+
+
+#: In place of a queue of its own, which takes 760 bytes, where nothing waits.
+_NOTHING: Final[deque[Waiting]] = deque(maxlen=0)
 
 
 def wire_size(stanza: Stanza) -> int:
@@ -80,7 +86,7 @@ class Pair:
         self.domains = domains
         #: Where it goes; ``None`` while there is no link.
         self.link: Link | None = None
-        self.queue: deque[Waiting] = deque()
+        self.queue = _NOTHING
         #: Bytes in the queue.
         self.size = 0
         #: Why the last try failed, for the operator; and what is told the senders.
@@ -105,7 +111,8 @@ class Pair:
         """Send *stanza*, now or when there is a link; raises `StanzaError` (resource-constraint): too much waits."""
         link = self.link
         if link is not None and not self.queue and link.takes:
-            link.send(self, Waiting(_kept(stanza), wire_size(stanza), self._federation.clock.seconds()))
+            kept = stanza if link.confirmations.size < LITTLE else _kept(stanza)
+            link.send(self, Waiting(kept, wire_size(stanza), self._federation.clock.seconds()))
             return
         options = self._federation.options(self.domains.local)
         size = wire_size(stanza)
@@ -121,10 +128,15 @@ class Pair:
             self._federation.find_link(self)
 
     def _put(self, waiting: Waiting) -> None:
+        self._begin_queue()
         self.queue.append(waiting)
         self._count(waiting.size)
         if self._expiring is None:
             self._watch()
+
+    def _begin_queue(self) -> None:
+        if self.queue is _NOTHING:
+            self.queue = deque()
 
     def _count(self, size: int) -> None:
         self.size += size
@@ -147,6 +159,7 @@ class Pair:
             link.send(self, waiting)
             link = self.link  # it may have broken
         if not self.queue:
+            self.queue = _NOTHING
             self._unwatch()
 
     def put_back(self, unconfirmed: list[Waiting]) -> None:
@@ -159,6 +172,7 @@ class Pair:
         for waiting in unconfirmed:
             waiting.tries += 1
             (again if waiting.tries < MOST_TRIES else lost).append(waiting)
+        self._begin_queue()
         self.queue.extendleft(reversed(again))
         self._count(sum(waiting.size for waiting in again))
         if again:
@@ -174,7 +188,7 @@ class Pair:
     def bounce(self, error: StanzaError) -> None:
         """Return all that waits to its senders."""
         self.last_error = (error.text or error.condition.tag)[:_TOLD]
-        queue, self.queue = self.queue, deque()
+        queue, self.queue = self.queue, _NOTHING
         self._count(-self.size)
         self._unwatch()
         for waiting in queue:
