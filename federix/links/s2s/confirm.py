@@ -78,12 +78,13 @@ class Asking(Protocol):
 class Confirmations:
     """The sent and unconfirmed stanzas of one link, the oldest first."""
 
-    __slots__ = ("_answered", "_asked", "_base", "_gone", "_link", "_sent", "_size", "_timer", "way")
+    __slots__ = ("_answered", "_asked", "_base", "_gone", "_link", "_sent", "_timer", "size", "way")
 
     def __init__(self, link: Asking) -> None:
         self._link = link
         self._sent = _NOTHING
-        self._size = 0
+        #: Bytes that are kept here.
+        self.size = 0
         #: How many were confirmed, or are kept no more; and how many had been sent when the peer began to count.
         self._gone = 0
         self._base = 0
@@ -93,18 +94,13 @@ class Confirmations:
         self._timer: Timer | None = None
         self.way = Way.PING
 
-    @property
-    def size(self) -> int:
-        """Bytes that are kept here."""
-        return self._size
-
     def __len__(self) -> int:
         return len(self._sent)
 
     @property
     def room(self) -> bool:
         """Whether more may be sent."""
-        return self._size < MOST_BYTES and len(self._sent) < MOST_STANZAS
+        return self.size < MOST_BYTES and len(self._sent) < MOST_STANZAS
 
     def counts(self) -> None:
         """The peer counts what is sent from now on (XEP-0198 §4)."""
@@ -213,7 +209,7 @@ class Confirmations:
     def _forget(self, now: float) -> None:
         """What was sent long ago, or before much else, is taken to have arrived."""
         while self._sent and (
-            self._size > KEPT_BYTES or len(self._sent) > MOST_STANZAS or now - self._sent[0][1].since > KEPT_FOR
+            self.size > KEPT_BYTES or len(self._sent) > MOST_STANZAS or now - self._sent[0][1].since > KEPT_FOR
         ):
             _, waiting = self._sent.popleft()
             self._keep(-waiting.size)
@@ -231,11 +227,11 @@ class Confirmations:
             self._forget(inf if by_the_book else now)
         sent = list(self._sent)
         self._sent = _NOTHING
-        self._keep(-self._size)
+        self._keep(-self.size)
         return sent
 
     def _keep(self, size: int) -> None:
-        self._size += size
+        self.size += size
         self._link.kept(size)
 
 

@@ -348,7 +348,7 @@ class Link:
             raise StreamError(StreamCondition.IMPROPER_ADDRESSING, error.text) from None
         if to is None or sender is None:
             raise StreamError(StreamCondition.IMPROPER_ADDRESSING, "a stanza between servers has 'from' and 'to'")
-        remote = self.accepts.get(Domains(to.domain, sender.domain))
+        remote = self.accepts.get((to.domain, sender.domain))  # type: ignore[call-overload]
         if remote is None:
             self._refuse(to.domain, sender.domain)
         assert remote is not None
