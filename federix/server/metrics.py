@@ -27,6 +27,8 @@ class Metrics(Node):
         return {
             "connections": len(server.listeners.streams),
             "sessions": sum(len(host.sessions) for host in hosts),
+            "servers": sum(link.authorised for link in server.federation.links),
+            "bytes_waiting_for_servers": server.federation.waiting,
             "requests_waiting": sum(len(host.requests) for host in hosts),
             "stanzas_received": self.counters.received,
             "stanzas_sent_as_received": self.counters.reused,

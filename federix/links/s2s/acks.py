@@ -31,12 +31,17 @@ def manage(link: Link, element: Element) -> None:
         case "failed" if confirmations.way is Way.ACKS:
             confirmations.counts_not()
         case "r" if link.handled is not None:
-            link.write(Element("a", ns.SM, attrs={"h": str(link.handled)}).to_bytes())
+            link.write(acknowledgement(link.handled))
         case "a" if confirmations.way is Way.ACKS:
             h = element.get("h") or ""
             if not _NUMBER.fullmatch(h) or not confirmations.acknowledged(int(h)):
                 # §6: more than was sent.
                 raise StreamError(StreamCondition.UNDEFINED_CONDITION, "you acknowledge what was not sent")
+
+
+def acknowledgement(handled: int) -> bytes:
+    """So many of the peer's stanzas were taken."""
+    return Element("a", ns.SM, attrs={"h": str(handled)}).to_bytes()
 
 
 def _enable(link: Link) -> None:

@@ -41,7 +41,7 @@ async def explain(federation: Federation, domains: Domains, step: Callable[[str]
     try:
         return await _ping(federation, link.ping, step)
     finally:
-        link.stream.close()
+        link.take_leave()
 
 
 async def _ping(

@@ -151,7 +151,7 @@ class Federation(Node):
         for dialer in self.dialers.values():
             dialer.stop()
         for link in list(self.links):
-            link.stream.fail(StreamError(StreamCondition.SYSTEM_SHUTDOWN))
+            link.take_leave(StreamError(StreamCondition.SYSTEM_SHUTDOWN))
         deadline = self.clock.seconds() + CLOSING_TAKES
         streams = [link.stream for link in self.links]
         while self.links and self.clock.seconds() < deadline:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from math import isinf
 from typing import TYPE_CHECKING, Final
 from weakref import proxy
@@ -29,13 +28,13 @@ from ...xmpp.element import Element
 from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import JID
 from ...xmpp.stanza import IQ, Stanza, iq
-from .acks import manage
+from .acks import acknowledgement, manage
 from .confirm import WRAP, Confirmations, Way
 from .dialback import DialbackFailed, DialbackSide
 from .failed import LinkFailed, bounced_with
 from .idle import Idle
 from .lanes import Lanes
-from .pair import Domains, Pair, Waiting
+from .pair import Domains, Pair, Remote, Waiting
 
 if TYPE_CHECKING:
     from .federation import Federation
@@ -53,18 +52,6 @@ _NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 YOUNG: Final = 10.0
 #: XEP-0478 §4: what is larger than the peer takes is not sent; but no peer may make all of it too large.
 LEAST_MAX_BYTES: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A server that is authorised for a pair of domains: what hooks see of it (`core.remote.RemoteServer`)."""
-
-    local: str
-    remote: str
-    authenticated_by: Proof
-    ip: str | None
-    secure: bool
-    incoming: bool
 
 
 class Link:
@@ -408,6 +395,15 @@ class Link:
         """The stream error that the peer has ended the stream with."""
 
     # -- the life of the stream -----------------------------------------------------------------------------------
+
+    def take_leave(self, error: StreamError | None = None) -> None:
+        """End the stream, with *error* if there is one.
+
+        XEP-0198 §4: who closes gracefully sends an <a/> before, or what has arrived is sent again.
+        """
+        if self.handled is not None:
+            self.write(acknowledgement(self.handled))
+        self.stream.close(error)
 
     def secured(self) -> None:
         self.secure = True

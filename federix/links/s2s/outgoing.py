@@ -25,8 +25,8 @@ from ...xmpp.events import Header
 from ...xmpp.sasl import encode_base64
 from .dialback import DialbackFailed
 from .failed import LinkFailed, bounced_with
-from .link import Link, Remote
-from .pair import Domains
+from .link import Link
+from .pair import Domains, Remote
 
 if TYPE_CHECKING:
     from .federation import Federation

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ...core.remote import Proof
 from ...life.scope import Timer
 from ...xmpp import ns
 from ...xmpp.element import Element
@@ -31,6 +32,18 @@ class Domains(NamedTuple):
 
     local: str
     remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A server that is authorised for a pair of domains: what hooks see of it (`core.remote.RemoteServer`)."""
+
+    local: str
+    remote: str
+    authenticated_by: Proof
+    ip: str | None
+    secure: bool
+    incoming: bool
 
 
 @dataclass(slots=True)
