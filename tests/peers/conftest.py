@@ -41,11 +41,11 @@ class Account:
 class Stage:
     """Makes accounts on one server and logs clients in to it; it ends what still runs at the end."""
 
-    def __init__(self, server: Server, authority: Authority, folder: Path) -> None:
+    def __init__(self, server: Server, authority: Authority, folder: Path, numbers: Iterator[int]) -> None:
         self._server = server
         self._authority = authority
         self._folder = folder
-        self._numbers = itertools.count(1)
+        self._numbers = numbers
         self._clients = contextlib.ExitStack()
 
     def account(self, name: str) -> Account:
@@ -119,6 +119,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> It
     shared.stop()
 
 
+@pytest.fixture(scope="session")
+def numbers() -> Iterator[int]:
+    """For the names of accounts: those of one file are on the server when the next one begins."""
+    return itertools.count(1)
+
+
 @pytest.fixture
 def start_server(tmp_path: Path, authority: Authority) -> Iterator[StartServer]:
     """A function that starts a server for one test, with the options of modules it is given."""
@@ -134,18 +140,20 @@ def start_server(tmp_path: Path, authority: Authority) -> Iterator[StartServer]:
 
 
 @pytest.fixture(scope="module")
-def stage(server: Server, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(
+    server: Server, authority: Authority, tmp_path_factory: pytest.TempPathFactory, numbers: Iterator[int]
+) -> Iterator[Stage]:
     """Clients of the shared server; they stay until the last test of the file has ended."""
-    with contextlib.closing(Stage(server, authority, tmp_path_factory.mktemp("clients"))) as shared:
+    with contextlib.closing(Stage(server, authority, tmp_path_factory.mktemp("clients"), numbers)) as shared:
         yield shared
 
 
 @pytest.fixture
-def stage_for(authority: Authority, tmp_path: Path) -> Iterator[Callable[[Server], Stage]]:
+def stage_for(authority: Authority, tmp_path: Path, numbers: Iterator[int]) -> Iterator[Callable[[Server], Stage]]:
     """A function that gives one test the clients of its own server."""
     with contextlib.ExitStack() as stages:
 
         def open_stage(own: Server) -> Stage:
-            return stages.enter_context(contextlib.closing(Stage(own, authority, tmp_path)))
+            return stages.enter_context(contextlib.closing(Stage(own, authority, tmp_path, numbers)))
 
         yield open_stage

@@ -103,6 +103,8 @@ class Conversations:
             f"<query xmlns='http://jabber.org/protocol/disco#info' node='https://federix.test#{version}'>"
             f"<identity category='client' type='pc' name='{client}'/>{features}</query></iq>"
         )
+        # Until her server has read that, it knows nobody who wants to hear of her avatar.
+        romeo.request(f"<iq type='get' to='{met.pair.theirs.name}' id='*'><ping xmlns='urn:xmpp:ping'/></iq>")
         for node, item in (
             ("data", f"<data xmlns='urn:xmpp:avatar:data'>{PIXEL}</data>"),
             (

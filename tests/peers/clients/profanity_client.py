@@ -17,6 +17,8 @@ from tests.peers.clients.console import Login, commands, read_login, tell
 
 LOGGED_IN = re.compile(r"(?P<jid>\S+) logged in successfully")
 PONG = re.compile(r"Ping response from ")
+TOO_EARLY = re.compile(r"Server does not support ping requests")
+"""It has asked the server what it supports, and the answer is not there yet."""
 REQUESTED = re.compile(r"Received authorization request from (?P<jid>\S+)")
 GRANTED = re.compile(r"Subscription received from (?P<jid>\S+)")
 CAME = re.compile(r"\+\+ (?P<name>\S+)( \((?P<resource>\S+)\))? is online")
@@ -172,6 +174,8 @@ class Conversation:
         print(line, file=sys.stderr, flush=True)
         if found := LOGGED_IN.match(line):
             self._own = found["jid"]
+            self._terminal.type("/ping")
+        elif TOO_EARLY.match(line):
             self._terminal.type("/ping")
         elif PONG.match(line) and self._own:
             # The server takes what we send in order: it has our presence too, and messages reach us.
