@@ -171,6 +171,9 @@ class ClientLink:
         assert connection is not None and creator is not None
         self._bindings = creator.channel_bindings(connection)
 
+    def last_words(self) -> bytes:
+        return b""
+
     def ended(self, error: StreamError | None) -> None:
         if self.over:
             return

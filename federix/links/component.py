@@ -126,6 +126,9 @@ class ComponentLink:
     def secured(self) -> None:
         """TLS changes nothing but what others see."""
 
+    def last_words(self) -> bytes:
+        return b""
+
     def ended(self, error: StreamError | None) -> None:
         if self.over:
             return

@@ -25,6 +25,7 @@ from .api_reference import hooks as read_hooks
 from .config import Config, ServerOptions, option_table
 from .config.table import LISTENERS
 from .ctl.commands import ServerCommands
+from .ctl.federation import FederationCommands
 from .ctl.main import usage
 
 _NOTE: Final = "<!-- Written by `make docs` from the code: change it there. -->\n\n"
@@ -161,7 +162,7 @@ def _first_line(module: type[Module]) -> str:
 
 def federixctl() -> str:
     """The commands of `federixctl`: those of every server, and those of modules."""
-    owners: list[tuple[str, type]] = [("every server", ServerCommands)]
+    owners: list[tuple[str, type]] = [("every server", ServerCommands), ("every server", FederationCommands)]
     owners += [(f"`{name}`", module) for name, module in sorted(MODULES.items())]
     lines = ["| command | | by |", "|---|---|---|"]
     for who, owner in owners:

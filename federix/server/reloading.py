@@ -146,5 +146,6 @@ async def _apply(server: Server, config: Config) -> list[str]:
         if name not in config.hosts:
             await server.hosts.remove(name)
     server.config = config
+    server.federation.reconfigure()
     await server.components.expect(config.component_domains())
     return problems

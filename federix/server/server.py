@@ -322,9 +322,15 @@ class CertificatesNode(Node):
             self.store.certfiles = (str(made),)
         # Of files that are not there the configuration warns, with the line that names them.
         wrong = [problem for problem in self.store.reload() if problem not in self.store.missing]
-        problems = [f"certificate: {problem}" for problem in (*wrong, *self.store.check(config.hosts))]
+        problems = [f"certificate: {problem}" for problem in (*wrong, *self.store.check(self._domains()))]
         self._complain(problems)
         return problems
+
+    def _domains(self) -> list[str]:
+        """Those that need a certificate: the hosts, and for other servers the components as well."""
+        config = self._server.config
+        federates = any(listener.module == "ejabberd_s2s_in" for listener in config.listeners)
+        return [*config.hosts, *(sorted(config.component_domains()) if federates else ())]
 
     def _complain(self, problems: list[str]) -> None:
         for problem in problems:
@@ -334,7 +340,7 @@ class CertificatesNode(Node):
         self.scope.later(DAY, self._again)
 
     def _again(self) -> None:
-        self._complain([f"certificate: {each}" for each in self.store.check(self._server.config.hosts)])
+        self._complain([f"certificate: {each}" for each in self.store.check(self._domains())])
         self._watch()
 
 

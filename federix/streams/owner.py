@@ -37,6 +37,9 @@ class Owner(Protocol):
     def secured(self) -> None:
         """The TLS handshake is done."""
 
+    def last_words(self) -> bytes:
+        """What is to be said before an open stream is closed, be it with an error; nothing, mostly."""
+
     def ended(self, error: StreamError | None) -> None:
         """Nothing more will be received or sent: called once, before `disconnected`."""
 

@@ -458,6 +458,7 @@ class XmppStream(TwistedProtocol):
         if not self._header_sent:
             # §4.9.1.2: an error during set-up still comes inside a stream.
             self._outbox.put_last(self._header(self.owner.header() if self.owner is not None else {"version": "1.0"}))
+        self._say_last()
         element = Element("error", ns.STREAMS, Element(error.condition.value, ns.STREAM_ERROR))
         if error.text:
             element.children.append(Element("text", ns.STREAM_ERROR, text=error.text, attrs={"xml:lang": "en"}))
@@ -471,7 +472,14 @@ class XmppStream(TwistedProtocol):
         elif self.state is State.OPEN:
             self._close(None)
 
+    def _say_last(self) -> None:
+        words = self.owner.last_words() if self._header_sent and self.owner is not None else b""
+        if words:
+            self._outbox.put_last(words)
+
     def _close(self, error: StreamError | None) -> None:
+        if error is None:
+            self._say_last()
         if self._header_sent:
             self._outbox.put_last(b"</stream:stream>")
         self.state = State.CLOSING

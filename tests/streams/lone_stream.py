@@ -68,6 +68,9 @@ class Owner:
     def secured(self) -> None:
         self.told.append("secured")
 
+    def last_words(self) -> bytes:
+        return b""
+
     def ended(self, error: StreamError | None) -> None:
         self.told.append("ended")
         self.error = self.error or error

@@ -41,7 +41,7 @@ async def explain(federation: Federation, domains: Domains, step: Callable[[str]
     try:
         return await _ping(federation, link.ping, step)
     finally:
-        link.take_leave()
+        link.stream.close()
 
 
 async def _ping(

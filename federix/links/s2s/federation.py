@@ -151,7 +151,7 @@ class Federation(Node):
         for dialer in self.dialers.values():
             dialer.stop()
         for link in list(self.links):
-            link.take_leave(StreamError(StreamCondition.SYSTEM_SHUTDOWN))
+            link.stream.fail(StreamError(StreamCondition.SYSTEM_SHUTDOWN))
         deadline = self.clock.seconds() + CLOSING_TAKES
         streams = [link.stream for link in self.links]
         while self.links and self.clock.seconds() < deadline:
@@ -168,6 +168,14 @@ class Federation(Node):
             if dialer.idle:
                 del self.dialers[remote]
         self.scope.later(SWEEP_EVERY, self._sweep)
+
+    def reconfigure(self) -> None:
+        """Who may be spoken with has changed, perhaps: what is not allowed any more ends."""
+        for link in list(self.links):
+            link.reconsider()
+        for domains, pair in list(self.pairs.items()):
+            if pair.queue and not self.speaks_with(domains, ANYWHERE):
+                pair.bounce(StanzaError(Condition.FORBIDDEN, f"{domains.local} does not speak with {domains.remote}"))
 
     def _forget_pairs(self) -> None:
         self._forgotten = self.clock.seconds()

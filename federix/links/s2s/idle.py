@@ -38,7 +38,7 @@ class Idle:
         is_told = not len(link.confirmations) or link.confirmations.way is Way.NONE
         if now - link.active >= self._limit and is_told:
             link.why = "nothing was said for a long time"
-            link.take_leave()
+            link.stream.close()
             return
         if now - link.heard >= KEEP_ALIVE:
             if not link.sends or link.confirmations.way is Way.NONE:

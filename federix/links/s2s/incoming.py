@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from twisted.logger import Logger
+
 from ...core.remote import Proof
 from ...core.s2s_rules import uses_bidi, uses_dialback
 from ...streams.accepted import AcceptedStream
@@ -25,6 +27,8 @@ from .pair import Domains
 if TYPE_CHECKING:
     from .federation import Federation
     from .trust import Verdict
+
+log = Logger()
 
 _STARTTLS: Final = Element("starttls", ns.TLS)
 _STARTTLS_REQUIRED: Final = Element("starttls", ns.TLS, Element("required", ns.TLS))
@@ -72,6 +76,12 @@ class IncomingLink(Link):
         self.ip = self.stream.peer
         if self.listener.options.tls:
             self._start_tls()
+
+    def ended(self, error: StreamError | None) -> None:
+        if not (self.over or self.authorised) and self.remote:
+            why = self.why or ("the connection was closed" if error is None else f"{error.condition} {error.text}")
+            log.info("server refused", remote=self.remote, local=self._local, peer=self.ip or "unix socket", why=why)
+        super().ended(error)
 
     def disconnected(self) -> None:
         self.listener.addresses.left(self.stream.peer)
@@ -142,7 +152,8 @@ class IncomingLink(Link):
 
     def offer_starttls(self) -> Sequence[Element]:
         options = self.federation.options(self._local)
-        if not options.tls_offered or self.listener.tls is None:
+        # Without a certificate for this very domain the handshake would fail, and nobody could tell why.
+        if not options.tls_offered or self.listener.tls is None or not self.federation.has_certificate(self._local):
             return ()
         return (_STARTTLS_REQUIRED if options.tls_required else _STARTTLS,)
 

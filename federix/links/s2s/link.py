@@ -133,6 +133,11 @@ class Link:
         raise NotImplementedError
 
     @property
+    def counts(self) -> bool:
+        """Whether stanzas may go over it: some streams are there to ask something and to be closed again."""
+        return True
+
+    @property
     def full(self) -> bool:
         """Whether it is to be authorised for nothing more."""
         return len(self.accepts) >= MOST_PAIRS or len(self.sends) >= MOST_PAIRS
@@ -200,16 +205,27 @@ class Link:
 
     def withdraw(self, local: str) -> None:
         """A domain of ours is served no more: end what there is for it, and the stream if nothing else is left."""
-        for domains in [each for each in self.accepts if each.local == local]:
-            del self.accepts[domains]
-        for domains in [each for each in self.sends if each.local == local]:
-            del self.sends[domains]
-            self.federation.unauthorised(domains, self)
+        self._revoke([each for each in self.accepts | self.sends if each.local == local])
+        if self.local == local or not self.authorised:
+            self.stream.fail(StreamError(self.federation.good_bye))
+
+    def reconsider(self) -> None:
+        """Who may be spoken with has changed, perhaps."""
+        both = self.accepts | self.sends
+        refused = [domains for domains in both if not self.federation.speaks_with(domains, self.ip)]
+        self._revoke(refused)
+        if refused and not self.authorised:
+            self.why = "it is not allowed any more"
+            self.stream.fail(StreamError(StreamCondition.POLICY_VIOLATION, "we do not speak with you any more"))
+
+    def _revoke(self, all_domains: list[Domains]) -> None:
+        for domains in all_domains:
+            self.accepts.pop(domains, None)
+            if self.sends.pop(domains, None) is not None:
+                self.federation.unauthorised(domains, self)
             pair = self.pairs.pop(domains, None)
             if pair is not None:
                 pair.link = None
-        if self.local == local or not self.authorised:
-            self.stream.fail(StreamError(self.federation.good_bye))
 
     def shape(self, rule: ShaperRule, domains: Domains) -> None:
         """Read no faster than *rule* lets a server send that is authorised for *domains*; once."""
@@ -396,14 +412,9 @@ class Link:
 
     # -- the life of the stream -----------------------------------------------------------------------------------
 
-    def take_leave(self, error: StreamError | None = None) -> None:
-        """End the stream, with *error* if there is one.
-
-        XEP-0198 §4: who closes gracefully sends an <a/> before, or what has arrived is sent again.
-        """
-        if self.handled is not None:
-            self.write(acknowledgement(self.handled))
-        self.stream.close(error)
+    def last_words(self) -> bytes:
+        """XEP-0198 §4: who closes gracefully sends an <a/> before, or what has arrived is sent again."""
+        return b"" if self.handled is None else acknowledgement(self.handled)
 
     def secured(self) -> None:
         self.secure = True
@@ -447,11 +458,12 @@ class Link:
             federation.forget_ping(id)
         self.scope.close()
         federation.closed(self)
-        for remote in (self.accepts | self.sends).values():
+        used = (self.accepts | self.sends) if self.counts else {}
+        for remote in used.values():
             host = federation.host_of(remote.local)
             if host is not None:
                 hooks.s2s_disconnected.run(host.chains, remote, self.why)
-        if self.authorised:
+        if used:
             log.info("server disconnected", remote=self.name, peer=self.ip or "unix socket", why=self.why)
         if not again:
             lost = StanzaError(Condition.REMOTE_SERVER_TIMEOUT, "the connection broke: it may not have arrived")

@@ -108,6 +108,10 @@ class OutgoingLink(Link):
         return self.domains.local
 
     @property
+    def counts(self) -> bool:
+        return self.purpose is Purpose.STANZAS
+
+    @property
     def name(self) -> str:
         return self.domains.remote
 

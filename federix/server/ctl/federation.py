@@ -57,7 +57,9 @@ class FederationCommands:
             raise CommandError(f"{remote} is served here: no other server is asked")
         told: list[str] = []
         well = await explain(server.federation, Domains(local, remote), told.append)
-        return [*told, "All is well" if well else "This is where it fails"]
+        if not well:
+            raise CommandError("\n".join([*told, "This is where it fails"]))
+        return [*told, "All is well"]
 
     @command()
     def incoming_s2s_number(self) -> Answer:

@@ -1,0 +1,84 @@
+"""Taking leave: what has arrived is acknowledged, and nothing comes twice."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from federix.testing import Federation
+from federix.xmpp import ns
+
+from .bidi import BidiTestCase, bodies
+from .logs import Logged, sentences
+
+
+class Stopping(SynchronousTestCase):
+    """One of two servers stops while the other one's people write, and comes back."""
+
+    def both(self, stops: str, first: str) -> None:
+        federation = Federation("a.test", "b.test")
+        self.addCleanup(federation.stop)
+        other = "b.test" if stops == "a.test" else "a.test"
+        hears = federation.client(f"juliet@{stops}/y")
+        speaks = federation.client(f"romeo@{other}/x")
+        opener, answerer = (speaks, hears) if first == other else (hears, speaks)
+        opener.send(f"<message to='{answerer.jid}'><body>first</body></message>")
+        federation.advance(1)
+        hears.drain(), speaks.drain()
+        for number in range(5):
+            speaks.send(f"<message to='juliet@{stops}/y' id='{number}'><body>{number}</body></message>")
+        federation.advance(0.1)
+        arrived = bodies(hears.drain())
+        self.assertEqual(arrived, ["0", "1", "2", "3", "4"])
+        federation.restart(stops)
+        again = federation.client(f"juliet@{stops}/y")
+        federation.advance(200)
+        self.assertEqual(bodies(again.drain()), [])
+        self.assertEqual([e for e in speaks.drain() if e.get("type") == "error"], [])
+
+    def test_the_one_that_was_connected_to(self) -> None:
+        self.both("b.test", first="a.test")
+
+    def test_the_one_that_has_connected(self) -> None:
+        self.both("a.test", first="a.test")
+
+
+class Rules(BidiTestCase):
+    def test_who_may_not_be_spoken_with_any_more_is_sent_away(self) -> None:
+        self.begin()
+        stream = self.connected()
+        world = self.federation["a.test"]
+        rules = {"access_rules": {"nobody": [{"deny": "all"}]}, "s2s_access": "nobody"}
+        world.run(world.server.reload(world.configure(world.settings | rules)))
+        error = stream.expect("<stream:error xmlns:stream='http://etherx.jabber.org/streams'/>")
+        self.assertIsNotNone(error.child(ns.STREAM_ERROR, "policy-violation"))
+        self.romeo.send("<message to='juliet@b.test'><body>hi</body></message>")
+        self.romeo.expect("<message type='error'><error><forbidden xmlns='*'/></error></message>")
+
+    def test_who_may_stays(self) -> None:
+        self.begin()
+        stream = self.connected()
+        world = self.federation["a.test"]
+        world.run(world.server.reload(world.configure(world.settings)))
+        stream.nothing()
+        self.assertFalse(stream.ended)
+
+
+class Refused(BidiTestCase):
+    def test_why_a_server_was_refused_stands_in_the_log(self) -> None:
+        self.begin(dialback=False)
+        logged = Logged(self)
+        stream = self.federation.peer("c.test", certificate="expired").dial(
+            "a.test", ip=self.federation["a.test"].clock.addresses[0]
+        )
+        stream.open()
+        stream.start_tls()
+        stream.open()
+        stream.send("<db:result from='c.test' to='a.test'>key</db:result>")
+        stream.expect("<db:result xmlns:db='jabber:server:dialback' type='error'/>")
+        stream.cut()
+        self.assertIn("server refused", sentences(logged))
+
+    def test_without_a_certificate_for_the_domain_no_tls_is_offered(self) -> None:
+        self.begin(certificates={"a.test": None})
+        stream = self.peer.dial("a.test", ip=self.federation["a.test"].clock.addresses[0])
+        self.assertIsNone(stream.open().child(ns.TLS, "starttls"))
