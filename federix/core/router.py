@@ -27,7 +27,7 @@ class Router(Node):
 
     #: Takes what is for no local domain: the federation, when there is one.
     elsewhere: Destination | None = None
-    #: Told of each domain that is local no more.
+    #: Told of each domain that is local no more from now on.
     on_unregistered: Callable[[str], object] | None = None
 
     async def on_start(self) -> None:
@@ -43,8 +43,9 @@ class Router(Node):
         self._domains[domain] = destination
 
     def unregister(self, domain: str) -> None:
-        if self._domains.pop(domain, None) is not None and self.on_unregistered is not None:
-            self.on_unregistered(domain)
+        if domain in self._domains and self.on_unregistered is not None:
+            self.on_unregistered(domain)  # what it sends back can still be delivered
+        self._domains.pop(domain, None)
 
     def serves(self, domain: str) -> bool:
         return domain in self._domains

@@ -1,15 +1,23 @@
-"""Stream headers: what can be wrong with one, whoever sends it (RFC 6120 §4.7, §4.8)."""
+"""Stream headers: how one is written, and what can be wrong with one (RFC 6120 §4.7, §4.8)."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 from ..xmpp import ns
+from ..xmpp.element import escape_value
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.events import Header
 
 _VERSION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
+
+
+def header_bytes(content: str, attrs: Mapping[str, str | None]) -> bytes:
+    """A stream header for stanzas in *content*; attributes that are ``None`` are left out."""
+    written = "".join(f" {k}='{escape_value(v)}'" for k, v in attrs.items() if v is not None)
+    return f"<?xml version='1.0'?><stream:stream xmlns='{content}' xmlns:stream='{ns.STREAMS}'{written}>".encode()
 
 
 def header_error(header: Header, content: str, *, old: bool = False) -> StreamError | None:

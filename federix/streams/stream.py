@@ -25,13 +25,14 @@ from zope.interface import implementer
 
 from ..life.scope import Scope, Timer
 from ..xmpp import ns
-from ..xmpp.element import Element, escape_value
+from ..xmpp.element import Element
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.events import Event, Footer, Header
 from ..xmpp.limits import Limits
 from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 from .budget import Budget
+from .headers import header_bytes
 from .outbox import Bounds as Bounds
 from .outbox import Outbox
 from .owner import Counters, Owner, State
@@ -422,10 +423,7 @@ class XmppStream(TwistedProtocol):
 
     def _header(self, attrs: Mapping[str, str | None]) -> bytes:
         self._header_sent = True
-        written = "".join(f" {k}='{escape_value(v)}'" for k, v in attrs.items() if v is not None)
-        return (
-            f"<?xml version='1.0'?><stream:stream xmlns='{self.content}' xmlns:stream='{ns.STREAMS}'{written}>".encode()
-        )
+        return header_bytes(self.content, attrs)
 
     def _restart(self) -> None:
         old = self._parser

@@ -20,6 +20,7 @@ from ...xmpp.errors import SaslCondition, StreamCondition, StreamError
 from ...xmpp.events import Header
 from ...xmpp.jid import InvalidJID, prepare_domain
 from ...xmpp.sasl import decode_base64
+from .limits import heed, ours
 from .link import Link
 from .listener import S2SListener
 from .pair import Domains
@@ -266,10 +267,10 @@ class IncomingLink(Link):
         """XEP-0288 §2.2. "STARTTLS negotiation MUST be completed before enabling bidirectionality" if TLS is used."""
         if self.offer_bidi() and (self.secure or not self.offer_starttls()):
             self.bidi = True
-            self.read_limits(element)
+            heed(self, element)
 
     def offer_limits(self) -> Sequence[Element]:
-        return (self.own_limits(),)
+        return (ours(self),)
 
     def offer_sm(self) -> Sequence[Element]:
         return (_SM,)

@@ -6,9 +6,7 @@ confirmed, dialback and stream management are answered, what is idle is closed, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
-from math import isinf
 from typing import TYPE_CHECKING, Final
 from weakref import proxy
 
@@ -47,11 +45,8 @@ MOST_PAIRS: Final = 1000
 #: confirms nothing.
 MOST_WAITING: Final = 576 * 1024
 CROWDED_FOR: Final = 0.2
-_NUMBER: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 #: A link that dies before it has so many seconds may die of what it carries: the next one is not opened at once.
 YOUNG: Final = 10.0
-#: XEP-0478 §4: what is larger than the peer takes is not sent; but no peer may make all of it too large.
-LEAST_MAX_BYTES: Final = 10_000
 
 
 class Link:
@@ -476,25 +471,6 @@ class Link:
 
     def disconnected(self) -> None:
         """The connection is gone."""
-
-    # -- facts for the other side ---------------------------------------------------------------------------------
-
-    def read_limits(self, parent: Element) -> None:
-        """XEP-0478: what the peer says about what it takes."""
-        limits = parent.child(ns.LIMITS, "limits")
-        text = None if limits is None else limits.text_of(ns.LIMITS, "max-bytes")
-        if text is not None and _NUMBER.fullmatch(text.strip()):
-            self.max_bytes = max(int(text), LEAST_MAX_BYTES)
-
-    def own_limits(self) -> Element:
-        """XEP-0478: what we say."""
-        idle = self.federation.options(self.local).s2s_timeout
-        return Element(
-            "limits",
-            ns.LIMITS,
-            Element("max-bytes", ns.LIMITS, text=str(self.federation.max_bytes(self))),
-            None if isinf(idle) else Element("idle-seconds", ns.LIMITS, text=str(int(idle))),
-        )
 
     def uses_bidi(self, local: str) -> bool:
         host = self.federation.host_of(local)

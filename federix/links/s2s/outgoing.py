@@ -25,6 +25,7 @@ from ...xmpp.events import Header
 from ...xmpp.sasl import encode_base64
 from .dialback import DialbackFailed
 from .failed import LinkFailed, bounced_with
+from .limits import heed, ours
 from .link import Link
 from .pair import Domains, Remote
 
@@ -249,7 +250,7 @@ class OutgoingLink(Link):
                 return
             if self.purpose is not Purpose.VERIFY and self._mistrusts(self.domains.remote):
                 return
-        self.read_limits(features)
+        heed(self, features)
         self.dialback_errors = understands_errors(features)
         self._counts = features.child(ns.SM, "sm") is not None
         if self.purpose is Purpose.VERIFY:
@@ -268,7 +269,7 @@ class OutgoingLink(Link):
             return
         self.step("It can use the stream in both directions")
         self.bidi = True
-        self.stream.send_element(Element("bidi", ns.BIDI, self.own_limits()))
+        self.stream.send_element(Element("bidi", ns.BIDI, ours(self)))
 
     def _authenticate(self, features: Element) -> None:
         mechanisms = features.child(ns.SASL, "mechanisms")
