@@ -18,7 +18,7 @@ from ..life.scope import Scope, Timer
 log = Logger()
 
 #: How many streams may be on their way to a login: all of them together take some 50 MiB at the very most.
-ARRIVING_AT_MOST: Final = 640
+ARRIVING_AT_MOST: Final = 512
 #: Seconds without a step after which a stream must go when others knock.
 STALLED: Final = 3.0
 #: Seconds between two looks for room, and the part of all that goes in one: others are to be heard in between.
