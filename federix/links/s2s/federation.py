@@ -21,7 +21,7 @@ from ...core.host_options import HostOptions
 from ...core.router import Router
 from ...core.rules import ShaperRule
 from ...core.s2s_options import S2SServerOptions
-from ...core.s2s_rules import ANYWHERE, speaks_with
+from ...core.s2s_rules import ANYWHERE, speaks_with, uses_bidi
 from ...life.tree import Node, State
 from ...streams.accepted import AcceptedStream
 from ...streams.addresses import customer
@@ -215,6 +215,11 @@ class Federation(Node):
         """Whether `s2s_access` and the modules allow it."""
         host = self.host_of(domains.local)
         return host is not None and speaks_with(host, domains.remote, ip)
+
+    def uses_bidi(self, local: str) -> bool:
+        """Whether streams of that domain may be used in both directions."""
+        host = self.host_of(local)
+        return host is not None and uses_bidi(host)
 
     def rate(self, rule: ShaperRule, domains: Domains, ip: str | None) -> Rate | None:
         host = self.host_of(domains.local)

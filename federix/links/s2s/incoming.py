@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger
 
 from ...core.remote import Proof
-from ...core.s2s_rules import uses_bidi, uses_dialback
+from ...core.s2s_rules import uses_dialback
 from ...streams.accepted import AcceptedStream
 from ...streams.certificates import VirtualHosts
 from ...streams.feature import Facts, StreamFeature, StreamFeatures
@@ -27,7 +27,6 @@ from .pair import Domains
 
 if TYPE_CHECKING:
     from .federation import Federation
-    from .trust import Verdict
 
 log = Logger()
 
@@ -47,7 +46,6 @@ class IncomingLink(Link):
         "_creator",
         "_failures",
         "_local",
-        "_verdicts",
         "accepted",
         "facts",
         "listener",
@@ -65,7 +63,6 @@ class IncomingLink(Link):
         self._local = ""
         self.remote = ""
         self._creator: VirtualHosts | None = None
-        self._verdicts: dict[str, Verdict] = {}
         self._failures = 0
 
     @property
@@ -83,6 +80,9 @@ class IncomingLink(Link):
             why = self.why or ("the connection was closed" if error is None else f"{error.condition} {error.text}")
             log.info("server refused", remote=self.remote, local=self._local, peer=self.ip or "unix socket", why=why)
         super().ended(error)
+
+    def peer_condition(self, condition: str) -> None:
+        """Whoever has connected comes again by himself."""
 
     def disconnected(self) -> None:
         self.listener.addresses.left(self.stream.peer)
@@ -179,21 +179,6 @@ class IncomingLink(Link):
 
     # -- SASL EXTERNAL (XEP-0178 §3) ------------------------------------------------------------------------------
 
-    def verdict(self, domain: str) -> Verdict | None:
-        """What the peer's certificate says about *domain*; None without TLS."""
-        connection = self.stream.tls
-        if connection is None or not domain:
-            return None
-        known = self._verdicts.get(domain)
-        if known is None and len(self._verdicts) < 100:
-            known = self.federation.trust(self._local).judge(connection, domain, they_connected=True)
-            self._verdicts[domain] = known
-        return known
-
-    def judge(self, domain: str) -> bool:
-        verdict = self.verdict(domain)
-        return verdict is not None and verdict.valid
-
     def offer_external(self) -> Sequence[Element]:
         # "If the 'from' attribute […] can be matched against one of the identifiers provided in the certificate […],
         # Server2 SHOULD advertise the SASL EXTERNAL mechanism."
@@ -260,8 +245,7 @@ class IncomingLink(Link):
         return (dialback_feature(),) if host is not None and uses_dialback(host) else ()
 
     def offer_bidi(self) -> Sequence[Element]:
-        host = self.federation.host_of(self._local)
-        return (_BIDI,) if host is not None and uses_bidi(host) else ()
+        return (_BIDI,) if self.federation.uses_bidi(self._local) else ()
 
     def take_bidi(self, element: Element) -> None:
         """XEP-0288 §2.2. "STARTTLS negotiation MUST be completed before enabling bidirectionality" if TLS is used."""

@@ -6,6 +6,7 @@ confirmed, dialback and stream management are answered, what is idle is closed, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 from weakref import proxy
@@ -16,7 +17,6 @@ from ...core import hooks
 from ...core.chain import Handled
 from ...core.remote import Proof
 from ...core.rules import ShaperRule
-from ...core.s2s_rules import uses_bidi
 from ...life.scope import Scope, Timer
 from ...streams.owner import State
 from ...streams.shaper import Shaper
@@ -36,11 +36,14 @@ from .pair import Domains, Pair, Remote, Waiting
 
 if TYPE_CHECKING:
     from .federation import Federation
+    from .trust import Verdict
 
 log = Logger()
 
 #: Pairs that one stream may be authorised for, in each direction; a server that has more opens another.
 MOST_PAIRS: Final = 1000
+#: Domains for which one certificate is judged.
+MOST_VERDICTS: Final = 100
 #: Bytes that may wait in a stream before more of its pairs wait; and seconds until those look again where the peer
 #: confirms nothing.
 MOST_WAITING: Final = 576 * 1024
@@ -49,7 +52,7 @@ CROWDED_FOR: Final = 0.2
 YOUNG: Final = 10.0
 
 
-class Link:
+class Link(ABC):
     """What owns a stream between servers."""
 
     # There may be thousands.
@@ -59,6 +62,7 @@ class Link:
         "_deadline",
         "_peer_has_failed",
         "_pings",
+        "_verdicts",
         "accepts",
         "active",
         "bidi",
@@ -77,7 +81,6 @@ class Link:
         "scope",
         "secure",
         "sends",
-        "sent",
         "since",
         "stream",
         "why",
@@ -109,13 +112,14 @@ class Link:
         #: When there was a stanza, and any byte worth hearing, on the clock.
         self.active = self.heard = self.since = federation.clock.seconds()
         self.ip: str | None = None
-        self.sent = self.received_count = 0
+        self.received_count = 0
         #: Why it ended, in words.
         self.why = ""
         #: The ids of pings that are not answered.
         self._pings: set[str] = set()
         self._crowded: Timer | None = None
         self._peer_has_failed = False
+        self._verdicts: dict[str, Verdict] = {}
         self._deadline: Timer | None = self.scope.later(federation.server.negotiation_timeout, self._too_slow)
         self.idle = Idle(proxy(self))
 
@@ -123,9 +127,9 @@ class Link:
         return f"<{type(self).__name__} {self.stream.peer}>"
 
     @property
+    @abstractmethod
     def local(self) -> str:
         """Our domain that the stream was opened for or by; empty while it is not known."""
-        raise NotImplementedError
 
     @property
     def counts(self) -> bool:
@@ -138,17 +142,29 @@ class Link:
         return len(self.accepts) >= MOST_PAIRS or len(self.sends) >= MOST_PAIRS
 
     @property
+    @abstractmethod
     def hears_keys(self) -> bool:
         """Whether the peer may ask here to be authorised (XEP-0220 §2.2, XEP-0288 §2.2)."""
-        raise NotImplementedError
+
+    def verdict(self, domain: str) -> Verdict | None:
+        """What the peer's certificate says about *domain*; None without TLS."""
+        connection = self.stream.tls
+        if connection is None or not domain:
+            return None
+        known = self._verdicts.get(domain)
+        if known is None and len(self._verdicts) < MOST_VERDICTS:
+            trust = self.federation.trust(self.local)
+            known = self._verdicts[domain] = trust.judge(connection, domain, they_connected=self.incoming)
+        return known
 
     def judge(self, domain: str) -> bool:
         """Whether the peer's certificate proves *domain*."""
-        raise NotImplementedError
+        verdict = self.verdict(domain)
+        return verdict is not None and verdict.valid
 
+    @abstractmethod
     def granted(self, domains: Domains, by: Proof) -> None:
         """The peer has proved that it serves ``domains.remote``, and may send to ``domains.local``."""
-        raise NotImplementedError
 
     @property
     def authorised(self) -> bool:
@@ -184,9 +200,9 @@ class Link:
         if host is not None:
             hooks.s2s_connected.run(host.chains, remote)
 
+    @abstractmethod
     def can_add(self, domains: Domains) -> bool:
         """Whether one may try to have this stream authorised for *domains*, too (XEP-0220 §2.6)."""
-        raise NotImplementedError
 
     async def add(self, domains: Domains) -> None:
         """Have it authorised for *domains*; raises `LinkFailed`."""
@@ -272,7 +288,6 @@ class Link:
         stanza = waiting.stanza
         if not _between_servers(stanza, stanza.to, stanza.sender):
             self.active = self.federation.clock.seconds()
-        self.sent += 1
         self.stream.send(stanza)
         self.confirmations.add(pair, waiting)
         if self.confirmations.way is Way.NONE:
@@ -334,9 +349,9 @@ class Link:
             return None
         return self.negotiate(event)
 
+    @abstractmethod
     def negotiate(self, element: Element) -> Awaitable[None] | None:
         """What else is said before stanzas flow."""
-        raise NotImplementedError
 
     def _take(self, stanza: Stanza) -> Awaitable[None] | None:
         """A stanza from the peer: RFC 6120 §8.1.1.2, §8.1.2.2."""
@@ -402,6 +417,7 @@ class Link:
         self.peer_condition(condition)
         self.stream.close()
 
+    @abstractmethod
     def peer_condition(self, condition: str) -> None:
         """The stream error that the peer has ended the stream with."""
 
@@ -469,12 +485,9 @@ class Link:
             if pair.queue:
                 federation.find_link(pair, self.why if young else None)
 
+    @abstractmethod
     def disconnected(self) -> None:
         """The connection is gone."""
-
-    def uses_bidi(self, local: str) -> bool:
-        host = self.federation.host_of(local)
-        return host is not None and uses_bidi(host)
 
 
 def _between_servers(stanza: Stanza, to: JID | None, sender: JID | None) -> bool:

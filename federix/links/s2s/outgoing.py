@@ -31,7 +31,6 @@ from .pair import Domains, Remote
 
 if TYPE_CHECKING:
     from .federation import Federation
-    from .trust import Verdict
 
 #: Stream errors with which a peer says that it will not have us, whenever we come again; all others may pass.
 _FINAL: Final = {
@@ -78,7 +77,6 @@ class OutgoingLink(Link):
         "_is_ready",
         "_proof",
         "_ready",
-        "_verdicts",
         "dialback_errors",
         "domains",
         "purpose",
@@ -100,7 +98,6 @@ class OutgoingLink(Link):
         self._dialled_back = False
         self._expects = Expected.NOTHING
         self._proof: Proof = "dialback"
-        self._verdicts: dict[str, Verdict] = {}
         self._counts = False
         self._failure: LinkFailed | None = None
 
@@ -204,21 +201,6 @@ class OutgoingLink(Link):
             return
         self._open()
 
-    def verdict(self, domain: str) -> Verdict | None:
-        """What the peer's certificate says about *domain*; None without TLS."""
-        connection = self.stream.tls
-        if connection is None:
-            return None
-        known = self._verdicts.get(domain)
-        if known is None and len(self._verdicts) < 100:
-            trust = self.federation.trust(self.domains.local)
-            known = self._verdicts[domain] = trust.judge(connection, domain, they_connected=False)
-        return known
-
-    def judge(self, domain: str) -> bool:
-        verdict = self.verdict(domain)
-        return verdict is not None and verdict.valid
-
     def _mistrusts(self, domain: str) -> bool:
         """Whether the certificate proves nothing, and DNS does not suffice: then it ends."""
         verdict = self.verdict(domain)
@@ -265,7 +247,7 @@ class OutgoingLink(Link):
     def _enable_bidi(self, features: Element) -> None:
         """XEP-0288 §2.2, before anything that authenticates. One ejabberd offered it in the other namespace."""
         offered = features.child(ns.BIDI_FEATURE, "bidi") or features.child(ns.BIDI, "bidi")
-        if offered is None or not self.uses_bidi(self.domains.local):
+        if offered is None or not self.federation.uses_bidi(self.domains.local):
             return
         self.step("It can use the stream in both directions")
         self.bidi = True
@@ -388,6 +370,9 @@ class OutgoingLink(Link):
     def peer_condition(self, condition: str) -> None:
         if condition in _FINAL:
             self._failure = LinkFailed(self.why, _FINAL[StreamCondition(condition)], final=True, alone=True)
+
+    def disconnected(self) -> None:
+        """All is done when the stream has ended."""
 
     def ended(self, error: StreamError | None) -> None:
         if self.over:

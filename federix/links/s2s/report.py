@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .confirm import Way
-from .incoming import IncomingLink
 from .link import Link
-from .outgoing import OutgoingLink
 from .pair import Domains, Pair
 
 if TYPE_CHECKING:
@@ -73,8 +71,6 @@ def _of_link(federation: Federation, link: Link) -> Iterator[Row]:
 
 def _certificate(link: Link, domains: Domains) -> str:
     """Until when the other side's certificate is good for its domain, or what is wrong with it."""
-    if not isinstance(link, IncomingLink | OutgoingLink):
-        return ""
     verdict = link.verdict(domains.remote)
     if verdict is None:
         return ""
