@@ -10,7 +10,6 @@ from twisted.logger import Logger
 from ...core.remote import Proof
 from ...core.s2s_rules import uses_dialback
 from ...streams.accepted import AcceptedStream
-from ...streams.certificates import VirtualHosts
 from ...streams.feature import Facts, StreamFeature, StreamFeatures
 from ...streams.headers import header_error
 from ...xmpp import ns
@@ -43,7 +42,6 @@ class IncomingLink(Link):
     """The receiving server's end (RFC 6120 §2.5)."""
 
     __slots__ = (
-        "_creator",
         "_failures",
         "_local",
         "accepted",
@@ -62,7 +60,6 @@ class IncomingLink(Link):
         #: Our domain that the stream is for, and the one it is from, where it says so.
         self._local = ""
         self.remote = ""
-        self._creator: VirtualHosts | None = None
         self._failures = 0
 
     @property
@@ -171,11 +168,10 @@ class IncomingLink(Link):
         creator = self.listener.tls
         if creator is None:
             raise StreamError(StreamCondition.INTERNAL_SERVER_ERROR, "no certificate")
-        self._creator = creator if not self._local else creator.for_host(self._local)
         # What was said in the clear is forgotten: XEP-0288 §2.1 wants TLS first.
         self.bidi = False
         self.dialback.begin_anew()
-        self.stream.start_tls(self._creator)
+        self.stream.start_tls(creator.for_host(self._local) if self._local else creator)
 
     # -- SASL EXTERNAL (XEP-0178 §3) ------------------------------------------------------------------------------
 
