@@ -7,11 +7,12 @@ hook is about stanzas, ``@hooks.user_send_packet.only(Message)`` has the handler
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..xmpp.element import Element
 from ..xmpp.jid import JID
-from ..xmpp.stanza import Presence
+from ..xmpp.stanza import Message, Presence
 from .chain import Collect, Event, Filter, Hook, Watch
 
 if TYPE_CHECKING:
@@ -60,6 +61,11 @@ user_send_packet: Filter[Session] = Filter(
 )
 user_sent_packet: Watch[Session] = Watch(
     "user_sent_packet", "A client sent a stanza, before any check: for those who only watch."
+)
+user_accepted_message: Event[[Session, Message]] = Event(
+    "user_accepted_message",
+    "A client's message has passed all checks of its host; where the sender's archive keeps it, it is kept, and has its"
+    " id there (XEP-0359). It is delivered next.",
 )
 set_presence: Event[[Session, Presence]] = Event(
     "set_presence",
@@ -130,6 +136,11 @@ offline_message: Filter[JID] = Filter(
     "offline_message",
     "A message for an account that exists has no resource to go to (RFC 6121 §8.5.2.2). HANDLED: it is kept. Not"
     " HANDLED: it is bounced or dropped as its type demands.",
+)
+sm_delivered_message: Event[[JID, Message, Sequence[Session]]] = Event(
+    "sm_delivered_message",
+    "A message for an account went to these sessions, to none where it is kept offline. Where the archive keeps it, it"
+    " has its id there (XEP-0359).",
 )
 user_receive_packet: Filter[Session] = Filter(
     "user_receive_packet",

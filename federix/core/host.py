@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -25,6 +25,7 @@ from .delivery import DELIVER, Fate, decide, nobody
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
 from .keys import Notes
 from .module import Module
+from .passage import Archiver, Passage, has_id, with_id
 from .session import Session
 from .sessions import Sessions
 
@@ -64,6 +65,13 @@ class Surroundings(Protocol):
     def on_asking(self) -> Callable[[Host, JID, Deferred[IQ]], None] | None:
         """Told of each request a host sends, and of the answer to come, where somebody wants to know: a test."""
 
+    @property
+    def first_archive_id(self) -> int:
+        """What archives kept before this server started has smaller ids."""
+
+    def archive_id(self) -> int:
+        """A new id for a message in archives: microseconds since 1970, or more where that is taken."""
+
     def now(self) -> float:
         """Seconds since 1970, UTC."""
 
@@ -97,6 +105,8 @@ class Host(Branch):
         self.now: Callable[[], float] = server.now
         #: What modules tell about the host to those who do not know them, by typed keys.
         self.notes = Notes()
+        #: What decides which messages the accounts' archives keep, where some module does.
+        self.archive: Archiver | None = None
         self.chains = Chains(Scope(self.clock, f"chains of {name}"))
         self.iqs = IqTable(self)
         self.requests = Requests(self)
@@ -120,7 +130,7 @@ class Host(Branch):
         if self.chains.scope.closed:
             self.chains.scope = Scope(self.clock, f"chains of {self.name}")
         await self.accounts.start()
-        self.server.router.register(self.name, self)
+        self.server.router.register(self.name, self, keeper=self)
         try:
             await super().on_start()
         except BaseException:
@@ -190,37 +200,65 @@ class Host(Branch):
 
     def deliver(self, stanza: Stanza) -> Awaitable[None] | None:
         """Take a stanza for this domain (RFC 6120 §10.5, RFC 6121 §8)."""
-        to = stanza.to
-        assert to is not None
         if isinstance(stanza, IQ):
             check_iq(stanza)
             if stanza.type in ("result", "error") and self.requests.settle(stanza):
                 return None
+        return self._take(stanza, None)
+
+    def carry(self, message: Message, passage: Passage) -> Awaitable[None] | None:
+        """Take a message that its sender's archive keeps as well, or may; both are kept in one step."""
+        return self._take(message, passage)
+
+    def deliver_again(self, message: Message) -> None:
+        """Deliver to an account what one of its sessions got and did not take: to others of it, or offline.
+
+        The archive has it already, and no check is made again. What cannot be delivered is bounced, unless it is kept.
+        """
+        to = message.to
+        assert to is not None
+        try:
+            acting = self._act(message.addressed(to.bare), to.bare, self.sessions.resources(to.local))
+        except StanzaError as error:
+            acting = self.server.router.bounce(message, error)
+        if acting is not None:
+            self.scope.spawn(acting)
+
+    def _take(self, stanza: Stanza, passage: Passage | None) -> Awaitable[None] | None:
+        to = stanza.to
+        assert to is not None
         if not to.local:
-            return self._deliver_to_host(stanza, to)
+            if passage is None or not isinstance(stanza, Message):
+                return self._deliver_to_host(stanza, to)
+            return passage.go(stanza, lambda _: self._deliver_to_host(stanza, to))
         if hooks.sm_receive_packet not in self.chains.by_kind[stanza.kind]:
-            return self._deliver_to_account(stanza, to)
+            return self._deliver_to_account(stanza, to, passage)
         try:
             outcome = hooks.sm_receive_packet.run(self.chains, to.bare, stanza)
         except HandlerCrashed:
             self._hushed(stanza)
             return None
         if isinstance(outcome, Stanza):
-            return self._deliver_to_account(outcome, to)
+            return self._deliver_to_account(outcome, to, passage)
         if isinstance(outcome, Handled):
-            return None
-        return self._deliver_later(stanza, outcome, to)
+            return _nothing_more(stanza, passage)
+        return self._deliver_later(stanza, outcome, to, passage)
 
-    async def _deliver_later(self, stanza: Stanza, waiting: Awaitable[Stanza | Handled], to: JID) -> None:
+    async def _deliver_later(
+        self, stanza: Stanza, waiting: Awaitable[Stanza | Handled], to: JID, passage: Passage | None
+    ) -> None:
+        delivering: Awaitable[None] | None
         try:
             outcome = await waiting
         except HandlerCrashed:
             self._hushed(stanza)
             return
         if isinstance(outcome, Stanza):
-            delivering = self._deliver_to_account(outcome, to)
-            if delivering is not None:
-                await delivering
+            delivering = self._deliver_to_account(outcome, to, passage)
+        else:
+            delivering = _nothing_more(stanza, passage)
+        if delivering is not None:
+            await delivering
 
     def _hushed(self, stanza: Stanza) -> None:
         """A bug on the receiving side does not leave the account: an error would throw it out of a room."""
@@ -255,8 +293,12 @@ class Host(Branch):
         if isinstance(outcome, Stanza):
             self._refuse(outcome)
 
-    def _deliver_to_account(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
+    def _deliver_to_account(self, stanza: Stanza, to: JID, passage: Passage | None) -> Awaitable[None] | None:
         sessions = self.sessions.resources(to.local)
+        if isinstance(stanza, Message) and (passage is not None or self.archive is not None):
+            if not sessions:
+                return self._keep_for_absent(stanza, to, passage)
+            return self._keep(stanza, to, passage, sessions)
         if not sessions:
             if _is_lost_on_absent(stanza, to.resource):
                 return None  # as presence broadcast to those who are offline: storage is not asked whether they exist
@@ -273,11 +315,60 @@ class Host(Branch):
         if acting is not None:
             await acting
 
+    # -- messages that are kept -----------------------------------------------------------------------------------
+
+    async def _keep_for_absent(self, message: Message, to: JID, passage: Passage | None) -> None:
+        if await self.accounts.exists(to.local):
+            keeping = self._keep(message, to, passage, self.sessions.resources(to.local))
+        elif nobody(message, to.resource)[0] is Fate.BOUNCE:
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        else:
+            keeping = _nothing_more(message, passage)
+        if keeping is not None:
+            await keeping
+
+    def _keep(
+        self, message: Message, to: JID, passage: Passage | None, sessions: Mapping[str, Session]
+    ) -> Awaitable[None] | None:
+        """Have the archive of the recipient note it; when it is kept it is delivered."""
+        if decide(message, to.resource, sessions)[0] is Fate.BOUNCE:
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        archive, sender = self.archive, message.sender
+        if archive is None or sender is None:
+            return self._kept(message, to, passage, False)
+        wanted = archive.wants(to.bare, sender.bare, message, False)
+        if isinstance(wanted, bool):
+            return self._kept(message, to, passage, wanted)
+        return self._keep_later(message, to, passage, wanted)
+
+    async def _keep_later(self, message: Message, to: JID, passage: Passage | None, wanted: Awaitable[bool]) -> None:
+        keeping = self._kept(message, to, passage, await wanted)
+        if keeping is not None:
+            await keeping
+
+    def _kept(self, message: Message, to: JID, passage: Passage | None, wanted: bool) -> Awaitable[None] | None:
+        account = to.bare
+        if passage is None:
+            passage = Passage(self.server)
+        if wanted:
+            assert message.sender is not None
+            passage.note(account, message.sender, message, sent=False)
+
+        def deliver(id_: int | None) -> Awaitable[None] | None:
+            copy = message
+            if self.archive is not None:
+                copy = with_id(message, account, id_ if wanted else None)
+            return self._act(copy, to, self.sessions.resources(to.local))
+
+        return passage.go(message, deliver)
+
     def _act(self, stanza: Stanza, to: JID, sessions: Mapping[str, Session]) -> Awaitable[None] | None:
         fate, chosen = decide(stanza, to.resource, sessions)
         if fate is DELIVER:
             for session in chosen:
                 session.send(stanza)
+            if isinstance(stanza, Message):
+                self._delivered(to, stanza, chosen)
             return None
         if fate is Fate.ANSWER:
             assert isinstance(stanza, IQ)
@@ -286,10 +377,18 @@ class Host(Branch):
             assert isinstance(stanza, Presence)
             return self._unless_taken(hooks.roster_in_subscription, to.bare, stanza, bounce=False)
         if fate is Fate.OFFLINE:
-            return self._unless_taken(hooks.offline_message, to.bare, stanza, bounce=True)
+            assert isinstance(stanza, Message)
+            self._delivered(to, stanza, chosen)
+            # What the archive keeps is not lost: nothing goes back to its sender.
+            bounce = not has_id(stanza, to.bare)
+            return self._unless_taken(hooks.offline_message, to.bare, stanza, bounce=bounce)
         if fate is Fate.BOUNCE:
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
         return None
+
+    def _delivered(self, to: JID, message: Message, sessions: Sequence[Session]) -> None:
+        if self.chains.of(hooks.sm_delivered_message):
+            hooks.sm_delivered_message.run(self.chains, to.bare, message, sessions)
 
     def _unless_taken(self, hook: Filter[JID], account: JID, stanza: Stanza, *, bounce: bool) -> Awaitable[None] | None:
         outcome: Stanza | Handled | Awaitable[Stanza | Handled]
@@ -311,6 +410,13 @@ class Host(Branch):
             outcome = stanza
         if bounce and isinstance(outcome, Stanza):
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+
+
+def _nothing_more(stanza: Stanza, passage: Passage | None) -> Awaitable[None] | None:
+    """It is delivered to nobody; what its sender's archive noted is kept all the same."""
+    if passage is None or not isinstance(stanza, Message):
+        return None
+    return passage.go(stanza, lambda _: None)
 
 
 async def _ignoring(waiting: Awaitable[object]) -> None:

@@ -10,7 +10,8 @@ from twisted.logger import Logger
 
 from ..life.tree import Node
 from ..xmpp.errors import Condition, StanzaError
-from ..xmpp.stanza import Stanza
+from ..xmpp.stanza import Message, Stanza
+from .passage import Keeping, Passage
 
 log = Logger()
 
@@ -20,6 +21,13 @@ class Destination(Protocol):
 
     def deliver(self, stanza: Stanza) -> Awaitable[None] | None:
         """Take *stanza*, now or when the answer is awaited. `StanzaError` bounces it."""
+
+
+class Keeper(Protocol):
+    """A domain whose accounts have archives."""
+
+    def carry(self, message: Message, passage: Passage) -> Awaitable[None] | None:
+        """Take *message* as a `Destination` does; what else *passage* has noted is kept in the same step."""
 
 
 class Router(Node):
@@ -32,20 +40,24 @@ class Router(Node):
 
     async def on_start(self) -> None:
         self._domains: dict[str, Destination] = {}
+        self._keepers: dict[str, Keeper] = {}
 
     def domains(self) -> list[str]:
         return list(self._domains)
 
-    def register(self, domain: str, destination: Destination) -> None:
+    def register(self, domain: str, destination: Destination, keeper: Keeper | None = None) -> None:
         """Have *destination* take what is for *domain*; raises ValueError where it is taken."""
         if domain in self._domains:
             raise ValueError(f"{domain} is taken")
         self._domains[domain] = destination
+        if keeper is not None:
+            self._keepers[domain] = keeper
 
     def unregister(self, domain: str) -> None:
         if domain in self._domains and self.on_unregistered is not None:
             self.on_unregistered(domain)  # what it sends back can still be delivered
         self._domains.pop(domain, None)
+        self._keepers.pop(domain, None)
 
     def serves(self, domain: str) -> bool:
         return domain in self._domains
@@ -68,9 +80,26 @@ class Router(Node):
         except Exception:
             log.failure("could not deliver", kind=stanza.kind)
             return self.bounce(stanza, StanzaError(Condition.INTERNAL_SERVER_ERROR))
-        return None if waiting is None else self._guarded(stanza, waiting)
+        return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(stanza, waiting)
 
-    async def _guarded(self, stanza: Stanza, waiting: Awaitable[None]) -> None:
+    def send(self, message: Message, passage: Passage) -> Awaitable[None] | None:
+        """As `route`, for a message that its sender's archive has noted; it is kept before it is delivered."""
+        try:
+            to = message.to
+            keeper = None if to is None else self._keepers.get(to.domain)
+            if keeper is None:
+                return passage.go(message, lambda _: self.route(message))
+            waiting = keeper.carry(message, passage)
+        except StanzaError as error:
+            return self.bounce(message, error)
+        except Exception:
+            log.failure("could not deliver", kind=message.kind)
+            return self.bounce(message, StanzaError(Condition.INTERNAL_SERVER_ERROR))
+        # One that keeps what it carries bounces by itself.
+        return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(message, waiting)
+
+    async def guarded(self, stanza: Stanza, waiting: Awaitable[None]) -> None:
+        """Wait for what becomes of *stanza*; what fails is bounced."""
         # What was caught stays in its clause: an exception in a variable of the frame it was raised in is a cycle.
         try:
             await waiting

@@ -12,6 +12,7 @@ from ..xmpp.jid import JID
 from ..xmpp.stanza import Presence, Stanza
 from . import hooks
 from .chain import Handled
+from .intake import Intake
 from .keys import Notes
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Session:
         "ended",
         "heard",
         "host",
+        "intake",
         "jid",
         "notes",
         "presence",
@@ -88,6 +90,8 @@ class Session:
         self.attachment = attachment
         self.scope = Scope(host.clock, str(jid))
         self.notes = Notes()
+        #: What its client has sent and is not settled yet.
+        self.intake = Intake()
         self.since = host.now()
         #: When its client last sent a stanza, in seconds on the clock.
         self.heard = host.clock.seconds()

@@ -112,4 +112,5 @@ class Sessions:
             if not resources:
                 del self._accounts[local]
         hooks.sm_remove_connection.run(self._host.chains, session)
+        session.intake.leave(self._host.scope)
         session.scope.close()

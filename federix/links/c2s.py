@@ -35,6 +35,8 @@ from .submission import submit
 
 log = Logger()
 
+#: Bytes that a stanza counts for whose own bytes are not known.
+UNKNOWN_SIZE: Final = 1024
 #: What is offered to all in the same way.
 _STARTTLS: Final = Element("starttls", ns.TLS)
 _STARTTLS_REQUIRED: Final = Element("starttls", ns.TLS, Element("required", ns.TLS))
@@ -131,7 +133,8 @@ class ClientLink:
     def received(self, event: Stanza | Element) -> Awaitable[None] | None:
         session = self.session
         if session is not None and isinstance(event, Stanza):
-            return submit(session, event, self.lang)
+            size = len(event.raw or b"") or UNKNOWN_SIZE
+            return session.intake.take(submit(session, event, self.lang), size)
         if self.host is None:
             raise StreamError(StreamCondition.NOT_AUTHORIZED)
         if not self.host.running:

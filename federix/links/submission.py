@@ -13,6 +13,7 @@ from ..core.session import Session
 from ..xmpp import ns
 from ..xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ..xmpp.stanza import IQ, Message, Presence, Stanza
+from .sending import send_behind, send_message
 
 _BINDING: Final = frozenset(((ns.BIND, "bind"), (ns.SESSION, "session")))
 
@@ -44,25 +45,25 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
         if hooks.user_sent_packet in fired:
             hooks.user_sent_packet.watch(chains, session, stanza)
         if hooks.user_send_packet not in fired:
-            return _route(host, stanza) if to is None else host.server.router.route(stanza)
+            return _send_on(session, stanza)
         outcome = hooks.user_send_packet.run(chains, session, stanza)
     except StanzaError as error:
         return host.server.router.bounce(stanza, error)
     if isinstance(outcome, Stanza):
-        return _route(host, outcome)
+        return _send_on(session, outcome)
     if isinstance(outcome, Handled):
         return None
-    return _submit_later(host, stanza, outcome)
+    return _submit_later(session, stanza, outcome)
 
 
-async def _submit_later(host: Host, stanza: Stanza, waiting: Awaitable[Stanza | Handled]) -> None:
+async def _submit_later(session: Session, stanza: Stanza, waiting: Awaitable[Stanza | Handled]) -> None:
     routing: Awaitable[None] | None
     try:
         outcome = await waiting
     except StanzaError as error:
-        routing = host.server.router.bounce(stanza, error)
+        routing = session.host.server.router.bounce(stanza, error)
     else:
-        routing = _route(host, outcome) if isinstance(outcome, Stanza) else None
+        routing = _send_on(session, outcome) if isinstance(outcome, Stanza) else None
     if routing is not None:
         await routing
 
@@ -93,7 +94,14 @@ def _bind_again(host: Host, request: IQ) -> Awaitable[None] | None:
     return host.server.router.route(request.result())
 
 
-def _route(host: Host, stanza: Stanza) -> Awaitable[None] | None:
-    if isinstance(stanza, Presence) and stanza.element.attrs.get("to") is None:
-        return None  # a broadcast, and no module that knows to whom
-    return host.server.router.route(stanza)
+def _send_on(session: Session, stanza: Stanza) -> Awaitable[None] | None:
+    """What has passed all checks goes its way, behind what is on the way to the same recipient already."""
+    router = session.host.server.router
+    to = stanza.to
+    if to is None:
+        # A presence is a broadcast, and no module knows to whom; the router refuses what else has lost its address.
+        return None if isinstance(stanza, Presence) else router.route(stanza)
+    if isinstance(stanza, Message):
+        return send_message(session, stanza, to)
+    before = session.intake.latest(to.bare)
+    return router.route(stanza) if before is None else send_behind(session, stanza, to, before)

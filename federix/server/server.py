@@ -98,6 +98,7 @@ class Server(Branch):
         self.random_bytes = random_bytes
         self.iterations = iterations
         self.on_asking: Callable[[Host, JID, Deferred[IQ]], None] | None = None
+        self._archive_id = self._first_archive_id = int(now() * 1_000_000)
         #: Whether a reload is under way.
         self.reloading = False
         self.metrics = Metrics(self)
@@ -200,6 +201,14 @@ class Server(Branch):
     def component_domains(self) -> frozenset[str]:
         """The domains that listeners keep for components."""
         return self.config.component_domains()
+
+    @property
+    def first_archive_id(self) -> int:
+        return self._first_archive_id
+
+    def archive_id(self) -> int:
+        self._archive_id = max(self._archive_id + 1, int(self.now() * 1_000_000))
+        return self._archive_id
 
     def token(self) -> str:
         """An unguessable identifier: 120 bits in 30 characters."""

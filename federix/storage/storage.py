@@ -15,6 +15,7 @@ from ..xmpp.errors import Condition, ErrorType, StanzaError
 
 if TYPE_CHECKING:
     from .accounts import Accounts
+    from .archive import Archives
     from .roster import Rosters
 
 
@@ -137,6 +138,7 @@ class Storage(ABC):
     logs: Logs
     accounts: Accounts
     rosters: Rosters
+    archives: Archives
 
     @abstractmethod
     async def start(self) -> None:

@@ -43,5 +43,6 @@ PRIVATE = "jabber:iq:private"  # 0049
 REGISTER = "jabber:iq:register"  # 0077
 REGISTER_FEATURE = "http://jabber.org/features/iq-register"  # 0077
 SM = "urn:xmpp:sm:3"  # 0198
+SID = "urn:xmpp:sid:0"  # 0359
 TIME = "urn:xmpp:time"  # 0202
 VERSION = "jabber:iq:version"  # 0092

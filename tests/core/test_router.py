@@ -166,14 +166,15 @@ class RouterTests(WorldTestCase):
 class SlowTests(WorldTestCase):
     """A destination elsewhere that takes its time."""
 
-    def test_a_stream_waits_for_what_it_sent_and_others_do_not(self) -> None:
+    def test_what_goes_to_somebody_stays_behind_what_waits_for_him_and_nothing_else_does(self) -> None:
         world: Any = self.new_world()
         gate = Gate()
-        world.server.router.elsewhere = Place(gate=gate)
+        world.server.router.elsewhere = far = Place(gate=gate)
         romeo, juliet = world.client(ROMEO), world.client("juliet@example.org/balcony")
         to_juliet = "<message to='juliet@example.org/balcony' id='{}'/>"
-        romeo.send("<message to='far.example'/>" + to_juliet.format("r"))
+        romeo.send("<message to='far.example' id='1'/>" + to_juliet.format("r") + "<presence to='far.example' id='2'/>")
         juliet.send(to_juliet.format("j"))
-        self.assertEqual([e.get("id") for e in juliet.drain()], ["j"])
+        self.assertEqual([e.get("id") for e in juliet.drain()], ["r", "j"])
+        self.assertEqual([stanza.id for stanza in far.got], ["1"])
         gate.open()
-        self.assertEqual([e.get("id") for e in juliet.drain()], ["r"])
+        self.assertEqual([stanza.id for stanza in far.got], ["1", "2"])

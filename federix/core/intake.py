@@ -1,0 +1,217 @@
+"""What a client has sent that is not settled yet, and how much of it is: the incoming half of XEP-0198.
+
+Messages are kept while the stream is read on. How many may be on their way is bounded, and what is sent later to the
+same recipient stays behind them (RFC 6120 §10.1).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from ..life.scope import Scope, Timer
+from ..storage.archive import Counted
+from ..xmpp.jid import JID
+from .passage import Keeping
+
+#: Messages, and bytes of them, that may be on their way from one session before its stream is read on.
+MOST_MESSAGES: Final = 64
+MOST_BYTES: Final = 256 * 1024
+#: Seconds that what goes on in its own time may go on when its session is over.
+LEFT_BEHIND: Final = 60.0
+#: XEP-0198 §4: counters begin anew at 2**32.
+MODULUS: Final = 1 << 32
+
+
+class _Mark:
+    """One stanza among those that are not settled."""
+
+    __slots__ = ("settled",)
+
+    def __init__(self, settled: bool = False) -> None:
+        self.settled = settled
+
+
+class Intake:
+    """Of one session; it outlives the session's stream."""
+
+    __slots__ = (
+        "_bytes",
+        "_flying",
+        "_idle",
+        "_key",
+        "_latest",
+        "_relief",
+        "_slow",
+        "_unsettled",
+        "handled",
+        "known",
+        "moved",
+    )
+
+    def __init__(self) -> None:
+        #: How many stanzas are settled, all before them too, since `begin_counting`; modulo 2**32.
+        self.handled = 0
+        #: Called when `handled` has moved later than at once.
+        self.moved: Callable[[], object] | None = None
+        #: Fingerprints and ids of what the account has sent before, once somebody has asked.
+        self.known: dict[str, int] | None = None
+        self._key: str | None = None
+        self._flying = 0
+        self._bytes = 0
+        # For each recipient the last message that is on its way to it.
+        self._latest: dict[JID, Keeping] | None = None
+        # Those that go on in their own time.
+        self._slow: set[Keeping] | None = None
+        self._unsettled: deque[_Mark] | None = None
+        self._relief: Deferred[None] | None = None
+        self._idle: list[Deferred[None]] = []
+
+    @property
+    def flying(self) -> int:
+        """How many messages are on their way."""
+        return self._flying
+
+    # -- counting -------------------------------------------------------------------------------------------------
+
+    def begin_counting(self, key: str) -> None:
+        """Count from now on; *key* is what the client will know its session by."""
+        self._key = key
+        self.handled = 0
+        self._unsettled = None
+
+    def resume(self) -> int:
+        """How many are settled, which the client is told now: what is not among them it sends again."""
+        self._unsettled = None
+        self.known = None
+        return self.handled
+
+    def counted(self, owner: JID) -> Counted | None:
+        """What is to be kept with the stanza that is next: with it, all before it are settled."""
+        if self._key is None:
+            return None
+        h = self.handled + len(self._unsettled or ()) + 1
+        return Counted(self._key, owner.text, h % MODULUS)
+
+    async def settled(self, scope: Scope, timeout: float) -> None:
+        """Wait until nothing is on its way, or *timeout* seconds."""
+        if not self._flying:
+            return
+        idle: Deferred[None] = Deferred()
+        self._idle.append(idle)
+
+        def enough() -> None:
+            if not idle.called:
+                self._idle.remove(idle)
+                idle.callback(None)
+
+        timer = scope.later(timeout, enough)
+        await idle
+        timer.cancel()
+
+    # -- what is on its way ---------------------------------------------------------------------------------------
+
+    def latest(self, recipient: JID) -> Keeping | None:
+        """The last message on its way to *recipient* (bare), if there is one."""
+        return None if self._latest is None else self._latest.get(recipient)
+
+    def fly(self, recipient: JID, keeping: Keeping) -> None:
+        """A message to *recipient* (bare) is on its way."""
+        if self._latest is None:
+            self._latest = {}
+        self._latest[recipient] = keeping
+
+        if not keeping.placed:
+            if self._slow is None:
+                self._slow = set()
+            self._slow.add(keeping)
+
+        def landed(_: object) -> None:
+            if self._slow is not None:
+                self._slow.discard(keeping)
+            latest = self._latest
+            if latest is not None and latest.get(recipient) is keeping:
+                del latest[recipient]
+                if not latest:
+                    self._latest = None
+
+        keeping.addCallback(landed)
+
+    def leave(self, scope: Scope) -> None:
+        """The session is over: what goes on in its own time has little of that left."""
+        for keeping in self._slow or ():
+            timer = scope.later(LEFT_BEHIND, keeping.give_up)
+            keeping.addCallback(_cancelling(timer))
+
+    def take(self, going: Awaitable[None] | None, size: int) -> Awaitable[None] | None:
+        """The next stanza, of *size* bytes, is handed on; the stream waits for what is returned, if anything is."""
+        if going is None:
+            if self._key is not None:
+                if self._unsettled is None:
+                    self.handled = (self.handled + 1) % MODULUS
+                else:
+                    self._unsettled.append(_Mark(settled=True))
+            return None
+        mark = self._mark()
+        if not isinstance(going, Keeping):
+            return going if mark is None else self._settle_after(going, mark)
+        if going.called:
+            self._settle(mark)
+            return None
+        self._flying += 1
+        self._bytes += size
+
+        def landed(_: object) -> None:
+            self._flying -= 1
+            self._bytes -= size
+            self._settle(mark)
+            self._relieve()
+
+        going.addCallback(landed)
+        if self._flying < MOST_MESSAGES and self._bytes < MOST_BYTES:
+            return None
+        if self._relief is None:
+            self._relief = Deferred()
+        return self._relief
+
+    def _mark(self) -> _Mark | None:
+        if self._key is None:
+            return None
+        mark = _Mark()
+        if self._unsettled is None:
+            self._unsettled = deque()
+        self._unsettled.append(mark)
+        return mark
+
+    async def _settle_after(self, going: Awaitable[None], mark: _Mark) -> None:
+        await going
+        self._settle(mark)
+
+    def _settle(self, mark: _Mark | None) -> None:
+        if mark is None:
+            return
+        mark.settled = True
+        unsettled, before = self._unsettled, self.handled
+        while unsettled and unsettled[0].settled:
+            unsettled.popleft()
+            self.handled = (self.handled + 1) % MODULUS
+        if unsettled is not None and not unsettled:
+            self._unsettled = None
+        if self.handled != before and self.moved is not None:
+            self.moved()
+
+    def _relieve(self) -> None:
+        if self._relief is not None and self._flying < MOST_MESSAGES // 2 and self._bytes < MOST_BYTES // 2:
+            relief, self._relief = self._relief, None
+            relief.callback(None)
+        if not self._flying:
+            idle, self._idle = self._idle, []
+            for waiting in idle:
+                waiting.callback(None)
+
+
+def _cancelling(timer: Timer) -> Callable[[object], None]:
+    return lambda _: timer.cancel()

@@ -1,0 +1,202 @@
+"""The way of a message through the server: both archives note it, it is kept in one step, and then it is delivered.
+
+A message is acknowledged only when it is kept, and its sender's stream is read on meanwhile. So the way has two halves:
+up to where its place among what is kept is taken, at once and in order; and from where it is kept for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..life.scope import Scope
+from ..storage.archive import ArchiveRow, Counted
+from ..xmpp import ns
+from ..xmpp.element import Element
+from ..xmpp.errors import Condition, StanzaError
+from ..xmpp.jid import JID
+from ..xmpp.stanza import Message
+
+if TYPE_CHECKING:
+    from .host import Surroundings
+
+log = Logger()
+
+Deliver = Callable[[int | None], Awaitable[None] | None]
+"""Delivers a message; it is given the id that the archives know it by, if they keep it."""
+
+
+class Archiver(Protocol):
+    """Decides what a host's archives keep: a module that runs there."""
+
+    def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool | Awaitable[bool]:
+        """Whether *account* keeps this message to or from *peer* (bare JIDs); it has *sent* it, or receives it."""
+
+
+class Keeping(Deferred[None]):
+    """Fires when a message is settled: kept and delivered, or bounced. It never fails.
+
+    Where its *place* is taken, what comes later to the same recipient may be handed on: it stays behind by itself.
+    """
+
+    def __init__(self, *, placed: bool) -> None:
+        super().__init__()
+        self.placed = placed
+        self._task: Deferred[None] | None = None
+
+    @classmethod
+    def of(cls, going: Awaitable[None], scope: Scope) -> Keeping:
+        """One for a message that goes on in its own time, and no longer than *scope*."""
+        keeping = cls(placed=False)
+        task: Deferred[None] = ensureDeferred(going)  # type: ignore[arg-type]
+        if not task.called:
+            keeping._task = task
+            forget = scope.add(task.cancel)
+            task.addBoth(_having(forget))
+        task.addBoth(keeping.end)
+        return keeping
+
+    def give_up(self) -> None:
+        """Wait no longer for what goes on in its own time."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def end(self, result: object) -> None:
+        """It is settled, whatever became of it."""
+        self._task = None
+        if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
+            log.failure("could not hand on a message", result)
+        self.callback(None)
+
+
+def _having(forget: Callable[[], object]) -> Callable[[object], object]:
+    def forgotten(result: object) -> object:
+        forget()
+        return result
+
+    return forgotten
+
+
+class Passage:
+    """One message on its way; *before* is what its sender has on the way to the same recipient."""
+
+    __slots__ = ("_before", "_notes", "_server", "accepted", "counted", "known")
+
+    def __init__(self, server: Surroundings, before: Keeping | None = None) -> None:
+        self._server = server
+        self._before = before
+        self._notes: list[tuple[JID, JID, Message, bool, str]] = []
+        #: How far its stream is settled when this is kept.
+        self.counted: Counted | None = None
+        #: Its id where the archives have it already, because it is sent again.
+        self.known: int | None = None
+        #: Called when it is kept.
+        self.accepted: Callable[[int | None], object] | None = None
+
+    def note(self, owner: JID, peer: JID, message: Message, *, sent: bool, fingerprint: str = "") -> None:
+        """The archive of *owner* is to keep it. Who writes to himself keeps it once."""
+        if self.known is None and not any(noted == owner for noted, *_ in self._notes):
+            self._notes.append((owner, peer, message, sent, fingerprint))
+
+    def go(self, message: Message, deliver: Deliver) -> Awaitable[None] | None:
+        """Keep what was noted, then *deliver*. A `Keeping` where that takes time; what fails then is bounced."""
+        before, id_ = self._before, self.known
+        if self._notes:
+            id_ = self._server.archive_id()
+            rows = [
+                ArchiveRow(owner.text, id_, peer.bare.text, peer.resource, sent, fingerprint, copy.to_bytes(ns.CLIENT))
+                for owner, peer, copy, sent, fingerprint in self._notes
+            ]
+            kept: Deferred[Any] = self._keep(rows)
+        elif before is None or before.called:
+            return self._deliver(id_, deliver)
+        else:
+            kept = succeed(None)
+        keeping = Keeping(placed=True)
+        if before is not None and not before.called:
+            kept.addCallback(lambda _: _after(before))
+        kept.addCallback(lambda _: self._deliver(id_, deliver))
+        kept.addCallback(_done)
+        kept.addErrback(self._bounce, message)
+        kept.addBoth(keeping.end)
+        return keeping
+
+    def _keep(self, rows: list[ArchiveRow]) -> Deferred[Any]:
+        try:
+            return ensureDeferred(self._server.storage.archives.keep(rows, self.counted))  # type: ignore[arg-type]
+        except StanzaError:
+            return fail()
+
+    def _deliver(self, id_: int | None, deliver: Deliver) -> Awaitable[None] | None:
+        if self.accepted is not None:
+            self.accepted(id_)
+        return deliver(id_)
+
+    def _bounce(self, failure: Failure, message: Message) -> Deferred[None] | None:
+        error = failure.value
+        if isinstance(error, CancelledError):
+            return None
+        if not isinstance(error, StanzaError):
+            log.failure("could not deliver", failure, kind=message.kind)
+            error = StanzaError(Condition.INTERNAL_SERVER_ERROR)
+        return _done(self._server.router.bounce(message, error))
+
+
+def _done(waiting: Awaitable[None] | None) -> Deferred[None] | None:
+    return None if waiting is None else ensureDeferred(waiting)  # type: ignore[arg-type]
+
+
+def _after(before: Keeping) -> Deferred[None]:
+    waiting: Deferred[None] = Deferred()
+
+    def go_on(_: object) -> None:
+        waiting.callback(None)
+
+    before.addCallback(go_on)
+    return waiting
+
+
+# -- what the archives put into a message, and how they know it again -------------------------------------------------
+
+#: Bytes of the digest that a fingerprint is.
+_DIGEST: Final = 9
+
+
+def with_id(message: Message, account: JID, id_: int | None) -> Message:
+    """XEP-0359 §3.1: the copy for *account*, with the id its archive gave it.
+
+    "the value of the 'by' attribute MUST be the XMPP address of the entity assigning the unique and stable stanza ID";
+    what claims to be from there and is not is removed (§5).
+    """
+    by = account.text
+    if any(child.ns == ns.SID for child in message.element.elements()):
+        message = message.dropping(lambda child: child.ns == ns.SID and child.get("by") == by)
+    if id_ is None:
+        return message
+    return message.appending(Element("stanza-id", ns.SID, attrs={"by": by, "id": str(id_)}))
+
+
+def has_id(message: Message, account: JID) -> bool:
+    """Whether the archive of *account* has given it an id, and so keeps it."""
+    return any(child.ns == ns.SID and child.get("by") == account.text for child in message.element.elements())
+
+
+def fingerprint(message: Message, sender: JID) -> str:
+    """What *message* has in common with itself sent again, and with nothing else; "" where it has no id.
+
+    An origin-id (XEP-0359) is unique; an `id` alone only for that client, and some begin anew each time. So what the
+    message says is part of it.
+    """
+    origin = message.child(ns.SID, "origin-id")
+    given = "" if origin is None else origin.get("id") or ""
+    own = f"o {given}" if given else f"i {sender.resource} {message.id}" if message.id else ""
+    if not own:
+        return ""
+    said = message.body
+    parts = (own, message.element.get("to") or "", said if said is not None else message.element.to_xml(ns.CLIENT))
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=_DIGEST).hexdigest()

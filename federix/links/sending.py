@@ -1,0 +1,114 @@
+"""What becomes of a client's message when nothing speaks against it: its archive notes it, and it goes on its way.
+
+The stream is read on meanwhile (`core/intake.py`). A message that is sent again, by a client that does not know whether
+it arrived, is known again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from ..core import hooks
+from ..core.passage import Keeping, Passage, fingerprint, with_id
+from ..core.session import Session
+from ..xmpp.errors import StanzaError
+from ..xmpp.jid import JID
+from ..xmpp.stanza import Message, Stanza
+
+#: Microseconds for which a message is known again, and how many of those that an account sent last.
+KNOWN_FOR: Final = 24 * 3600 * 1_000_000
+MOST_KNOWN: Final = 256
+
+
+def send_message(session: Session, message: Message, to: JID) -> Awaitable[None] | None:
+    """Send *message* on its way. A `Keeping` where that takes time."""
+    host, intake = session.host, session.intake
+    recipient = to.bare
+    before = intake.latest(recipient)
+    router = host.server.router
+    try:
+        if before is None:
+            if host.archive is None and not host.chains.of(hooks.user_accepted_message):
+                going = router.route(message)
+            else:
+                going = _go(session, message, to, None)
+        elif before.placed:
+            going = _go(session, message, to, before)
+        else:
+            going = _behind(before, lambda: _go(session, message, to, None))
+    except StanzaError as error:
+        going = router.bounce(message, error)
+    if going is None:
+        return None
+    keeping = going if isinstance(going, Keeping) else Keeping.of(router.guarded(message, going), host.scope)
+    if not keeping.called:
+        intake.fly(recipient, keeping)
+    return keeping
+
+
+def send_behind(session: Session, stanza: Stanza, to: JID, before: Keeping) -> Keeping:
+    """Send what is no message when *before*, which goes to the same recipient, is settled."""
+    router = session.host.server.router
+    keeping = Keeping.of(_behind(before, lambda: router.route(stanza)), session.host.scope)
+    if not keeping.called:
+        session.intake.fly(to.bare, keeping)
+    return keeping
+
+
+async def _behind(before: Keeping, go: Callable[[], Awaitable[None] | None]) -> None:
+    await before
+    going = go()
+    if going is not None:
+        await going
+
+
+def _go(session: Session, message: Message, to: JID, before: Keeping | None) -> Awaitable[None] | None:
+    host = session.host
+    passage = Passage(host.server, before)
+    account = session.jid.bare
+    if host.chains.of(hooks.user_accepted_message):
+        passage.accepted = lambda id_: hooks.user_accepted_message.run(
+            host.chains, session, message if id_ is None else with_id(message, account, id_)
+        )
+    archive = host.archive
+    if archive is None:
+        return host.server.router.send(message, passage)
+    wanted = archive.wants(account, to.bare, message, True)
+    if not isinstance(wanted, bool):
+        return _go_later(session, message, to, passage, wanted)
+    return _note(session, message, to, passage) if wanted else host.server.router.send(message, passage)
+
+
+async def _go_later(session: Session, message: Message, to: JID, passage: Passage, wanted: Awaitable[bool]) -> None:
+    send = session.host.server.router.send
+    going = _note(session, message, to, passage) if await wanted else send(message, passage)
+    if going is not None:
+        await going
+
+
+def _note(session: Session, message: Message, to: JID, passage: Passage) -> Awaitable[None] | None:
+    """The sender's archive keeps it, unless it has it."""
+    mark = fingerprint(message, session.jid)
+    if mark and session.intake.known is None:
+        return _look_up(session, message, to, passage, mark)
+    return _send(session, message, to, passage, mark)
+
+
+async def _look_up(session: Session, message: Message, to: JID, passage: Passage, mark: str) -> None:
+    server, account = session.host.server, session.jid.bare
+    since = int(server.now() * 1_000_000) - KNOWN_FOR
+    session.intake.known = await server.storage.archives.fingerprints(account.text, since, MOST_KNOWN)
+    going = _send(session, message, to, passage, mark)
+    if going is not None:
+        await going
+
+
+def _send(session: Session, message: Message, to: JID, passage: Passage, mark: str) -> Awaitable[None] | None:
+    server, account, known = session.host.server, session.jid.bare, session.intake.known
+    passage.known = known.get(mark) if known else None
+    if passage.known is not None and passage.known >= server.first_archive_id:
+        return None  # it was kept and delivered by this very server
+    passage.note(account, to, message, sent=True, fingerprint=mark)
+    passage.counted = session.intake.counted(account)
+    return server.router.send(message, passage)

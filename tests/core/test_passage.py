@@ -1,0 +1,376 @@
+"""A message is kept before it is delivered; its sender's stream is read on, and what it sends later stays behind."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from federix.api import HANDLED, JID, Condition, Message, Module, Outcome, Session, StanzaError, StoreError, hooks
+from federix.core.intake import MODULUS, MOST_MESSAGES, Intake
+from federix.core.passage import Keeping
+from federix.storage.archive import ArchiveRow, Archives, Counted
+from federix.testing import Client, World
+from federix.xmpp import ns
+
+from .support import WorldTestCase, condition
+
+ROMEO, JULIET, NURSE = "romeo@example.org/orchard", "juliet@example.org/balcony", "nurse@example.org/chamber"
+
+
+class SlowArchives(Archives):
+    """Keeps what it is given when it is told to, in its order."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Deferred[None], Sequence[ArchiveRow], Counted | None]] = []
+        self.rows: list[ArchiveRow] = []
+        self.counted: list[Counted | None] = []
+        self.sent_before: dict[str, int] = {}
+        self.slow = False
+        self.full = False
+
+    def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[None]:
+        if self.full:
+            raise StoreError("too many wait")
+        if not self.slow:
+            self._kept(rows, counted)
+            return succeed(None)
+        job: Deferred[None] = Deferred()
+        self.jobs.append((job, rows, counted))
+        return job
+
+    def _kept(self, rows: Sequence[ArchiveRow], counted: Counted | None) -> None:
+        self.rows += rows
+        self.counted.append(counted)
+
+    def commit(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        for job, rows, counted in jobs:
+            self._kept(rows, counted)
+            job.callback(None)
+
+    def fail(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        for job, _, _ in jobs:
+            job.errback(StoreError("the disk is full"))
+
+    async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:
+        return dict(self.sent_before)
+
+
+class Keeper(Module):
+    """Archives every message with a body; blocks a word; notes what the events say."""
+
+    name = "mod_keeper"
+
+    async def on_start(self) -> None:
+        self.host.archive = self
+        self.accepted: list[Message] = []
+        self.delivered: list[tuple[JID, Message, int]] = []
+
+    def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool:
+        return message.type in ("chat", "normal") and message.body is not None
+
+    @hooks.sm_receive_packet.only(Message)
+    def check(self, account: JID, stanza: Message) -> Outcome:
+        if stanza.body == "blocked":
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        return HANDLED if stanza.body == "taken" else None
+
+    @hooks.user_accepted_message
+    def accept(self, session: Session, message: Message) -> None:
+        self.accepted.append(message)
+
+    @hooks.sm_delivered_message
+    def deliver(self, account: JID, message: Message, sessions: Sequence[Session]) -> None:
+        self.delivered.append((account, message, len(sessions)))
+
+
+def text(to: str, body: str, id: str = "", extra: str = "") -> str:
+    given = f" id='{id}'" if id else ""
+    return f"<message to='{to}' type='chat'{given}><body>{body}</body>{extra}</message>"
+
+
+def stanza_ids(element: Any) -> list[tuple[str, str]]:
+    return [(c.get("by"), c.get("id")) for c in element.elements() if (c.ns, c.name) == (ns.SID, "stanza-id")]
+
+
+class PassageTests(WorldTestCase):
+    def setUp(self) -> None:
+        self.world: World = self.new_world(
+            modules={"mod_keeper": {}, "mod_ping": {}}, own_modules={"mod_keeper": Keeper}
+        )
+        self.archives = SlowArchives()
+        self.world.server.storage.archives = self.archives
+        self.keeper = self.world.host("example.org").module(Keeper)
+        self.romeo, self.juliet = self.world.client(ROMEO), self.world.client(JULIET)
+
+    def bodies(self, client: Client) -> list[str | None]:
+        return [element.text_of(ns.CLIENT, "body") for element in client.drain()]
+
+    def test_a_message_is_delivered_when_it_is_kept_and_not_before(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "hark"))
+        self.assertEqual(self.juliet.drain(), [])
+        self.archives.commit()
+        self.assertEqual(self.bodies(self.juliet), ["hark"])
+
+    def test_both_sides_keep_it_in_one_step_and_know_it_by_the_same_id(self) -> None:
+        self.romeo.send(text(JULIET, "hark"))
+        mine, hers = self.archives.rows
+        self.assertEqual(len(self.archives.counted), 1)
+        self.assertEqual(
+            (mine.owner, mine.peer, mine.resource, mine.sent),
+            ("romeo@example.org", "juliet@example.org", "balcony", True),
+        )
+        self.assertEqual(
+            (hers.owner, hers.peer, hers.resource, hers.sent),
+            ("juliet@example.org", "romeo@example.org", "orchard", False),
+        )
+        self.assertEqual(mine.id, hers.id)
+        self.assertIn(b"hark", hers.stanza)
+        (got,) = self.juliet.drain()
+        self.assertEqual(stanza_ids(got), [("juliet@example.org", str(hers.id))])
+
+    def test_ids_grow_though_time_stands_still(self) -> None:
+        self.romeo.send(text(JULIET, "1") + text(JULIET, "2") + text(JULIET, "3"))
+        ids = [row.id for row in self.archives.rows[::2]]
+        self.assertEqual(ids, sorted(set(ids)))
+
+    def test_who_is_about_to_read_it_gets_no_forged_id(self) -> None:
+        """XEP-0359 §5: what claims to be from the account itself is removed; that of others stays."""
+        forged = "".join(
+            f"<stanza-id xmlns='urn:xmpp:sid:0' by='{by}' id='x'/>" for by in ("juliet@example.org", "room@far")
+        )
+        self.romeo.send(text(JULIET, "hark", extra=forged) + f"<message to='{JULIET}'>{forged}</message>")
+        kept, not_kept = self.juliet.drain()
+        self.assertEqual(stanza_ids(kept), [("room@far", "x"), ("juliet@example.org", str(self.archives.rows[0].id))])
+        self.assertEqual(stanza_ids(not_kept), [("room@far", "x")])
+
+    def test_the_stream_is_read_on_meanwhile(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "hark"))
+        self.romeo.send("<iq type='get' id='p' to='example.org'><ping xmlns='urn:xmpp:ping'/></iq>")
+        self.assertEqual(self.romeo.receive().get("id"), "p")
+
+    def test_what_goes_to_the_same_recipient_stays_behind(self) -> None:
+        self.archives.slow = True
+        nurse = self.world.client(NURSE)
+        self.romeo.send(text(JULIET, "1") + f"<message to='{JULIET}'/><presence to='{JULIET}'/>")
+        self.romeo.send(f"<message to='{NURSE}'/>" + text(JULIET, "2"))
+        self.assertEqual(self.juliet.drain(), [])
+        self.archives.commit()
+        self.archives.commit()
+        got = [(element.name, element.text_of(ns.CLIENT, "body")) for element in self.juliet.drain()]
+        self.assertEqual(got, [("message", "1"), ("message", None), ("presence", None), ("message", "2")])
+        self.assertEqual(len(nurse.drain()), 1)
+
+    def test_a_message_that_is_kept_later_stays_behind_one_that_is_not_kept(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "1") + f"<message to='{JULIET}'/>")
+        self.archives.slow = False
+        self.romeo.send(text(JULIET, "2"))
+        self.assertEqual(self.juliet.drain(), [])
+        self.archives.commit()
+        self.assertEqual(self.bodies(self.juliet), ["1", None, "2"])
+
+    def test_what_cannot_be_kept_goes_back_and_may_be_tried_again(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "hark", "a"))
+        self.archives.fail()
+        refused = self.romeo.receive()
+        self.assertEqual((refused.get("id"), condition(refused)), ("a", "internal-server-error"))
+        error = next(child for child in refused.elements() if child.name == "error")
+        self.assertEqual(error.get("type"), "wait")
+        self.archives.full = True
+        self.romeo.send(text(JULIET, "hark", "b"))
+        self.assertEqual(self.romeo.receive().get("id"), "b")
+        self.assertEqual(self.juliet.drain(), [])
+
+    def test_who_sends_too_much_at_once_is_not_read_until_it_is_kept(self) -> None:
+        self.archives.slow = True
+        for number in range(MOST_MESSAGES + 10):
+            self.romeo.send(text(JULIET, str(number)))
+        self.assertEqual(len(self.archives.jobs), MOST_MESSAGES)
+        self.archives.commit()
+        self.world.pump()
+        self.archives.commit()
+        self.world.pump()
+        self.assertEqual(self.bodies(self.juliet), [str(number) for number in range(MOST_MESSAGES + 10)])
+
+    def test_a_message_that_is_refused_is_not_kept(self) -> None:
+        self.romeo.send(text(JULIET, "blocked") + text("nobody@example.org", "hark") + text("example.org", "hark"))
+        self.assertEqual([condition(e) for e in self.romeo.drain()], ["service-unavailable"] * 3)
+        self.assertEqual([row.owner for row in self.archives.rows], ["romeo@example.org"])  # the host may be written to
+
+    def test_a_message_that_a_module_takes_is_kept_by_its_sender(self) -> None:
+        self.romeo.send(text(JULIET, "taken"))
+        self.assertEqual([row.owner for row in self.archives.rows], ["romeo@example.org"])
+        self.assertEqual(self.juliet.drain(), [])
+
+    def test_a_message_to_another_server_is_kept_by_its_sender_first(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text("someone@far.invalid", "hark"))
+        self.archives.commit()
+        self.assertEqual([row.owner for row in self.archives.rows], ["romeo@example.org"])
+
+    def test_a_message_to_oneself_is_kept_once(self) -> None:
+        self.romeo.send(text("romeo@example.org/orchard", "note"))
+        (row,) = self.archives.rows
+        (got,) = self.romeo.drain()
+        self.assertEqual(stanza_ids(got), [("romeo@example.org", str(row.id))])
+
+    def test_a_message_of_the_server_itself_is_kept_by_its_recipient(self) -> None:
+        from federix.api import message
+
+        host = self.world.host("example.org")
+        self.archives.slow = True
+        host.route(message("normal", to=JID.parse(JULIET), sender=host.jid, body="welcome"))
+        self.assertEqual(self.juliet.drain(), [])
+        self.archives.commit()
+        self.assertEqual(self.bodies(self.juliet), ["welcome"])
+
+    def test_what_is_kept_for_somebody_absent_does_not_go_back(self) -> None:
+        self.world.register("nurse@example.org")
+        self.romeo.send(text("nurse@example.org", "later"))
+        self.assertEqual([row.owner for row in self.archives.rows], ["romeo@example.org", "nurse@example.org"])
+        self.assertEqual(self.romeo.drain(), [])
+
+    def test_what_nobody_keeps_goes_back(self) -> None:
+        self.world.register("nurse@example.org")
+        self.romeo.send("<message to='nurse@example.org'><subject>later</subject></message>")
+        self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
+
+    # -- sent again ---------------------------------------------------------------------------------------------------
+
+    def again(self, extra: str = "") -> str:
+        return text(JULIET, "hark", "m1", extra)
+
+    def relog(self) -> None:
+        """The client comes back, and the archive knows what it sent."""
+        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.rows if row.sent}
+        self.romeo.send("</stream:stream>")
+        self.romeo = self.world.client(ROMEO)
+
+    def test_a_message_that_is_sent_again_is_kept_and_delivered_once(self) -> None:
+        self.romeo.send(self.again())
+        self.relog()
+        self.romeo.send(self.again("<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"))
+        self.assertEqual(len(self.archives.rows), 2)
+        self.assertEqual(self.bodies(self.juliet), ["hark"])
+        self.assertEqual(self.romeo.drain(), [])
+
+    def test_an_origin_id_tells_it_from_any_resource(self) -> None:
+        origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
+        self.romeo.send(text(JULIET, "hark", "1", origin))
+        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.rows if row.sent}
+        elsewhere = self.world.client("romeo@example.org/elsewhere")
+        elsewhere.send(text(JULIET, "hark", "2", origin))
+        self.assertEqual(len(self.archives.rows), 2)
+
+    def test_other_words_under_an_old_id_are_another_message(self) -> None:
+        self.romeo.send(text(JULIET, "hark", "m1"))
+        self.relog()
+        self.romeo.send(text(JULIET, "hark again", "m1"))
+        self.assertEqual(self.bodies(self.juliet), ["hark", "hark again"])
+        self.assertEqual(len(self.archives.rows), 4)
+
+    def test_what_a_server_that_crashed_had_kept_is_delivered_under_its_old_id(self) -> None:
+        """It may have crashed between keeping it and delivering it."""
+        self.romeo.send(self.again())
+        old = self.world.server.first_archive_id - 1_000_000
+        self.archives.sent_before = {self.archives.rows[0].fingerprint: old}
+        self.juliet.drain()
+        self.romeo.send("</stream:stream>")
+        romeo = self.world.client(ROMEO)
+        romeo.send(self.again())
+        self.assertEqual(len(self.archives.rows), 2)
+        self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", str(old))])
+
+    # -- what others are told -----------------------------------------------------------------------------------------
+
+    def test_events_come_when_it_is_kept(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "hark"))
+        self.assertEqual((self.keeper.accepted, self.keeper.delivered), ([], []))
+        self.archives.commit()
+        id_ = str(self.archives.rows[0].id)
+        self.assertEqual([stanza_ids(m.element) for m in self.keeper.accepted], [[("romeo@example.org", id_)]])
+        ((account, message, sessions),) = self.keeper.delivered
+        self.assertEqual(
+            (account.text, stanza_ids(message.element), sessions),
+            ("juliet@example.org", [("juliet@example.org", id_)], 1),
+        )
+
+    def test_events_come_for_what_is_not_kept(self) -> None:
+        self.romeo.send(f"<message to='{JULIET}'/>")
+        self.assertEqual((len(self.keeper.accepted), len(self.keeper.delivered)), (1, 1))
+
+    # -- counting -----------------------------------------------------------------------------------------------------
+
+    def test_only_what_is_kept_is_counted_and_all_before_it(self) -> None:
+        intake = self.session(self.romeo).intake
+        moves: list[int] = []
+        intake.moved = lambda: moves.append(intake.handled)
+        intake.begin_counting("key")
+        self.romeo.send(f"<message to='{JULIET}'/>")
+        self.assertEqual(intake.handled, 1)
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "1") + f"<message to='{NURSE}'/>")
+        self.assertEqual((intake.handled, moves), (1, []))
+        self.archives.commit()
+        self.assertEqual((intake.handled, moves), (3, [3]))
+        self.assertEqual(self.archives.counted, [Counted("key", "romeo@example.org", 2)])
+
+    def test_a_message_that_goes_back_is_settled(self) -> None:
+        intake = self.session(self.romeo).intake
+        intake.begin_counting("key")
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "1"))
+        self.archives.fail()
+        self.assertEqual(intake.handled, 1)
+
+    def test_one_may_wait_until_all_is_settled(self) -> None:
+        self.archives.slow = True
+        session = self.session(self.romeo)
+        self.romeo.send(text(JULIET, "1"))
+        waiting = session.scope.spawn(session.intake.settled(session.scope, 5.0))
+        self.assertFalse(waiting.called)
+        self.archives.commit()
+        self.assertTrue(waiting.called)
+        self.romeo.send(text(JULIET, "2"))
+        waiting = session.scope.spawn(session.intake.settled(session.scope, 5.0))
+        self.world.advance(4.9)
+        self.assertFalse(waiting.called)
+        self.world.advance(0.2)
+        self.assertTrue(waiting.called)
+
+
+class CountingTests(WorldTestCase):
+    def test_counters_begin_anew_at_two_to_the_thirty_second(self) -> None:
+        """XEP-0198 §4: "the value of 'h' … SHOULD be reset to zero … at 2^32"."""
+        intake = Intake()
+        intake.begin_counting("key")
+        intake.handled = MODULUS - 2
+        for _ in range(3):
+            intake.take(None, 1)
+        self.assertEqual(intake.handled, 1)
+
+    def test_a_mark_of_before_a_resumption_moves_nothing(self) -> None:
+        intake = Intake()
+        intake.begin_counting("key")
+        late = Keeping(placed=True)
+        intake.take(late, 1)
+        self.assertEqual(intake.resume(), 0)
+        intake.take(None, 1)
+        late.callback(None)
+        self.assertEqual(intake.handled, 1)
+
+    def test_counted_is_what_comes_next_with_all_before_it(self) -> None:
+        intake = Intake()
+        self.assertIsNone(intake.counted(JID.parse("a@b")))
+        intake.begin_counting("key")
+        intake.handled = MODULUS - 1
+        intake.take(Keeping(placed=True), 1)
+        self.assertEqual(intake.counted(JID.parse("a@b")), Counted("key", "a@b", 1))
