@@ -21,6 +21,7 @@ from ..xmpp.events import Header
 from ..xmpp.jid import JID, InvalidJID, prepare_domain
 from ..xmpp.stanza import Stanza
 from .components import Components
+from .lanes import Lanes
 from .language import language_of
 from .listener import StreamListener
 
@@ -64,6 +65,7 @@ class ComponentLink:
         self.authenticated = False
         self.over = False
         self._password: str | None = None
+        self._lanes = Lanes(self.server.scope, listener.components.server.router.route)
         self._deadline: Timer | None = self.server.scope.later(self.server.negotiation_timeout, self._too_slow)
 
     def begin(self) -> None:
@@ -201,7 +203,13 @@ class ComponentLink:
         # §3: "All stanzas sent to the server MUST possess a 'from' attribute and a 'to' attribute".
         if not attrs.get("from") or not attrs.get("to"):
             raise StreamError(StreamCondition.IMPROPER_ADDRESSING, "every stanza must have 'from' and 'to'")
-        return self.listener.components.server.router.route(stanza.stamped(self._sender(stanza), self.lang))
+        stanza = stanza.stamped(self._sender(stanza), self.lang)
+        try:
+            to = stanza.to
+        except StanzaError as error:
+            return self.listener.components.server.router.bounce(stanza, error)
+        assert to is not None
+        return self._lanes.take(stanza, to)
 
     def _sender(self, stanza: Stanza) -> JID:
         """§3: "The domain identifier portion of the JID contained in the 'from' attribute MUST match the hostname of

@@ -26,12 +26,12 @@ from ...xmpp.element import Element
 from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import JID
 from ...xmpp.stanza import IQ, Stanza, iq
+from ..lanes import Lanes
 from .acks import acknowledgement, manage
 from .confirm import WRAP, Confirmations, Way
 from .dialback import DialbackFailed, DialbackSide
 from .failed import LinkFailed, bounced_with
 from .idle import Idle
-from .lanes import Lanes
 from .pair import Domains, Pair, Remote, Waiting
 
 if TYPE_CHECKING:

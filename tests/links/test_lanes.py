@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.life.scope import Scope
-from federix.links.s2s.lanes import MOST_BYTES, MOST_STANZAS, Lanes
+from federix.links.lanes import MOST_BYTES, MOST_STANZAS, Lanes
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.jid import JID

@@ -1,4 +1,4 @@
-"""The way of a server's stanzas into ours: each recipient's in their order, and nobody waits for another's."""
+"""What another server or a component sends: each recipient's stanzas in their order, and nobody waits for another's."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from ...life.scope import Scope
-from ...xmpp.jid import JID
-from ...xmpp.stanza import Stanza
+from ..life.scope import Scope
+from ..xmpp.jid import JID
+from ..xmpp.stanza import Stanza
 
 log = Logger()
 
