@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -35,10 +35,10 @@ HAND_OUT_FOR: Final = 0.003
 
 
 class _Job(Generic[T]):
-    __slots__ = ("answer", "error", "owner", "result", "work")
+    __slots__ = ("answer", "error", "owners", "result", "work")
 
-    def __init__(self, owner: str, work: Work[T]) -> None:
-        self.owner = owner
+    def __init__(self, owners: tuple[str, ...], work: Work[T]) -> None:
+        self.owners = owners
         self.work = work
         self.result: Deferred[T] = Deferred()
         # What the batch writes down for the reactor's thread to hand out.
@@ -80,8 +80,10 @@ class Lane:
         self._closed = False
         self._idle: list[Deferred[None]] = []
 
-    def submit(self, owner: str, work: Work[T]) -> Deferred[T]:
-        """Run *work* for *owner*; answers when it is committed. Raises :class:`StoreError` when too much waits.
+    def submit(self, owner: str, work: Work[T], also: Collection[str] = ()) -> Deferred[T]:
+        """Run *work* for *owner* and those in *also*; answers when it is committed.
+
+        Raises :class:`StoreError` when too much waits.
 
         Who is cancelled no longer hears of it, but what is queued is done.
         """
@@ -89,8 +91,9 @@ class Lane:
             raise StoreError("the storage is closed")
         if len(self._waiting) + len(self._answers) >= self._most_waiting:
             raise StoreError("too many jobs wait for the database")
-        job = _Job(owner, work)
-        self._unfinished[owner] += 1
+        job = _Job((owner, *also), work)
+        for each in job.owners:
+            self._unfinished[each] += 1
         self._waiting.append(job)
         self._dispatch()
         return job.result
@@ -118,9 +121,10 @@ class Lane:
     def _finished(self, outcome: Failure | str | None, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> None:
         self._free.append(connection)
         for job in batch:
-            self._unfinished[job.owner] -= 1
-            if not self._unfinished[job.owner]:
-                del self._unfinished[job.owner]
+            for owner in job.owners:
+                self._unfinished[owner] -= 1
+                if not self._unfinished[owner]:
+                    del self._unfinished[owner]
         self._answers.extend((job, outcome) for job in batch)
         # First the next batch: the disk is busy again while the answers are handed out.
         self._dispatch()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from typing import TypeVar
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -144,8 +144,8 @@ class SqliteDatabase(Database):
             return await super().row(owner, statement, **values)
         return rows[0] if rows else None
 
-    def write(self, owner: str, work: Work[T]) -> Awaitable[T]:
-        return self._started().submit(owner, work)
+    def write(self, owner: str, work: Work[T], also: Collection[str] = ()) -> Awaitable[T]:
+        return self._started().submit(owner, work, also)
 
     def _started(self) -> Lane:
         if self._writer is None:

@@ -182,6 +182,15 @@ class LaneTest(LaneCase):
         self.assertFalse(self.lane.is_busy("romeo"))
         self.assertFalse(self.lane.is_busy(None))
 
+    def test_all_whom_a_job_concerns_are_busy_until_it_is_done(self) -> None:
+        self.lane.submit("romeo", add(1), also=["juliet", "romeo"])
+        self.lane.submit("juliet", add(2))
+        for busy in ({"romeo", "juliet"}, {"juliet"}, set()):
+            self.assertEqual({owner for owner in ("romeo", "juliet", "nurse") if self.lane.is_busy(owner)}, busy)
+            if busy:
+                self.executor.step()
+        self.assertFalse(self.lane.is_busy(None))
+
     def test_jobs_see_those_before_them(self) -> None:
         self.lane.submit("", add(1))
         self.lane.submit("", add(2))

@@ -24,8 +24,9 @@ from federix.storage.roster import Relations, RosterItem
 from federix.storage.shapes import Table
 from federix.storage.sql import roster
 from federix.storage.sql.accounts import EXISTS
-from federix.storage.sql.database import Transaction
+from federix.storage.sql.database import Change, Changes, Transaction
 from federix.storage.sql.schema import VERSION
+from federix.storage.sql.shapes import DOCUMENT_PUT
 from federix.storage.sql.versions import MIGRATIONS, creation
 from federix.storage.sqlite import SqliteStorage
 from federix.storage.storage import StoreError
@@ -132,6 +133,23 @@ class SqliteStorageTest(SqliteTestCase):
         self.successResultOf(put)
         self.assertEqual(self.successResultOf(of_romeo), "one")
         self.assertEqual(self.successResultOf(of_all), [ROMEO])
+        self.result(storage.stop())
+
+    def test_a_read_waits_for_writes_that_concern_its_owner_also(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor)
+        self.result(storage.start())
+        executor.holds = True
+        both = Changes(
+            tuple(Change(DOCUMENT_PUT, {"owner": owner, "store": "a", "value": b"x"}) for owner in (ROMEO, JULIET))
+        )
+        written = storage.database.write(ROMEO, both, also=[JULIET])
+        read = Deferred.fromCoroutine(storage.documents.get("a", JULIET))
+        self.assertNoResult(read)
+        executor.go_on()
+        self.assertEqual(self.successResultOf(read), b"x")
+        assert isinstance(written, Deferred)
+        self.assertEqual(self.successResultOf(written), [1, 1])
         self.result(storage.stop())
 
     def test_readers_work_while_the_writer_does(self) -> None:

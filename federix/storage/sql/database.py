@@ -16,7 +16,8 @@ kept. Here the same code serves drivers that step it through inside a thread and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from .statement import Statement, Value
@@ -46,6 +47,52 @@ class Transaction(Protocol):
 Work: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, T]]
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Work that is one statement, and answers with the rows found."""
+
+    statement: Statement
+    values: Mapping[str, Value]
+
+    def __call__(self, tx: Transaction) -> Coroutine[Any, Any, Rows]:
+        return tx.run(self.statement, **self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Work that is one statement, and answers with how many rows were written or removed."""
+
+    statement: Statement
+    values: Mapping[str, Value]
+
+    def __call__(self, tx: Transaction) -> Coroutine[Any, Any, int]:
+        return tx.change(self.statement, **self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """Work that is one statement, and answers with the id given to the new row."""
+
+    statement: Statement
+    values: Mapping[str, Value]
+
+    def __call__(self, tx: Transaction) -> Coroutine[Any, Any, int]:
+        return tx.insert(self.statement, **self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Work that is several statements none of which waits for what another answers; answers with their counts.
+
+    A back end sees into it, and may send it to the database in one piece, and rows for the same table together.
+    """
+
+    changes: tuple[Change, ...]
+
+    async def __call__(self, tx: Transaction) -> list[int]:
+        return [await change(tx) for change in self.changes]
+
+
 class Database(ABC):
     """Runs transactions."""
 
@@ -61,24 +108,25 @@ class Database(ABC):
         return self.read(owner, work)
 
     @abstractmethod
-    def write(self, owner: str, work: Work[T]) -> Awaitable[T]:
-        """Run *work*, which concerns *owner*. Its place in the order of writes is taken at once, not when awaited.
+    def write(self, owner: str, work: Work[T], also: Collection[str] = ()) -> Awaitable[T]:
+        """Run *work*, which concerns *owner*, and those in *also*.
 
-        The answer comes when the work is committed for good.
+        Its place in the order of their writes is taken at once, not when awaited: what is written or read for any of
+        them from now on comes behind it. The answer comes when the work is committed for good.
         """
 
     async def rows(self, owner: str | None, statement: Statement, /, **values: Value) -> Rows:
         """A read of one statement."""
-        return await self.read(owner, lambda tx: tx.run(statement, **values))
+        return await self.read(owner, Query(statement, values))
 
     async def row(self, owner: str, statement: Statement, /, **values: Value) -> Row | None:
         """A look-up of one statement that finds one row, or none."""
-        rows = await self.look_up(owner, lambda tx: tx.run(statement, **values))
+        rows = await self.look_up(owner, Query(statement, values))
         return rows[0] if rows else None
 
     async def change(self, owner: str, statement: Statement, /, **values: Value) -> int:
         """A write of one statement; returns how many rows were written or removed."""
-        return await self.write(owner, lambda tx: tx.change(statement, **values))
+        return await self.write(owner, Change(statement, values))
 
     async def number(self, owner: str | None, statement: Statement, /, **values: Value) -> int:
         """A read of one statement that answers with one number."""

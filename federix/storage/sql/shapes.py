@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Table, bindparam, delete, func, insert, select
 
 from ..storage import Documents, Logs, RawChange, RawEntry, RawUpdate, Tables
-from .database import Database, Transaction
+from .database import Database, Insertion, Transaction
 from .schema import cell, document, entry
 from .statement import Statement, Upsert
 
@@ -141,9 +141,8 @@ class SqlLogs(Logs):
         self._database = database
 
     async def append(self, store: str, owner: str, value: bytes) -> int:
-        return await self._database.write(
-            owner, lambda tx: tx.insert(ENTRY_APPEND, owner=owner, store=store, value=value)
-        )
+        entry = {"owner": owner, "store": store, "value": value}
+        return await self._database.write(owner, Insertion(ENTRY_APPEND, entry))
 
     async def range(
         self, store: str, owner: str, after: int | None, before: int | None, limit: int, reverse: bool
