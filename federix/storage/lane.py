@@ -1,8 +1,11 @@
 """A queue in front of database connections, and what makes writing cheap: group commit.
 
 While a connection works on one batch, further jobs wait and are taken together as its next one. So a lone job is never
-delayed, and under load one commit, with its costly wait for the disk, is shared by hundreds of jobs. Each job stands
-behind a savepoint of its own: one that fails takes nothing else with it.
+delayed, and under load one commit, with its costly wait for the disk, is shared by hundreds of jobs. How a batch is
+done is the runner's business: in a thread (`sql/blocking.py`), or by a connection that needs none (`pg/runner.py`).
+
+Where several connections write, the first does what it can alone, because large batches are cheap; another helps when a
+batch takes long. No two of them ever work for the same owner, so what is written for one keeps its order.
 
 This is not built on ``twisted.enterprise.adbapi``: that hands one function to one thread with one transaction, so a
 batch would have to be gathered before it just the same, and its connections belong to threads, not to roles.
@@ -10,22 +13,20 @@ batch would have to be gathered before it just the same, and its connections bel
 
 from __future__ import annotations
 
-import sqlite3
-from collections import Counter, deque
-from collections.abc import Collection, Coroutine, Sequence
-from typing import Any, Final, Generic, TypeVar
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..life.executor import Executor
-from .sql.database import Rows, Work
-from .sql.statement import Compiler, Statement, Value
+from .sql.database import Work
 from .storage import StoreError
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 log = Logger()
 
@@ -33,103 +34,229 @@ log = Logger()
 #: who had waited, and a commit may answer hundreds.
 HAND_OUT_FOR: Final = 0.003
 
+#: Seconds that a batch may take before another connection helps with what waits behind it.
+HELP_AFTER: Final = 0.02
 
-class _Job(Generic[T]):
-    __slots__ = ("answer", "error", "owners", "result", "work")
+#: How often a job is begun whose connection is lost before anything of it was kept.
+MOST_TRIES: Final = 3
+
+
+class NotDone(Exception):
+    """The connection was lost, and surely nothing of the batch was kept: it may be done again."""
+
+
+class Lost(str):
+    """Why nobody knows what became of a batch; whoever watches the connections has told the log."""
+
+
+Outcome: TypeAlias = "Failure | str | None"
+"""``None`` when a batch is committed, else why nothing of it is kept."""
+
+
+class Job(Generic[T]):
+    """One piece of work, the owners it concerns, and, when it is done, its *answer* or *error*."""
+
+    __slots__ = ("answer", "error", "owners", "result", "tries", "watchers", "work")
 
     def __init__(self, owners: tuple[str, ...], work: Work[T]) -> None:
         self.owners = owners
         self.work = work
+        self.tries = 0
         self.result: Deferred[T] = Deferred()
+        #: Who waits for the end of it, whatever that is; they hear of it before the answer is handed out.
+        self.watchers: list[Deferred[None]] = []
         # What the batch writes down for the reactor's thread to hand out.
         self.answer: T
         self.error: Exception | None = None
 
 
-class Lane:
-    """Runs jobs on connections that all do the same: the one that writes, or those that read.
+class Lane(Generic[C]):
+    """Runs jobs on connections that all do the same: those that write, or those that read.
 
-    At most *most_waiting* jobs wait, those included whose answers wait to be handed out, and at most *most_together*
-    share a transaction. Everything but the batches themselves happens in the reactor's thread. Without a *clock* there
-    is no reactor that others wait for: the answers of a batch are handed out at once.
+    *run* does a batch on a connection: it gives each job its answer or its error, and answers what became of all. At
+    most *most_waiting* jobs wait, those included whose answers wait to be handed out, and at most *most_together* share
+    a transaction. With *ordered*, what is done for one owner is done in the order in which it was submitted. Errors of
+    the class *errors* are those of the database. Without a *clock* there is no reactor that others wait for: the
+    answers of a batch are handed out at once.
     """
 
     def __init__(
         self,
-        executor: Executor,
-        connections: Sequence[sqlite3.Connection],
-        compiler: Compiler,
+        run: Callable[[C, list[Job[Any]]], Deferred[Outcome]],
+        connections: Iterable[C],
         *,
         clock: IReactorTime | None,
-        writes: bool,
+        ordered: bool,
+        errors: type[Exception],
         most_waiting: int,
         most_together: int,
     ) -> None:
-        self._executor = executor
+        self._run = run
         self._clock = clock
         self._free = list(connections)
-        self._compiler = compiler
-        self._writes = writes
+        self._withdrawn: set[C] = set()
+        self._ordered = ordered
+        self._errors = errors
         self._most_waiting = most_waiting
         self._most_together = most_together
-        self._waiting: deque[_Job[Any]] = deque()
-        self._unfinished: Counter[str] = Counter()
+        self._waiting: deque[Job[Any]] = deque()
+        self._under_way: list[list[Job[Any]]] = []
+        self._unfinished = 0
+        #: Of each owner the last job that is not finished.
+        self._last: dict[str, Job[Any]] = {}
         #: Jobs that are done and whose answers wait, each with what became of its transaction.
-        self._answers: deque[tuple[_Job[Any], Failure | str | None]] = deque()
+        self._answers: deque[tuple[Job[Any], Outcome]] = deque()
         self._due = False
-        self._closed = False
+        self._help: IDelayedCall | None = None
+        self._refusal: str | None = None
         self._idle: list[Deferred[None]] = []
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait, or their answers do."""
+        return len(self._waiting) + len(self._answers)
 
     def submit(self, owner: str, work: Work[T], also: Collection[str] = ()) -> Deferred[T]:
         """Run *work* for *owner* and those in *also*; answers when it is committed.
 
-        Raises :class:`StoreError` when too much waits.
-
-        Who is cancelled no longer hears of it, but what is queued is done.
+        Raises :class:`StoreError` when too much waits. Who is cancelled no longer hears of it, but what is queued is
+        done.
         """
-        if self._closed:
-            raise StoreError("the storage is closed")
+        if self._refusal is not None:
+            raise StoreError(self._refusal)
         if len(self._waiting) + len(self._answers) >= self._most_waiting:
             raise StoreError("too many jobs wait for the database")
-        job = _Job((owner, *also), work)
-        for each in job.owners:
-            self._unfinished[each] += 1
+        job = Job((owner, *also), work)
+        self._unfinished += 1
+        if self._ordered:
+            for each in job.owners:
+                self._last[each] = job
         self._waiting.append(job)
         self._dispatch()
         return job.result
 
     def is_busy(self, owner: str | None) -> bool:
-        """Whether a job of that owner, or any if ``None``, is not finished yet."""
-        return bool(self._unfinished) if owner is None else owner in self._unfinished
+        """Whether a job of that owner, or any if ``None``, is not finished yet; known where order is kept."""
+        return bool(self._last) if owner is None else owner in self._last
+
+    def finished(self, owner: str | None) -> Deferred[Any]:
+        """Fires when all jobs of that owner, or of all if ``None``, are finished that are there now."""
+        waited: list[Deferred[None]] = []
+        for job in set(self._last.values()) if owner is None else {self._last[owner]}:
+            waited.append(Deferred())
+            job.watchers.append(waited[-1])
+        return DeferredList(waited) if len(waited) != 1 else waited[0]
+
+    def refuse(self, reason: str | None) -> None:
+        """Let what waits fail, and whatever comes, for that *reason*; with ``None``, take jobs again."""
+        self._refusal = reason
+        if reason is not None:
+            jobs = list(self._waiting)
+            self._waiting.clear()
+            self._end(jobs, Lost(reason))
 
     async def close(self) -> None:
         """Accept nothing more, and wait until all is done."""
-        self._closed = True
+        self._refusal = self._refusal or "the storage is closed"
         if self._unfinished or self._answers:
             idle: Deferred[None] = Deferred()
             self._idle.append(idle)
             await idle
 
-    def _dispatch(self) -> None:
-        while self._waiting and self._free:
-            connection = self._free.pop()
-            together = min(len(self._waiting), self._most_together)
-            batch = [self._waiting.popleft() for _ in range(together)]
-            running = self._executor.run(_run_batch, connection, self._compiler, batch, self._writes)
-            running.addBoth(self._finished, connection, batch)
+    # -- connections ----------------------------------------------------------------------------------------------
 
-    def _finished(self, outcome: Failure | str | None, connection: sqlite3.Connection, batch: list[_Job[Any]]) -> None:
+    def withdraw(self, connection: C) -> None:
+        """Give *connection* nothing to do after what it does now."""
+        self._withdrawn.add(connection)
+        if connection in self._free:
+            self._free.remove(connection)
+
+    def give(self, connection: C) -> None:
+        """Let *connection*, which was withdrawn and does nothing now, work again."""
+        self._withdrawn.discard(connection)
         self._free.append(connection)
-        for job in batch:
-            for owner in job.owners:
-                self._unfinished[owner] -= 1
-                if not self._unfinished[owner]:
-                    del self._unfinished[owner]
+        self._dispatch()
+
+    def is_free(self, connection: C) -> bool:
+        """Whether *connection* does nothing now and could."""
+        return connection in self._free
+
+    # -- batches --------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, helping: bool = False) -> None:
+        while self._waiting and self._free:
+            if self._under_way and self._ordered and not helping:
+                self._call_for_help()
+                return
+            batch, helping = self._next_batch(), False
+            if not batch:
+                return
+            connection = self._free.pop()
+            self._under_way.append(batch)
+            self._run(connection, batch).addBoth(self._finished, connection, batch)
+
+    def _call_for_help(self) -> None:
+        if self._help is None and self._clock is not None:
+            self._help = self._clock.callLater(HELP_AFTER, self._on_help)
+
+    def _on_help(self) -> None:
+        self._help = None
+        self._dispatch(helping=True)
+
+    def _next_batch(self) -> list[Job[Any]]:
+        """The jobs that go together next: the first that wait, without those that others must come before."""
+        waiting = self._waiting
+        together = min(len(waiting), self._most_together)
+        if not self._under_way or not self._ordered:
+            return [waiting.popleft() for _ in range(together)]
+        batch: list[Job[Any]] = []
+        left: list[Job[Any]] = []
+        taken = {owner for running in self._under_way for job in running for owner in job.owners}
+        for _ in range(together):
+            job = waiting.popleft()
+            if taken.isdisjoint(job.owners):
+                batch.append(job)
+            else:
+                left.append(job)
+                taken.update(job.owners)
+        waiting.extendleft(reversed(left))
+        return batch
+
+    def _finished(self, outcome: Outcome, connection: C, batch: list[Job[Any]]) -> None:
+        if connection not in self._withdrawn:
+            self._free.append(connection)
+        self._under_way = [running for running in self._under_way if running is not batch]
+        if self._help is not None and not self._under_way:
+            self._help.cancel()
+            self._help = None
+        if isinstance(outcome, Failure) and outcome.check(NotDone):
+            again = [job for job in batch if job.tries + 1 < MOST_TRIES]
+            batch = [job for job in batch if job.tries + 1 >= MOST_TRIES]
+            outcome = Lost("the connection to the database was lost")
+            for job in again:
+                job.tries += 1
+            if self._refusal is not None:
+                batch = again + batch
+            else:
+                self._waiting.extendleft(reversed(again))
+        elif outcome is not None and not isinstance(outcome, Lost):
+            log.error("a database transaction failed: {reason}", reason=outcome)
+        self._end(batch, outcome)
+
+    def _end(self, batch: list[Job[Any]], outcome: Outcome) -> None:
+        self._unfinished -= len(batch)
+        if self._ordered:
+            last = self._last
+            for job in batch:
+                for owner in job.owners:
+                    if last.get(owner) is job:
+                        del last[owner]
         self._answers.extend((job, outcome) for job in batch)
         # First the next batch: the disk is busy again while the answers are handed out.
         self._dispatch()
-        if outcome is not None:
-            log.error("a database transaction failed: {reason}", reason=outcome)
+        for job in batch:
+            for watcher in job.watchers:
+                watcher.callback(None)
         if not self._due:
             self._hand_out()
 
@@ -139,7 +266,7 @@ class Lane:
         clock, answers = self._clock, self._answers
         end = None if clock is None else clock.seconds() + HAND_OUT_FOR
         while answers:
-            _answer(*answers.popleft())
+            self._answer(*answers.popleft())
             if answers and clock is not None and end is not None and clock.seconds() >= end:
                 if not self._due:
                     self._due = True
@@ -150,101 +277,15 @@ class Lane:
             for waiting in idle:
                 waiting.callback(None)
 
-
-def _answer(job: _Job[T], outcome: Failure | str | None) -> None:
-    if outcome is not None:
-        job.result.errback(StoreError("the transaction failed"))
-    elif isinstance(job.error, sqlite3.Error):
-        log.error("a database statement failed: {error}", error=job.error)
-        failed = StoreError(f"a statement failed: {job.error}")
-        failed.__cause__ = job.error
-        job.result.errback(failed)
-    elif job.error is not None:
-        job.result.errback(job.error)
-    else:
-        job.result.callback(job.answer)
-
-
-# What follows runs in the executor.
-
-
-def _run_batch(connection: sqlite3.Connection, compiler: Compiler, batch: list[_Job[Any]], writes: bool) -> str | None:
-    """Run all jobs in one transaction. Returns ``None`` when it is committed, else why nothing of it is kept."""
-    transaction = SqliteTransaction(connection, compiler)
-    try:
-        connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-        for job in batch:
-            _run_job(connection, transaction, job, writes)
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        _roll_back(connection)
-        return str(error)
-    except BaseException:
-        _roll_back(connection)
-        raise
-    return None
-
-
-def glance(connection: sqlite3.Connection, compiler: Compiler, work: Work[T]) -> T:
-    """Run one job that reads, here and now. Raises what it raises, and :class:`sqlite3.Error`."""
-    connection.execute("BEGIN")
-    try:
-        return step(work(SqliteTransaction(connection, compiler)))
-    finally:
-        _roll_back(connection)  # there is nothing to commit
-
-
-def _run_job(connection: sqlite3.Connection, transaction: SqliteTransaction, job: _Job[T], writes: bool) -> None:
-    if writes:
-        connection.execute("SAVEPOINT job")
-    try:
-        job.answer = step(job.work(transaction))
-    except Exception as error:
-        job.error = error
-        if writes:
-            # A full disk, for one, makes SQLite roll back everything. There is no savepoint then, and this raises:
-            # all jobs of the batch are lost.
-            connection.execute("ROLLBACK TO job")
-    if writes:
-        connection.execute("RELEASE job")
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-
-
-def step(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never really waits, here and now."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    coroutine.close()
-    raise RuntimeError("a transaction may await nothing but its own statements")
-
-
-class SqliteTransaction:
-    """Runs statements on a connection, at once; awaiting them is a formality here."""
-
-    __slots__ = ("_compiler", "_connection")
-
-    def __init__(self, connection: sqlite3.Connection, compiler: Compiler) -> None:
-        self._connection = connection
-        self._compiler = compiler
-
-    async def run(self, statement: Statement, /, **values: Value) -> Rows:
-        return self._execute(statement, values).fetchall()
-
-    async def change(self, statement: Statement, /, **values: Value) -> int:
-        return self._execute(statement, values).rowcount
-
-    async def insert(self, statement: Statement, /, **values: Value) -> int:
-        new = self._execute(statement, values).lastrowid
-        assert new is not None
-        return new
-
-    def _execute(self, statement: Statement, values: dict[str, Value]) -> sqlite3.Cursor:
-        compiled = self._compiler(statement)
-        return self._connection.execute(compiled.sql, compiled.parameters(values))
+    def _answer(self, job: Job[T], outcome: Outcome) -> None:
+        if outcome is not None:
+            job.result.errback(StoreError(outcome if isinstance(outcome, Lost) else "the transaction failed"))
+        elif isinstance(job.error, self._errors):
+            log.error("a database statement failed: {error}", error=job.error)
+            failed = StoreError(f"a statement failed: {job.error}")
+            failed.__cause__ = job.error
+            job.result.errback(failed)
+        elif job.error is not None:
+            job.result.errback(job.error)
+        else:
+            job.result.callback(job.answer)

@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
+from sqlalchemy import URL
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from twisted.internet.defer import succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ..life.executor import Executor
-from .lane import Lane, glance
-from .sql.accounts import SqlAccounts
-from .sql.database import Database, Row, Rows, Transaction, Work
-from .sql.roster import SqlRosters, forget_roster
-from .sql.shapes import FORGET_SHAPES, SqlDocuments, SqlLogs, SqlTables
+from .lane import Lane
+from .sql.blocking import BlockingRunner, Driver, glance
+from .sql.database import Database, Row, Rows, Work
 from .sql.statement import Compiler, Statement, Value
+from .sql.storage import SqlStorage
 from .sql.versions import bring_up_to_date
-from .storage import Storage, StoreError
+from .storage import StoreError
 
 T = TypeVar("T")
 
@@ -52,36 +53,17 @@ BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process that has the file locked, an operator's tool say."""
 
 
-class SqliteStorage(Storage):
+class SqliteStorage(SqlStorage):
     """Keeps everything in the file *path*, made if it is not there, or in memory if that is ``:memory:``.
 
-    Concerns that bring SQL of their own build their repositories on *database*. *clock* is that of the reactor which
-    is to stay responsive, if there is one.
+    *clock* is that of the reactor which is to stay responsive, if there is one.
     """
 
     def __init__(
         self, path: str, executor: Executor, *, readers: int = READERS, clock: IReactorTime | None = None
     ) -> None:
         self.database = SqliteDatabase(path, executor, readers=readers, clock=clock)
-        self.documents = SqlDocuments(self.database)
-        self.tables = SqlTables(self.database)
-        self.logs = SqlLogs(self.database)
-        self.accounts = SqlAccounts(self.database)
-        self.rosters = SqlRosters(self.database)
-
-    async def start(self) -> None:
-        await self.database.start()
-
-    async def stop(self) -> None:
-        await self.database.stop()
-
-    async def forget(self, owner: str) -> None:
-        async def work(tx: Transaction) -> None:
-            for statement in FORGET_SHAPES:
-                await tx.change(statement, owner=owner)
-            await forget_roster(tx, owner)
-
-        await self.database.write(owner, work)
+        super().__init__(self.database)
 
 
 class SqliteDatabase(Database):
@@ -94,9 +76,10 @@ class SqliteDatabase(Database):
         # A database in memory belongs to its connection, so that one does everything.
         self._readers = 0 if path == IN_MEMORY else readers
         self._compiler = Compiler(SQLiteDialect_pysqlite())
+        self._driver = Driver(self._compiler, sqlite3.Error, "BEGIN IMMEDIATE", "BEGIN", _roll_back)
         self._connections: list[sqlite3.Connection] = []
-        self._writer: Lane | None = None
-        self._reader: Lane | None = None
+        self._writer: Lane[sqlite3.Connection] | None = None
+        self._reader: Lane[sqlite3.Connection] | None = None
         self._looker: sqlite3.Connection | None = None
 
     async def start(self) -> None:
@@ -116,6 +99,10 @@ class SqliteDatabase(Database):
         connections, self._connections = self._connections, []
         await self._executor.run(_close, connections)
 
+    def figures(self) -> Mapping[str, int]:
+        lanes = [lane for lane in (self._reader, self._writer) if lane is not None]
+        return {"database_jobs_waiting": sum(lane.waiting for lane in lanes)}
+
     def read(self, owner: str | None, work: Work[T]) -> Awaitable[T]:
         writer = self._started()
         if self._reader is None or writer.is_busy(owner):
@@ -127,7 +114,7 @@ class SqliteDatabase(Database):
         if looker is None or self._started().is_busy(owner):
             return self.read(owner, work)
         try:
-            return succeed(glance(looker, self._compiler, work))
+            return succeed(glance(self._driver, looker, work))
         except sqlite3.Error:
             # Another process has the file to itself, say, and only a thread may wait. What is broken shows there, too.
             return self.read(owner, work)
@@ -147,18 +134,20 @@ class SqliteDatabase(Database):
     def write(self, owner: str, work: Work[T], also: Collection[str] = ()) -> Awaitable[T]:
         return self._started().submit(owner, work, also)
 
-    def _started(self) -> Lane:
+    def _started(self) -> Lane[sqlite3.Connection]:
         if self._writer is None:
             raise StoreError("the storage is not open")
         return self._writer
 
-    def _lane(self, connections: list[sqlite3.Connection], *, writes: bool, most_together: int) -> Lane:
+    def _lane(
+        self, connections: list[sqlite3.Connection], *, writes: bool, most_together: int
+    ) -> Lane[sqlite3.Connection]:
         return Lane(
-            self._executor,
+            BlockingRunner(self._executor, self._driver, writes=writes),
             connections,
-            self._compiler,
             clock=self._clock,
-            writes=writes,
+            ordered=writes,
+            errors=sqlite3.Error,
             most_waiting=MOST_WAITING,
             most_together=most_together,
         )
@@ -179,7 +168,7 @@ def _open(path: str, readers: int) -> list[sqlite3.Connection]:
         writer.execute("PRAGMA journal_mode=WAL")
         # In WAL mode anything less than FULL loses the last commits when the power goes.
         writer.execute("PRAGMA synchronous=FULL")
-        bring_up_to_date(writer, path)
+        bring_up_to_date(SqliteSchema(writer, path))
         writer.execute(f"PRAGMA cache_size=-{WRITER_CACHE}")
         for _ in range(1 + readers if readers else 0):
             reader = _connect(path)
@@ -199,6 +188,38 @@ def _connect(path: str) -> sqlite3.Connection:
     # One job at a time uses a connection, but from any thread of the executor. isolation_level=None: transactions
     # begin where we say so, and not where the driver thinks they should.
     return sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+class SqliteSchema:
+    """The database as it is brought up to date."""
+
+    dialect = SQLiteDialect_pysqlite()
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self.name = path
+        self.url = URL.create("sqlite", database=path)
+
+    def execute(self, sql: str) -> Rows:
+        return self._connection.execute(sql).fetchall()
+
+    def tables(self) -> set[str]:
+        return {name for (name,) in self.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            _roll_back(self._connection)
+            raise
 
 
 def _close(connections: list[sqlite3.Connection]) -> None:

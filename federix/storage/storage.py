@@ -8,7 +8,7 @@ good: neither a crash of the process nor a power cut loses it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..xmpp.errors import Condition, ErrorType, StanzaError
@@ -147,6 +147,14 @@ class Storage(ABC):
     @abstractmethod
     async def stop(self) -> None:
         """Finish what was begun, then close. Nothing may be asked afterwards."""
+
+    async def update_schema(self) -> bool:
+        """Bring the schema up to date, where that is not done at the start; true if it was not."""
+        return False
+
+    def figures(self) -> Mapping[str, int]:
+        """What an operator may want to watch, by name: the jobs that wait, for one."""
+        return {}
 
     @abstractmethod
     async def forget(self, owner: str) -> None:

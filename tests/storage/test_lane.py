@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.storage.lane import HAND_OUT_FOR, Lane
+from federix.storage.sql.blocking import BlockingRunner, Driver
 from federix.storage.sql.database import Rows, Transaction
 from federix.storage.sql.statement import Compiler, Statement
 from federix.storage.storage import StoreError
@@ -47,6 +48,15 @@ def numbers(tx: Transaction) -> Any:
     return tx.run(ALL)
 
 
+def roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def driver() -> Driver:
+    return Driver(Compiler(SQLiteDialect_pysqlite()), sqlite3.Error, "BEGIN IMMEDIATE", "BEGIN", roll_back)
+
+
 class LaneCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -62,13 +72,13 @@ class LaneCase(SynchronousTestCase):
 
     def make_lane(
         self, *, most_waiting: int = 100, most_together: int = 100, clock: IReactorTime | None = None
-    ) -> Lane:
+    ) -> Lane[sqlite3.Connection]:
         return Lane(
-            self.executor,
+            BlockingRunner(self.executor, driver(), writes=True),
             [self.connection],
-            Compiler(SQLiteDialect_pysqlite()),
             clock=clock,
-            writes=True,
+            ordered=True,
+            errors=sqlite3.Error,
             most_waiting=most_waiting,
             most_together=most_together,
         )
@@ -316,11 +326,11 @@ class LockedTest(SynchronousTestCase):
         other = sqlite3.connect(path, isolation_level=None, timeout=0)
         self.addCleanup(other.close)
         lane = Lane(
-            HeldExecutor(),
+            BlockingRunner(HeldExecutor(), driver(), writes=True),
             [mine],
-            Compiler(SQLiteDialect_pysqlite()),
             clock=None,
-            writes=True,
+            ordered=True,
+            errors=sqlite3.Error,
             most_waiting=10,
             most_together=10,
         )

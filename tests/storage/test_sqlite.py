@@ -28,7 +28,7 @@ from federix.storage.sql.database import Change, Changes, Transaction
 from federix.storage.sql.schema import VERSION
 from federix.storage.sql.shapes import DOCUMENT_PUT
 from federix.storage.sql.versions import MIGRATIONS, creation
-from federix.storage.sqlite import SqliteStorage
+from federix.storage.sqlite import SqliteSchema, SqliteStorage
 from federix.storage.storage import StoreError
 from federix.xmpp.sasl import HASH_NAMES, Credentials
 from tests.storage.held import HeldExecutor
@@ -348,5 +348,5 @@ class VersionTest(SqliteTestCase):
     def test_a_database_is_made_from_the_schema_alone(self) -> None:
         connection = sqlite3.connect(":memory:")
         self.addCleanup(connection.close)
-        for statement in creation():
+        for statement in creation(SqliteSchema.dialect):
             connection.execute(statement)

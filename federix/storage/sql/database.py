@@ -97,6 +97,22 @@ class Database(ABC):
     """Runs transactions."""
 
     @abstractmethod
+    async def start(self) -> None:
+        """Connect, and bring the schema up to date; raises :class:`StoreError` if that is impossible."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Finish what was begun, then disconnect."""
+
+    async def update_schema(self) -> bool:
+        """Bring the schema up to date, where that is not done at the start; true if it was not."""
+        return False
+
+    def figures(self) -> Mapping[str, int]:
+        """What an operator may want to watch, by name."""
+        return {}
+
+    @abstractmethod
     def read(self, owner: str | None, work: Work[T]) -> Awaitable[T]:
         """Run *work*, which only reads. It sees all writes begun before for *owner*, or for anybody if ``None``."""
 

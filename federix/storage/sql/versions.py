@@ -6,15 +6,16 @@ is to be brought up to date. A new database needs no steps: it is made as it is 
 
 from __future__ import annotations
 
-import sqlite3
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
+from typing import Protocol
 
-from sqlalchemy import URL
-from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy import URL, Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from ..storage import StoreError
+from .database import Rows
 from .schema import VERSION, metadata
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
@@ -22,55 +23,93 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _VERSION_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
 
 
-def bring_up_to_date(connection: sqlite3.Connection, path: str) -> None:
-    """Leave the database with the schema of :data:`VERSION`; nothing is changed if that fails.
+class Schema(Protocol):
+    """A database that is to be brought up to date, over a connection that blocks."""
 
-    Raises :class:`StoreError` if the database is of a newer version, or not ours.
+    @property
+    def name(self) -> str:
+        """What the operator calls it."""
+        ...
+
+    @property
+    def url(self) -> URL:
+        """Where Alembic finds it."""
+        ...
+
+    @property
+    def dialect(self) -> Dialect: ...
+
+    def execute(self, sql: str) -> Rows: ...
+
+    def tables(self) -> set[str]:
+        """The names of its tables."""
+        ...
+
+    def alone(self) -> AbstractContextManager[None]:
+        """A transaction while which nobody else changes the schema; where that is impossible, at least a lock."""
+        ...
+
+
+class SchemaOutdated(StoreError):
+    """The schema is not there, or older than this program, and is not to be brought up to date without being asked."""
+
+
+def bring_up_to_date(schema: Schema, *, update: bool = True) -> bool:
+    """Leave the database with the schema of :data:`VERSION`; true if it was not there. Nothing is changed if it fails.
+
+    Raises :class:`StoreError` if the database is of a newer version, or not ours, and :class:`SchemaOutdated` where
+    something is to be done, but *update* is false.
     """
-    if _stored_version(connection) == VERSION:
-        return
+    tables = schema.tables()
+    version = _stored_version(schema, tables)
+    if version == VERSION:
+        return False
+    if not update:
+        _check(schema, tables)
+        there = "has no tables yet" if not tables else f"is of version {version or 'none'}, this one needs {VERSION}"
+        raise SchemaOutdated(f"the database {schema.name} {there}: run 'federixctl update_sql_schema'")
     # From here on nobody else may write: two servers that start at once must not both create it.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        is_old = not _is_done(connection, path)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    with schema.alone():
+        is_old = not _is_done(schema)
     if is_old:
-        _upgrade(path)
+        _upgrade(schema)
+    return True
 
 
-def _is_done(connection: sqlite3.Connection, path: str) -> bool:
+def _is_done(schema: Schema) -> bool:
     """Create the schema in an empty database; false if there is an older one."""
-    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    tables = schema.tables()
     if not tables:
-        for statement in creation():
-            connection.execute(statement)
-        connection.execute("INSERT INTO alembic_version VALUES (?)", (VERSION,))
+        for statement in creation(schema.dialect):
+            schema.execute(statement)
+        schema.execute(f"INSERT INTO alembic_version VALUES ('{VERSION}')")
         return True
-    if "alembic_version" not in tables:
-        raise StoreError(f"the database {path} is not one of Federix")
-    version = _stored_version(connection)
+    return _check(schema, tables) == VERSION
+
+
+def _check(schema: Schema, tables: set[str]) -> str | None:
+    """The version of the schema that is there; raises :class:`StoreError` if it is none that this program can use."""
+    if tables and "alembic_version" not in tables:
+        raise StoreError(f"the database {schema.name} is not one of Federix")
+    version = _stored_version(schema, tables)
     if version is not None and (not version.isdecimal() or int(version) > int(VERSION)):
         raise StoreError(
-            f"the database {path} was written by a newer Federix: its version is {version}, this one knows {VERSION}"
+            f"the database {schema.name} was written by a newer Federix: its version is {version},"
+            f" this one knows {VERSION}"
         )
-    return version == VERSION
+    return version
 
 
-def _stored_version(connection: sqlite3.Connection) -> str | None:
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchall():
+def _stored_version(schema: Schema, tables: set[str]) -> str | None:
+    if "alembic_version" not in tables:
         return None
-    rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    rows = schema.execute("SELECT version_num FROM alembic_version")
     return str(rows[0][0]) if rows else None
 
 
 @cache
-def creation() -> tuple[str, ...]:
+def creation(dialect: Dialect) -> tuple[str, ...]:
     """The statements that make an empty database one of today's version, but for the version itself."""
-    dialect = SQLiteDialect_pysqlite()
     tables = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
     indexes = [
         str(CreateIndex(index).compile(dialect=dialect))
@@ -80,11 +119,11 @@ def creation() -> tuple[str, ...]:
     return (*tables, *indexes, _VERSION_TABLE)
 
 
-def _upgrade(path: str) -> None:
+def _upgrade(schema: Schema) -> None:
     """Run the steps that the database has not seen."""
     from ..migrations.upgrade import MigrationError, upgrade
 
     try:
-        upgrade(URL.create("sqlite", database=path))
+        upgrade(schema.url)
     except MigrationError as error:
-        raise StoreError(f"the database {path} cannot be brought up to date: {error}") from error
+        raise StoreError(f"the database {schema.name} cannot be brought up to date: {error}") from error

@@ -1,0 +1,129 @@
+"""Batches of jobs on connections of a blocking driver (DB-API 2.0), stepped through in the threads of an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+
+from ...life.executor import Executor
+from ..lane import Job, Outcome
+from .database import Rows, Work
+from .statement import Compiler, Statement, Value
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What differs between blocking drivers. Their connections begin no transaction by themselves."""
+
+    compiler: Compiler
+    errors: type[Exception]
+    begin_writing: str
+    begin_reading: str
+    roll_back: Callable[[Any], object]
+    """Ends the transaction of a connection, if it is in one."""
+
+
+class BlockingRunner:
+    """Runs the batches of a lane that writes, or reads."""
+
+    def __init__(self, executor: Executor, driver: Driver, *, writes: bool) -> None:
+        self._executor = executor
+        self._driver = driver
+        self._writes = writes
+
+    def __call__(self, connection: Any, batch: list[Job[Any]]) -> Deferred[Outcome]:
+        return self._executor.run(_run_batch, self._driver, connection, batch, self._writes)
+
+
+def glance(driver: Driver, connection: Any, work: Work[T]) -> T:
+    """Run one job that reads, here and now. Raises what it raises, and the driver's errors."""
+    connection.cursor().execute(driver.begin_reading)
+    try:
+        return step(work(BlockingTransaction(connection, driver.compiler)))
+    finally:
+        driver.roll_back(connection)  # there is nothing to commit
+
+
+class BlockingTransaction:
+    """Runs statements on a connection, at once; awaiting them is a formality here."""
+
+    __slots__ = ("_compiler", "_connection")
+
+    def __init__(self, connection: Any, compiler: Compiler) -> None:
+        self._connection = connection
+        self._compiler = compiler
+
+    async def run(self, statement: Statement, /, **values: Value) -> Rows:
+        rows: Rows = list(self._execute(statement, values).fetchall())
+        return rows
+
+    async def change(self, statement: Statement, /, **values: Value) -> int:
+        count: int = self._execute(statement, values).rowcount
+        return count
+
+    async def insert(self, statement: Statement, /, **values: Value) -> int:
+        new: int | None = self._execute(statement, values).lastrowid
+        assert new is not None
+        return new
+
+    def _execute(self, statement: Statement, values: dict[str, Value]) -> Any:
+        compiled = self._compiler(statement)
+        cursor = self._connection.cursor()
+        cursor.execute(compiled.sql, compiled.parameters(values))
+        return cursor
+
+
+# What follows runs in the executor.
+
+
+def _run_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: bool) -> Outcome:
+    """Run all jobs in one transaction. Returns ``None`` when it is committed, else why nothing of it is kept."""
+    transaction = BlockingTransaction(connection, driver.compiler)
+    execute = connection.cursor().execute
+    try:
+        execute(driver.begin_writing if writes else driver.begin_reading)
+        for job in batch:
+            # A lone job is undone with its transaction.
+            _run_job(execute, transaction, job, writes and len(batch) > 1)
+        if writes and len(batch) == 1 and batch[0].error is not None:
+            driver.roll_back(connection)
+        else:
+            execute("COMMIT")
+    except driver.errors as error:
+        driver.roll_back(connection)
+        return str(error)
+    except BaseException:
+        driver.roll_back(connection)
+        raise
+    return None
+
+
+def _run_job(execute: Callable[[str], object], transaction: BlockingTransaction, job: Job[T], saved: bool) -> None:
+    if saved:
+        execute("SAVEPOINT job")
+    try:
+        job.answer = step(job.work(transaction))
+    except Exception as error:
+        job.error = error
+        if saved:
+            # A full disk, for one, makes SQLite roll back everything. There is no savepoint then, and this raises:
+            # all jobs of the batch are lost.
+            execute("ROLLBACK TO SAVEPOINT job")
+    if saved:
+        execute("RELEASE SAVEPOINT job")
+
+
+def step(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never really waits, here and now."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a transaction may await nothing but its own statements")

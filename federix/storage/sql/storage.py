@@ -1,0 +1,44 @@
+"""A storage on an SQL database, whichever."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..storage import Storage
+from .accounts import SqlAccounts
+from .database import Database, Transaction
+from .roster import FLOOR, SqlRosters, forget_roster
+from .shapes import FORGET_SHAPES, SqlDocuments, SqlLogs, SqlTables
+
+
+class SqlStorage(Storage):
+    """Keeps everything in *database*; concerns that bring SQL of their own build their repositories on it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.documents = SqlDocuments(database)
+        self.tables = SqlTables(database)
+        self.logs = SqlLogs(database)
+        self.accounts = SqlAccounts(database)
+        self.rosters = SqlRosters(database)
+
+    async def start(self) -> None:
+        await self._database.start()
+
+    async def stop(self) -> None:
+        await self._database.stop()
+
+    async def update_schema(self) -> bool:
+        return await self._database.update_schema()
+
+    def figures(self) -> Mapping[str, int]:
+        return self._database.figures()
+
+    async def forget(self, owner: str) -> None:
+        async def work(tx: Transaction) -> None:
+            for statement in FORGET_SHAPES:
+                await tx.change(statement, owner=owner)
+            await forget_roster(tx, owner)
+
+        # All who leave raise the floor of the rosters: one after the other.
+        await self._database.write(owner, work, also=(FLOOR,))
