@@ -21,7 +21,7 @@ from .storage.codec import BYTES, ELEMENT, JSON, TEXT, Codec, Json
 from .storage.roster import Contact, Relations, Roster, RosterItem, Rosters, Transition
 from .storage.shapes import Document, Log, Table
 from .storage.storage import StoreError
-from .xmpp import caps, delay, forms, ns, rsm
+from .xmpp import caps, delay, forms, hints, ns, rsm
 from .xmpp.element import Element
 from .xmpp.errors import Condition, ErrorType, StanzaError, StreamCondition, StreamError
 from .xmpp.jid import JID, InvalidJID
@@ -97,6 +97,7 @@ __all__ = [
     "delay",
     "error_element",
     "forms",
+    "hints",
     "hooks",
     "iq",
     "iq_get",

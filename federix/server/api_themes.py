@@ -107,9 +107,9 @@ THEMES: Final[tuple[Theme, ...]] = (
     ),
     Theme(
         "codecs",
-        "Forms, pages, capabilities, delays",
-        "Four extensions that others are made of, each a Python module of its own.",
-        ("forms", "rsm", "caps", "delay"),
+        "Forms, pages, capabilities, delays, hints",
+        "Extensions that others are made of, each a Python module of its own.",
+        ("forms", "rsm", "caps", "delay", "hints"),
     ),
     Theme(
         "errors",

@@ -35,6 +35,7 @@ DISCO_INFO = "http://jabber.org/protocol/disco#info"  # 0030
 DISCO_ITEMS = "http://jabber.org/protocol/disco#items"  # 0030
 FORM = "jabber:x:data"  # 0004
 FORWARD = "urn:xmpp:forward:0"  # 0297
+HINTS = "urn:xmpp:hints"  # 0334
 LAST = "jabber:iq:last"  # 0012
 LIMITS = "urn:xmpp:stream-limits:0"  # 0478
 OOB = "jabber:x:oob"  # 0066
