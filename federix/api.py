@@ -21,7 +21,7 @@ from .storage.codec import BYTES, ELEMENT, JSON, TEXT, Codec, Json
 from .storage.roster import Contact, Relations, Roster, RosterItem, Rosters, Transition
 from .storage.shapes import Document, Log, Table
 from .storage.storage import StoreError
-from .xmpp import caps, delay, forms, hints, ns, rsm
+from .xmpp import caps, carbons, delay, forms, forward, hints, ns, rsm
 from .xmpp.element import Element
 from .xmpp.errors import Condition, ErrorType, StanzaError, StreamCondition, StreamError
 from .xmpp.jid import JID, InvalidJID
@@ -92,11 +92,13 @@ __all__ = [
     "Watch",
     "Xep",
     "caps",
+    "carbons",
     "check_iq",
     "command",
     "delay",
     "error_element",
     "forms",
+    "forward",
     "hints",
     "hooks",
     "iq",

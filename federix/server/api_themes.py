@@ -107,9 +107,9 @@ THEMES: Final[tuple[Theme, ...]] = (
     ),
     Theme(
         "codecs",
-        "Forms, pages, capabilities, delays, hints",
+        "Forms, pages, capabilities and other parts of stanzas",
         "Extensions that others are made of, each a Python module of its own.",
-        ("forms", "rsm", "caps", "delay", "hints"),
+        ("forms", "rsm", "caps", "delay", "hints", "forward", "carbons"),
     ),
     Theme(
         "errors",
