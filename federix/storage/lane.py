@@ -229,7 +229,7 @@ class Lane(Generic[C]):
         if self._help is not None and not self._under_way:
             self._help.cancel()
             self._help = None
-        if isinstance(outcome, Failure) and outcome.check(NotDone):
+        if isinstance(outcome, Failure) and isinstance(outcome.value, NotDone):
             again = [job for job in batch if job.tries + 1 < MOST_TRIES]
             batch = [job for job in batch if job.tries + 1 >= MOST_TRIES]
             outcome = Lost("the connection to the database was lost")

@@ -7,7 +7,7 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select
 from ..storage import Documents, Logs, RawChange, RawEntry, RawUpdate, Tables
 from .database import Database, Insertion, Transaction
 from .schema import cell, document, entry
-from .statement import Statement, Upsert
+from .statement import Statement, Upsert, Value
 
 BEFORE_ALL = -1
 AFTER_ALL = 2**63 - 1
@@ -141,7 +141,7 @@ class SqlLogs(Logs):
         self._database = database
 
     async def append(self, store: str, owner: str, value: bytes) -> int:
-        entry = {"owner": owner, "store": store, "value": value}
+        entry: dict[str, Value] = {"owner": owner, "store": store, "value": value}
         return await self._database.write(owner, Insertion(ENTRY_APPEND, entry))
 
     async def range(
