@@ -117,7 +117,7 @@ class FederatedProsody(Member, Prosody):
     def missing(cls) -> str | None:
         problem = super().missing()
         # Without this package it asks the name servers of the machine alone.
-        if problem is None and not _works("lua5.4", "-e", "require 'lunbound'"):
+        if problem is None and not works("lua5.4", "-e", "require 'lunbound'"):
             return "it needs lua-unbound: sh .ci/debian-packages lua-unbound"
         return problem
 
@@ -141,7 +141,7 @@ unbound = {{
 class FederatedEjabberd(Member, Ejabberd):
     @classmethod
     def missing(cls) -> str | None:
-        if not _works(*NAMESPACE, "true"):
+        if not works(*NAMESPACE, "true"):
             return "it needs a mount namespace of its own, which cannot be made here"
         return super().missing()
 
@@ -230,7 +230,8 @@ def single(kind: type[Member], folder: Path, users: int, network: Network) -> Su
     return server
 
 
-def _works(*command: str) -> bool:
+def works(*command: str) -> bool:
+    """Whether a program is there, and ends well."""
     return bool(shutil.which(command[0])) and not subprocess.run(command, capture_output=True, check=False).returncode
 
 

@@ -45,6 +45,8 @@ class Federix(BenchServer):
     """This tree."""
 
     name = "federix"
+    #: Whether it archives messages.
+    archives = False
     #: Virtual hosts beside the one that the clients use.
     more_hosts = 0
     #: Rosters beside those that every server has.
@@ -89,7 +91,7 @@ class Federix(BenchServer):
             "loglevel": "warning",
             "certfiles": [str(self.certificate)],
             "listen": [listener],
-            "modules": {name: {} for name in sorted(MODULES)},
+            "modules": {name: {} for name in sorted(MODULES) if self.archives or name != "mod_mam"},
         }
 
 

@@ -50,6 +50,8 @@ class Prosody(BenchServer):
 
     name = "prosody"
     federates = False
+    #: Whether it archives messages.
+    archives = False
 
     @classmethod
     def missing(cls) -> str | None:
@@ -68,6 +70,8 @@ class Prosody(BenchServer):
 
     def _settings(self, data: Path) -> str:
         modules = sorted({PROSODY_MODULES[m] for m in (*MODULES, *NEEDED) if m in PROSODY_MODULES})
+        if self.archives:
+            modules.append("mam")
         absent = {"offline"} - set(modules)
         if not self.federates:
             absent.add("s2s")
@@ -86,13 +90,17 @@ c2s_stanza_size_limit = {MAX_STANZA}
 network_settings = {{ tcp_backlog = 4096 }}
 authentication = "internal_hashed"
 password_hash = "SHA-256"
-storage = "internal"
+{self._kept()}
 modules_enabled = {{ "saslauth"; "tls"; {" ".join(f'"{m}";' for m in modules)} }}
 modules_disabled = {{ {" ".join(f'"{m}";' for m in sorted(absent))} }}
 {self._between_servers()}
 ssl = {{ certificate = "{self.certificate}"; key = "{self.certificate}"; {self._trusting()} }}
 VirtualHost "{self.domain}"
 """
+
+    def _kept(self) -> str:
+        """Where it keeps things."""
+        return 'storage = "internal"'
 
     def _between_servers(self) -> str:
         """What it is told about others of its kind."""

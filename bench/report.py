@@ -51,7 +51,9 @@ def page(report: Report) -> str:
 
 
 def _explained(report: Report) -> list[str]:
-    between = any(SCENARIOS[result.name].stage != "one" for result in report.results if result.name in SCENARIOS)
+    between = any(
+        SCENARIOS[result.name].stage in ("two", "peers") for result in report.results if result.name in SCENARIOS
+    )
     return [RATIOS, BETWEEN] if between else [RATIOS]
 
 

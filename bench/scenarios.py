@@ -39,8 +39,9 @@ class Scenario:
     """Seconds in which nothing happens before the memory is looked at once more."""
     fresh: str = ""
     """What it is called before that."""
-    stage: Literal["one", "two", "peers"] = "one"
-    """One server; two of the same make that federate, measured together; or one, and the load plays many others."""
+    stage: Literal["one", "two", "peers", "archive"] = "one"
+    """One server; two of the same make that federate, measured together; one, and the load plays many others; one that
+    archives."""
     limit: Limit | None = None
 
 
@@ -73,6 +74,23 @@ def _between(name: str, title: str, *, in_flight: int) -> Scenario:
         in_flight=in_flight,
         stage="two",
         limit=Limit(0.5, PEERS),
+    )
+
+
+def _archived(name: str, title: str, *, in_flight: int) -> Scenario:
+    """Messages that both sides archive."""
+    return Scenario(
+        name,
+        title,
+        "pairs",
+        "cpu",
+        "µs/message",
+        1e6,
+        Size(100, 100, 3),
+        Size(20, 20, 1),
+        in_flight=in_flight,
+        stage="archive",
+        limit=Limit(0.25, ("prosody",)),
     )
 
 
@@ -151,6 +169,8 @@ _ALL: Final = (
     ),
     Scenario("ping", "pings answered, TLS", "ping", "cpu", "µs/iq", 1e6, Size(100, 200, 3), Size(20, 50, 1)),
     Scenario("disco", "disco#info answered, TLS", "disco", "cpu", "µs/iq", 1e6, Size(100, 200, 3), Size(20, 50, 1)),
+    _archived("archive", "messages that both archive in SQLite, TLS, 1 in flight", in_flight=1),
+    _archived("archive-5", "messages that both archive in SQLite, TLS, 5 in flight", in_flight=5),
     _between("s2s", "messages between two servers, TLS, 1 in flight", in_flight=1),
     _between("s2s-5", "messages between two servers, TLS, 5 in flight", in_flight=5),
     _streams("s2s-in", "memory of an idle stream from another server, TLS", "streams-in"),
@@ -183,7 +203,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "all": (*_USUAL, *ALONE),
     "comparison": _USUAL,
     "iq": ("ping", "disco"),
-    "federation": tuple(name for name in _USUAL if SCENARIOS[name].stage != "one"),
+    "federation": tuple(name for name in _USUAL if SCENARIOS[name].stage in ("two", "peers")),
 }
 
 

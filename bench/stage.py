@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+from .archived import ARCHIVING
 from .federated import MEMBERS, couple, network, single
 from .scenarios import Scenario
 from .server import BenchServer, Subject
@@ -22,13 +24,27 @@ def stage(
     if scenario.stage == "one":
         yield [kind(folder / kind.name, pem, users) for kind in kinds]
         return
-    members = []
-    for member in (MEMBERS[kind.name] for kind in kinds if kind.name in MEMBERS):
-        problem = member.missing()
-        if problem is None:
-            members.append(member)
-        elif (note := f"{member.name} has no part in {scenario.name}: {problem}") not in notes:
-            notes.append(note)
+    if scenario.stage == "archive":
+        yield [kind(folder / kind.name, pem, users) for kind in _taking_part(scenario, kinds, ARCHIVING, notes)]
+        return
+    members = _taking_part(scenario, kinds, MEMBERS, notes)
     make = couple if scenario.stage == "two" else single
     with network(folder / "network") as joined:
         yield [make(member, folder, users, joined) for member in members]
+
+
+K = TypeVar("K", bound=BenchServer)
+
+
+def _taking_part(
+    scenario: Scenario, kinds: Sequence[type[BenchServer]], able: Mapping[str, type[K]], notes: list[str]
+) -> list[type[K]]:
+    """Those among *able* that are wanted and can be run here."""
+    found = []
+    for member in (able[kind.name] for kind in kinds if kind.name in able):
+        problem = member.missing()
+        if problem is None:
+            found.append(member)
+        elif (note := f"{member.name} has no part in {scenario.name}: {problem}") not in notes:
+            notes.append(note)
+    return found
