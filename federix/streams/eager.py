@@ -7,9 +7,12 @@ left. Whoever writes joins small pieces beforehand (see `turn`), or they become 
 
 from __future__ import annotations
 
+import errno
+import threading
 from typing import Any, Final
 
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Client
 
 #: Bytes of one read. What is read has to fit into OpenSSL's buffer, which keeps for good a third more than the most it
@@ -17,10 +20,36 @@ from twisted.internet.tcp import Client
 READ_AT_MOST: Final = 16 * 1024
 
 
+class _Scratch(threading.local):
+    """What is read, until it is copied: for each thread that runs a reactor."""
+
+    def __init__(self) -> None:
+        self.memory = memoryview(bytearray(READ_AT_MOST))
+
+
+_scratch: Final = _Scratch()
+
+
 class EagerWrites:
     """Goes before a socket transport of Twisted's."""
 
     bufferSize = READ_AT_MOST
+
+    def doRead(self: Any) -> Any:
+        """As Twisted's, but what is kept is no larger than what came.
+
+        `socket.recv` takes memory for the most that may come and gives back the rest. What is taken meanwhile and lives
+        long stands in that rest, and in the end the heap is full of small holes.
+        """
+        memory = _scratch.memory
+        try:
+            size = self.socket.recv_into(memory)
+        except OSError as error:
+            return None if error.errno == errno.EWOULDBLOCK else CONNECTION_LOST
+        if not size:
+            return CONNECTION_DONE
+        self.protocol.dataReceived(bytes(memory[:size]))
+        return None
 
     @property
     def unsent(self: Any) -> int:
