@@ -9,13 +9,15 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from federix.life.executor import InlineExecutor, ThreadExecutor
+from federix.life.executor import InlineExecutor
 from federix.storage.memory import MemoryStorage
 from federix.storage.sqlite import IN_MEMORY, SqliteStorage
 from federix.storage.storage import Storage
 from tests.contracts.accounts import AccountsContract
 from tests.contracts.rosters import RostersContract
 from tests.contracts.shapes import ShapesContract
+from tests.peers.postgres import shared_database, shared_postgres
+from tests.storage.servers import postgres_storage, sql_server, started_executor
 
 
 class StorageContract(ShapesContract, AccountsContract, RostersContract):
@@ -42,10 +44,14 @@ class SqliteInlineContract(StorageContract, TestCase):
         return SqliteStorage(self.make_path(), InlineExecutor())
 
 
+class PostgresContract(StorageContract, TestCase):
+    def make_storage(self) -> Storage:
+        postgres, database = shared_postgres(), shared_database()
+        postgres.empty(database)
+        return postgres_storage(self, sql_server(postgres, database=database))
+
+
 class SqliteInThreadsContract(StorageContract, TestCase):
     def make_storage(self) -> Storage:
         any_reactor: Any = reactor
-        executor = ThreadExecutor(any_reactor, threads=5, name="storage under test")
-        executor.start()
-        self.addCleanup(executor.stop)
-        return SqliteStorage(self.make_path(), executor)
+        return SqliteStorage(self.make_path(), started_executor(self, any_reactor))

@@ -1,7 +1,9 @@
 """What a test needs from the machine: it is skipped where that is missing, except on a build server."""
 
+import glob
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,16 @@ def requires(program: str) -> None:
     """Skip the test when *program* is not on the PATH; where CI=true, fail it."""
     if shutil.which(program) is None:
         _missing(f"{program} is not installed")
+
+
+def requires_program_in(program: str, *folders: str) -> Path:
+    """The folder that holds *program*: one of *folders*, patterns of paths, the last version of it; or on the PATH."""
+    found = [Path(match) for pattern in folders for match in glob.glob(f"{pattern}/{program}")]
+    on_path = shutil.which(program)
+    if not found and on_path is None:
+        _missing(f"{program} is not installed")
+    by_version = sorted(found, key=lambda path: [int(number) for number in re.findall(r"\d+", str(path))])
+    return (by_version[-1] if by_version else Path(str(on_path))).parent
 
 
 def requires_root() -> None:

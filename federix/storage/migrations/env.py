@@ -7,19 +7,27 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from federix.storage.sql.schema import metadata
+from federix.storage.sql.versions import SCHEMA_LOCK
 
-
-def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+ALONE = {
+    # The driver itself begins no transaction before statements that change the schema. With one, a step that breaks
+    # half way leaves nothing behind.
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})",
+}
+"""What keeps others from changing the schema at the same time, by the kind of database."""
 
 
 def _run() -> None:
     url: URL = context.config.attributes["url"]
     engine = create_engine(url, poolclass=NullPool)
-    if url.get_backend_name() == "sqlite":
-        # The driver itself begins no transaction before statements that change the schema. With one, a step that
-        # breaks half way leaves nothing behind.
-        event.listen(engine, "begin", _begin)
+    alone = ALONE.get(url.get_backend_name())
+    if alone is not None:
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            connection.exec_driver_sql(alone)
+
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transactional_ddl=True)
         with context.begin_transaction():

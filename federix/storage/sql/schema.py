@@ -7,7 +7,9 @@ conversion of values. Owners stand first in the keys: what one owner has lies to
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table
+
+from .types import Text
 
 VERSION = "0001"
 """The name of the last migration step. Names are numbers and grow."""

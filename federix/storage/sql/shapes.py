@@ -141,8 +141,8 @@ class SqlLogs(Logs):
         self._database = database
 
     async def append(self, store: str, owner: str, value: bytes) -> int:
-        entry: dict[str, Value] = {"owner": owner, "store": store, "value": value}
-        return await self._database.write(owner, Insertion(ENTRY_APPEND, entry))
+        new = Insertion(ENTRY_APPEND, {"owner": owner, "store": store, "value": value})
+        return await self._database.write(owner, new)
 
     async def range(
         self, store: str, owner: str, after: int | None, before: int | None, limit: int, reverse: bool

@@ -20,6 +20,9 @@ from .schema import VERSION, metadata
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
+SCHEMA_LOCK = 0x466564_65726978
+"""The number of the lock that whoever changes the schema of a database server holds."""
+
 _VERSION_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
 
 

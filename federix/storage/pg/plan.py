@@ -1,0 +1,156 @@
+"""Which statements of many jobs go to the database in one piece, and how their rows are joined.
+
+Jobs that are statements alone, without code between them, need not be asked one after the other. Rows for one table
+become one INSERT, and statements whose counts are known beforehand become one message. What touches the same table
+keeps its order; what touches different ones does not care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from ..lane import Job
+from ..sql.database import Change, Changes, Insertion
+from .connection import PgError
+from .statements import PgStatement, PgStatements, mogrified
+
+Told: TypeAlias = Callable[[int], None]
+"""Takes the number of rows that a statement changed, or the id of a new one."""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Rows that make one statement, or a statement that stands alone."""
+
+    statement: PgStatement
+    ids: bool
+    rows: dict[Any, bytes] = field(default_factory=dict)
+    """By what tells them apart: the key by which one replaces another, or nothing but their number."""
+    alone: bytes | None = None
+    told: list[Told] = field(default_factory=list)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the database's answer is needed: how many rows, or which ids."""
+        return self.ids or self.alone is not None
+
+    def sql(self) -> bytes:
+        if self.alone is not None:
+            return self.alone
+        joining = self.statement.joining
+        assert joining is not None
+        returning = self.statement.returning[len(self.statement.sql) :].encode() if self.ids else b""
+        return joining.head + b",".join(self.rows.values()) + joining.tail + returning
+
+    def answer(self, cursor: Any) -> None:
+        if not self.ids:
+            for tell in self.told:
+                tell(cursor.rowcount)
+        else:
+            # Ids are given to the rows in their order, whichever order they are told in.
+            for tell, (id_,) in zip(self.told, sorted(cursor.fetchall()), strict=True):
+                tell(id_)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What is sent in one piece; at most the last statement in it has an answer that somebody needs."""
+
+    sql: bytes
+    answer: Callable[[Any], None] | None
+
+
+def is_plain(work: object) -> bool:
+    """Whether *work* consists of statements alone."""
+    return isinstance(work, Change | Insertion | Changes)
+
+
+class Plan:
+    """How *jobs*, all of plain work, are done. A job that cannot be written down has its error afterwards."""
+
+    def __init__(self, jobs: list[Job[Any]], statements: PgStatements, mogrifier: Any) -> None:
+        self._statements = statements
+        self._mogrifier = mogrifier
+        self._groups: list[_Group] = []
+        #: By table, where in the list the last group is that touches it.
+        self._last: dict[str, int] = {}
+        for job in jobs:
+            self._add(job)
+
+    def rounds(self) -> list[Round]:
+        rounds: list[Round] = []
+        texts: list[bytes] = []
+        for group in self._groups:
+            texts.append(group.sql())
+            if group.answers:
+                rounds.append(Round(b";".join(texts), group.answer))
+                texts = []
+        if texts:
+            rounds.append(Round(b";".join(texts), None))
+        return rounds
+
+    def _add(self, job: Job[Any]) -> None:
+        work = job.work
+        changes = work.changes if isinstance(work, Changes) else (work,)
+        try:
+            # All of them first: of a job that fails nothing must be done.
+            written = [self._written(change) for change in changes]
+        except (PgError, KeyError) as error:
+            job.error = error
+            return
+        if isinstance(work, Changes):
+            job.answer = [1] * len(changes)
+        else:
+            job.answer = 1
+        for number, (change, (statement, text)) in enumerate(zip(changes, written, strict=True)):
+            tell = _tell_one(job, number) if isinstance(work, Changes) else _tell(job)
+            self._join(change, statement, text, tell)
+
+    def _written(self, change: Any) -> tuple[PgStatement, bytes]:
+        statement = self._statements(change.statement)
+        if statement.joining is not None:
+            return statement, mogrified(self._mogrifier, statement.joining.row, change.values)
+        return statement, statement.text(self._mogrifier, change.values, returning=isinstance(change, Insertion))
+
+    def _join(self, change: Any, statement: PgStatement, text: bytes, tell: Told) -> None:
+        joining = statement.joining
+        if joining is None:
+            self._append(_Group(statement, isinstance(change, Insertion), alone=text, told=[tell]))
+            return
+        ids = isinstance(change, Insertion)
+        (table,) = statement.tables or ("",)
+        found = self._groups[self._last[table]] if table in self._last else None
+        if found is None or found.statement is not statement or found.ids is not ids:
+            found = _Group(statement, ids)
+            self._append(found)
+        key = tuple([change.values[name] for name in joining.key]) if joining.key else len(found.rows)
+        found.rows[key] = text
+        if ids:
+            found.told.append(tell)
+
+    def _append(self, group: _Group) -> None:
+        tables = group.statement.tables
+        if tables is None:
+            # Nobody knows what it touches: everything after it comes behind it.
+            self._last = dict.fromkeys(self._last, len(self._groups))
+            self._groups.append(group)
+            return
+        for table in tables:
+            self._last[table] = len(self._groups)
+        self._groups.append(group)
+
+
+def _tell(job: Job[Any]) -> Told:
+    def tell(number: int) -> None:
+        job.answer = number
+
+    return tell
+
+
+def _tell_one(job: Job[Any], index: int) -> Told:
+    def tell(number: int) -> None:
+        job.answer[index] = number
+
+    return tell

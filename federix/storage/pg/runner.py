@@ -1,0 +1,151 @@
+"""How a batch of jobs is run on a connection: as one transaction, and with as few messages as it takes."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from ..lane import Job, Lost, NotDone, Outcome
+from ..sql.database import Query
+from .connection import PgConnection, PgError
+from .plan import Plan, is_plain
+from .pool import Slot
+from .statements import PgStatements
+from .transaction import Conflict, FateUnknown, PgTransaction
+
+#: How often a job is tried that is in the way of others, or they in its.
+_MOST_CONFLICTS: Final = 3
+
+_SNAPSHOT: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class Reading:
+    """Runs batches of one job that reads; several statements see the same moment."""
+
+    def __init__(self, statements: PgStatements) -> None:
+        self._statements = statements
+
+    def __call__(self, slot: Slot, batch: list[Job[Any]]) -> Deferred[Outcome]:
+        return Deferred.fromCoroutine(self._run(slot.opened, batch))
+
+    async def _run(self, connection: PgConnection, batch: list[Job[Any]]) -> Outcome:
+        for job in batch:
+            transaction = PgTransaction(connection, self._statements)
+            if not isinstance(job.work, Query):
+                transaction.begin(_SNAPSHOT)
+            try:
+                await transaction.job(job, saved=False)
+            except Conflict as conflict:
+                job.error = PgError(conflict)
+            await transaction.roll_back()  # there is nothing to commit
+        return None
+
+
+class Writing:
+    """Runs batches of jobs that write."""
+
+    def __init__(self, statements: PgStatements) -> None:
+        self._statements = statements
+
+    def __call__(self, slot: Slot, batch: list[Job[Any]]) -> Deferred[Outcome]:
+        return Deferred.fromCoroutine(self._run(slot.opened, batch))
+
+    async def _run(self, connection: PgConnection, batch: list[Job[Any]]) -> Outcome:
+        try:
+            if not await self._joined(connection, batch):
+                await self._one_by_one(connection, batch)
+        except FateUnknown:
+            return Lost("the connection to the database was lost, and nobody knows whether the write was kept")
+        except PgError as error:
+            return str(error)
+        return None
+
+    async def _joined(self, connection: PgConnection, batch: list[Job[Any]]) -> bool:
+        """Run what is plain in few messages, and the rest behind it; false if that failed and nothing is kept."""
+        plain, rest = _sorted(batch)
+        if not plain:
+            return False
+        transaction = PgTransaction(connection, self._statements)
+        rounds = Plan(plain, self._statements, connection.mogrifier).rounds()
+        # One message alone is a transaction.
+        is_whole = len(rounds) <= 1 and not rest
+        try:
+            if not is_whole:
+                transaction.begin()
+            for each in rounds:
+                cursor = await transaction.execute(each.sql, final=is_whole)
+                if each.answer is not None:
+                    each.answer(cursor)
+            for job in rest:
+                await transaction.job(job, saved=True)
+            await transaction.commit()
+        except (PgError, Conflict) as error:
+            await transaction.roll_back()
+            if len(batch) == 1 and isinstance(error, PgError):
+                batch[0].error = error
+                return True
+            for job in batch:
+                job.error = None
+            return False
+        return True
+
+    async def _one_by_one(self, connection: PgConnection, batch: list[Job[Any]]) -> None:
+        """Run each job behind a savepoint of its own; where others are in the way, in a transaction of its own."""
+        transaction = PgTransaction(connection, self._statements)
+        transaction.begin()
+        try:
+            if len(batch) == 1:
+                await self._alone(transaction, batch[0])
+                return
+            for job in batch:
+                await transaction.job(job, saved=True)
+            await transaction.commit()
+        except Conflict:
+            await transaction.roll_back()
+            for job in batch:
+                await self._again(connection, job)
+        except PgError:
+            await transaction.roll_back()
+            raise
+
+    async def _alone(self, transaction: PgTransaction, job: Job[Any]) -> None:
+        await transaction.job(job, saved=False)
+        if job.error is None:
+            await transaction.commit()
+        else:
+            await transaction.roll_back()
+
+    async def _again(self, connection: PgConnection, job: Job[Any]) -> None:
+        """One job in a transaction of its own, a few times if need be; what fails is its own error."""
+        for _ in range(_MOST_CONFLICTS):
+            job.error = None
+            transaction = PgTransaction(connection, self._statements)
+            transaction.begin()
+            try:
+                await self._alone(transaction, job)
+                return
+            except Conflict as conflict:
+                await transaction.roll_back()
+                job.error = PgError(conflict)
+            except PgError as error:
+                await transaction.roll_back()
+                job.error = error
+                return
+            except (FateUnknown, NotDone) as lost:
+                # Those before it are kept already: the batch as a whole is not to be done again.
+                raise FateUnknown from lost
+
+
+def _sorted(batch: list[Job[Any]]) -> tuple[list[Job[Any]], list[Job[Any]]]:
+    """The plain jobs, and the rest, which come behind them; what is for one owner keeps its order."""
+    plain: list[Job[Any]] = []
+    rest: list[Job[Any]] = []
+    behind: set[str] = set()
+    for job in batch:
+        if is_plain(job.work) and behind.isdisjoint(job.owners):
+            plain.append(job)
+        else:
+            rest.append(job)
+            behind.update(job.owners)
+    return plain, rest

@@ -1,0 +1,181 @@
+"""A real PostgreSQL server for tests: in a folder of its own, on a port of 127.0.0.1, ended by its process id.
+
+PostgreSQL refuses to run as root, so there it runs as the user `postgres`, whom Debian's package brings.
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from .requirements import requires_program_in, requires_python_package
+from .server import free_ports
+
+USER: Final = "federix"
+PASSWORD: Final = "wherefore art thou"
+#: Who made the database cluster, and may connect without a password over the socket alone.
+ADMIN: Final = "postgres"
+PATIENCE: Final = 60.0
+
+#: It sorts as people do, as on most machines, and not by code points.
+_LANGUAGE: Final = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")
+
+_FOLDERS: Final = ("/usr/lib/postgresql/*/bin", "/usr/local/pgsql/bin", "/usr/pgsql-*/bin")
+
+_CONFIGURATION: Final = """
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '{folder}'
+max_connections = 60
+shared_buffers = 16MB
+log_min_messages = warning
+"""
+
+_ACCESS: Final = """
+local all postgres trust
+local all all scram-sha-256
+host all all 127.0.0.1/32 scram-sha-256
+"""
+
+
+class Postgres:
+    """A server; `start` and `stop` as often as one likes, what it keeps stays until `remove`."""
+
+    def __init__(self, *, settings: Mapping[str, str] | None = None) -> None:
+        """*settings* go into its configuration; without any it may forget what it said when the machine stops."""
+        self._programs = requires_program_in("postgres", *_FOLDERS)
+        requires_python_package("psycopg2")
+        requires_python_package("txpostgres")
+        self.folder = Path(tempfile.mkdtemp(prefix="federix-pg-"))
+        self._data = self.folder / "data"
+        (self.port,) = free_ports(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._numbers = itertools.count(1)
+        self._as: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(ADMIN)
+            os.chown(self.folder, user.pw_uid, user.pw_gid)
+            self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self._run("initdb", "--no-sync", "--auth=trust", f"--username={ADMIN}", "--encoding=UTF8", *_LANGUAGE)
+        lines = [f"{name} = '{value}'" for name, value in (settings or {"fsync": "off"}).items()]
+        with (self._data / "postgresql.conf").open("a") as configuration:
+            configuration.write(_CONFIGURATION.format(folder=self.folder) + "\n".join([*lines, ""]))
+        (self._data / "pg_hba.conf").write_text(_ACCESS)
+        self.start()
+        self.admin(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
+
+    def start(self) -> None:
+        """Start it, and return when it takes connections."""
+        with (self.folder / "log").open("ab") as output:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self._data, "-p", str(self.port)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                start_new_session=True,
+                **self._as,
+            )
+        end = time.monotonic() + PATIENCE
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > end:
+                raise AssertionError(f"PostgreSQL did not start:\n{self.log()}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop it as a restart does: whoever is connected is thrown out."""
+        self._end(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Stop it as if it had crashed."""
+        self._end(signal.SIGQUIT)
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def database(self) -> str:
+        """The name of a new, empty database that belongs to `USER`."""
+        name = f"federix_{next(self._numbers)}"
+        self.admin(f"CREATE DATABASE {name} OWNER {USER} TEMPLATE template0")
+        return name
+
+    def empty(self, database: str) -> None:
+        """Remove all that `USER` has in *database*; that is quicker than to make another one."""
+        self.admin(f"DROP OWNED BY {USER}", database)
+
+    def admin(self, statement: str, database: str = "postgres") -> list[Any]:
+        """Run a statement as the one who may do everything; the rows it finds."""
+        import psycopg2
+
+        connection = psycopg2.connect(host=str(self.folder), port=self.port, user=ADMIN, dbname=database)
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            connection.close()
+
+    def install(self, name: str, content: bytes) -> Path:
+        """Put a file into its folder that it alone may read."""
+        path = self.folder / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        if self._as:
+            os.chown(path, self._as["user"], self._as["group"])
+        return path
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(errors="replace")
+
+    def _is_ready(self) -> bool:
+        asked = [self._programs / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port)]
+        return subprocess.run(asked, check=False).returncode == 0
+
+    def _run(self, program: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [self._programs / program, "-D", self._data, *arguments],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            check=False,
+            **self._as,
+        )
+        if done.returncode:
+            raise AssertionError(f"{program}: {done.stdout}{done.stderr}")
+
+    def _end(self, how: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.send_signal(how)
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@cache
+def shared_postgres() -> Postgres:
+    """One for all tests of this process that leave it running."""
+    server = Postgres()
+    atexit.register(server.remove)
+    return server
+
+
+@cache
+def shared_database() -> str:
+    """One on the shared server, for those that `empty` it first."""
+    return shared_postgres().database()
