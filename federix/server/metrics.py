@@ -33,4 +33,5 @@ class Metrics(Node):
             "stanzas_received": self.counters.received,
             "stanzas_sent_as_received": self.counters.reused,
             "stanzas_sent_anew": self.counters.rendered,
+            **server.storage.figures(),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
@@ -13,6 +13,7 @@ from ..core.host import Host
 from ..core.loader import load, ordered
 from .accepting.kinds import KINDS
 from .config import Config
+from .config.sql_options import AT_START
 from .failures import explained
 from .listeners import Listener
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from .server import Server
 
 log = Logger()
-
-#: Options of the whole server that are read once, at the start.
-AT_START: Final = ("default_db", "sql_type", "sql_database")
 
 
 async def reread(server: Server, process: Process) -> list[str]:

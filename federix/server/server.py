@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ..core.access import Access
@@ -32,7 +31,6 @@ from ..life.tree import Branch, Node, State
 from ..links.components import Components
 from ..links.s2s.federation import Federation
 from ..links.s2s.trust import Trust
-from ..storage.memory import MemoryStorage
 from ..storage.storage import Storage
 from ..streams.budget import Budget
 from ..streams.certificates import Certificates, self_signed
@@ -47,7 +45,7 @@ from .config import Config
 from .ctl.commands import Process, ServerCommands
 from .ctl.federation import FederationCommands
 from .ctl.service import ControlNode
-from .directory import make_directory
+from .databases import StorageNode, storage_for
 from .listeners import Listener, Listeners
 from .metrics import Metrics
 from .reloading import reload
@@ -106,7 +104,7 @@ class Server(Branch):
         self.turn = Turn(reactor)
         self._threads = None if executor else ThreadExecutor(reactor, threads=THREADS, name="federix")
         self.executor: Executor = executor or self._threads  # type: ignore[assignment]
-        self.storage = storage or _storage(config, self.executor, reactor)
+        self.storage = storage or storage_for(config, self.executor, reactor)
         self.commands = Commands()
         self.commands.add_all(ServerCommands(self, process))
         self.commands.add_all(FederationCommands(self))
@@ -123,7 +121,7 @@ class Server(Branch):
             self.attach(ControlNode(self))
         for node in (
             self.metrics,
-            StorageNode(self),
+            StorageNode(config, self.storage, reactor),
             self.certificates,
             self.trust,
             self.router,
@@ -283,21 +281,6 @@ class HostWithModules(Host):
             raise
 
 
-class StorageNode(Node):
-    """The database: first up, last down."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__("storage", server.clock)
-        self._server = server
-
-    async def on_start(self) -> None:
-        make_directory(self._server.config.directory)
-        await self._server.storage.start()
-
-    async def on_stop(self) -> None:
-        await self._server.storage.stop()
-
-
 class CertificatesNode(Node):
     """The certificates of all hosts: read at start and on reload, watched for their end."""
 
@@ -351,11 +334,3 @@ class CertificatesNode(Node):
     def _again(self) -> None:
         self._complain([f"certificate: {each}" for each in self.store.check(self._domains())])
         self._watch()
-
-
-def _storage(config: Config, executor: Executor, clock: IReactorTime) -> Storage:
-    if config.server.default_db == "memory":
-        return MemoryStorage()
-    from ..storage.sqlite import SqliteStorage
-
-    return SqliteStorage(str(config.database()), executor, clock=clock)

@@ -109,6 +109,8 @@ class Lane(Generic[C]):
         self._due = False
         self._help: IDelayedCall | None = None
         self._refusal: str | None = None
+        #: Whether the log has been told that too much waits.
+        self._is_full = False
         self._idle: list[Deferred[None]] = []
 
     @property
@@ -125,6 +127,9 @@ class Lane(Generic[C]):
         if self._refusal is not None:
             raise StoreError(self._refusal)
         if len(self._waiting) + len(self._answers) >= self._most_waiting:
+            if not self._is_full:
+                self._is_full = True
+                log.error("the database is too slow: {waiting} jobs wait, no more are taken", waiting=self.waiting)
             raise StoreError("too many jobs wait for the database")
         job = Job((owner, *also), work)
         self._unfinished += 1
@@ -272,6 +277,7 @@ class Lane(Generic[C]):
                     self._due = True
                     clock.callLater(0, self._hand_out)
                 return
+        self._is_full = self._is_full and self.waiting > self._most_waiting // 2
         if not self._unfinished:
             idle, self._idle = self._idle, []
             for waiting in idle:

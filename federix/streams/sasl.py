@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from ..storage.storage import StoreError
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import SaslCondition, SaslFailure, StreamCondition, StreamError
@@ -71,6 +72,10 @@ class SaslNegotiation:
             self._fail(failure)
         except (StreamError, CancelledError):
             raise
+        except StoreError as error:
+            # That the database is away or too slow stands in the log already, and louder.
+            log.info("login could not be checked: {reason}", reason=error.reason)
+            self._fail(SaslFailure(SaslCondition.TEMPORARY_AUTH_FAILURE))
         except Exception:
             # RFC 6120 §6.5.11: "because of a temporary error condition within the receiving entity", and no word more.
             log.failure("login could not be checked")

@@ -103,8 +103,8 @@ class Top(SynchronousTestCase):
 
     def test_another_database_stops_the_start(self) -> None:
         self.assertEqual(
-            errors("hosts: a.test\nsql_type: pgsql"),
-            ["2:11: sql_type: pgsql is not supported yet: only sqlite works so far"],
+            errors("hosts: a.test\nsql_type: mssql"),
+            ["2:11: sql_type: mssql is not supported: sqlite and pgsql work; MySQL is planned"],
         )
 
     def test_passwords_are_kept_in_the_forms_the_operator_chose(self) -> None:

@@ -60,17 +60,12 @@ TOP: Final[Mapping[str, str]] = {
     "s2s_queue_type": "!queues are bounded and in memory: set s2s_max_queue and s2s_max_queue_size",
     "s2s_zlib": "!compression of streams gives secrets away by their length",
     # Databases
-    **_all(
-        "sql_server sql_port sql_username sql_password sql_pool_size sql_keepalive_interval sql_connect_timeout"
-        " sql_query_timeout sql_start_interval sql_ssl sql_ssl_verify sql_ssl_cafile sql_ssl_certfile",
-        "planned: comes with PostgreSQL and MySQL; SQLite needs none of it",
-    ),
     **_all("sql_queue_type sql_prepared_statements sql_flags", "!nothing to choose"),
     "sql_odbc_driver": "!there is no ODBC",
     "sql_schema_multihost": "!one database always holds all hosts",
     **_all("new_sql_schema", "!one database always holds all hosts"),
-    **_all("update_sql_schema update_sql_schema_timeout", "!the schema is brought up to date at start"),
-    "pgsql_users_number_estimate": "planned: comes with PostgreSQL",
+    "update_sql_schema_timeout": "!a change of the schema takes as long as it takes",
+    "pgsql_users_number_estimate": "!accounts are counted",
     **_all(
         "redis_server redis_port redis_db redis_password redis_pool_size redis_connect_timeout",
         "planned, for several nodes",
@@ -107,8 +102,8 @@ VALUES: Final[Mapping[str, Mapping[str, str]]] = {
 
 REFUSED_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
     "sql_type": {
-        **_all("pgsql mysql", "planned; only sqlite works so far"),
-        **_all("mssql odbc", "!only sqlite works so far; PostgreSQL and MySQL are planned"),
+        "mysql": "planned; sqlite and pgsql work",
+        **_all("mssql odbc", "!sqlite and pgsql work; MySQL is planned"),
     },
 }
 """Values that stop the start: another database would look as if all accounts were lost."""

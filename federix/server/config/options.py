@@ -13,6 +13,8 @@ from federix.core.options.values import word
 from federix.core.s2s_options import S2SServerOptions
 from federix.xmpp.jid import prepare_domain
 
+from .sql_options import SqlOptions
+
 LogLevel = Literal["none", "emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"]
 
 _LEVELS: dict[str, LogLevel] = {
@@ -120,19 +122,15 @@ class GeneralOptions(Options):
         " bare address go the same way, so that they keep their order.",
     )
 
-    default_db: Literal["sql", "memory"] = option(
-        "sql", "Where things are kept; `memory` forgets them when the server stops."
-    )
-    sql_type: Literal["sqlite"] = option("sqlite", "The kind of database.")
-    sql_database: str | None = option(
-        None, "The file of the SQLite database; none: federix.sqlite in the data directory."
-    )
-
     def check(self) -> Iterable[tuple[str, str]]:
         if not self.hosts:
             yield "hosts", "is missing: name the domains this server serves"
 
 
 @dataclass(frozen=True)
-class ServerOptions(S2SServerOptions, GeneralOptions):
+class ServerOptions(S2SServerOptions, SqlOptions, GeneralOptions):
     """The options of the whole server."""
+
+    def check(self) -> Iterable[tuple[str, str]]:
+        yield from super().check()
+        yield from self.check_sql()

@@ -14,6 +14,7 @@ from ...core.commands import Answer, CommandError, command
 from ...core.host import Host
 from ...core.options import Secret
 from ...core.session import Session
+from ...storage.storage import StoreError
 from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import InvalidJID, prepare_domain, prepare_local, prepare_resource
 from ..config import Config
@@ -189,6 +190,15 @@ class ServerCommands:
     def stats(self) -> Answer:
         """What the server counts: connections, sessions, stanzas since it was made."""
         return dict(self._server.metrics.figures())
+
+    @command()
+    async def update_sql_schema(self) -> Answer:
+        """Make the tables of the database, or bring them up to date; needed where the option of that name is false."""
+        try:
+            done = await self._server.storage.update_schema()
+        except StoreError as error:
+            raise CommandError(str(error)) from None
+        return "The schema is up to date now." if done else "The schema was up to date."
 
     @command()
     def tree(self) -> Answer:
