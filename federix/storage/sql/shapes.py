@@ -7,7 +7,7 @@ from sqlalchemy import Table, bindparam, delete, func, insert, select
 from ..storage import Documents, Logs, RawChange, RawEntry, RawUpdate, Tables
 from .database import Database, Insertion, Transaction
 from .schema import cell, document, entry
-from .statement import Statement, Upsert, Value
+from .statement import Statement, Upsert
 
 BEFORE_ALL = -1
 AFTER_ALL = 2**63 - 1
