@@ -9,6 +9,7 @@ from itertools import count
 from typing import TypeVar
 
 from .accounts import Account, AccountExists, Accounts, NoSuchAccount
+from .memory_archive import MemoryArchives
 from .roster import MOST_TOMBSTONES, Contact, Relations, Roster, RosterItem, Rosters, Transition, checked
 from .storage import Documents, Logs, RawChange, RawEntry, RawUpdate, Storage, Tables
 
@@ -24,10 +25,12 @@ class MemoryStorage(Storage):
         self._tables = MemoryTables()
         self._logs = MemoryLogs()
         self._rosters = MemoryRosters()
+        self._archives = MemoryArchives()
         self.documents = self._documents
         self.tables = self._tables
         self.logs = self._logs
         self.rosters = self._rosters
+        self.archives = self._archives
         self.accounts = MemoryAccounts()
 
     async def start(self) -> None:
@@ -37,7 +40,7 @@ class MemoryStorage(Storage):
         """What was kept stays until this object goes."""
 
     async def forget(self, owner: str) -> None:
-        for part in (self._documents, self._tables, self._logs, self._rosters):
+        for part in (self._documents, self._tables, self._logs, self._rosters, self._archives):
             part.forget(owner)
 
 

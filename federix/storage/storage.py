@@ -158,8 +158,9 @@ class Storage(ABC):
 
     @abstractmethod
     async def forget(self, owner: str) -> None:
-        """Remove all that *owner* has in any store, and the roster; as one step. The account itself is not touched.
+        """Remove all that *owner* has in any store, the roster and the archive; as one step.
 
+        The account itself is not touched.
         When an account is removed, forget it first: a crash in between then leaves an account without data, and not
         data which the next account of that name would inherit.
         """

@@ -14,13 +14,14 @@ from federix.storage.memory import MemoryStorage
 from federix.storage.sqlite import IN_MEMORY, SqliteStorage
 from federix.storage.storage import Storage
 from tests.contracts.accounts import AccountsContract
+from tests.contracts.archives import ArchivesContract
 from tests.contracts.rosters import RostersContract
 from tests.contracts.shapes import ShapesContract
 from tests.peers.postgres import shared_database, shared_postgres
 from tests.storage.servers import postgres_storage, sql_server, started_executor
 
 
-class StorageContract(ShapesContract, AccountsContract, RostersContract):
+class StorageContract(ShapesContract, AccountsContract, RostersContract, ArchivesContract):
     """All of it."""
 
     def make_path(self) -> str:

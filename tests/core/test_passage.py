@@ -10,7 +10,8 @@ from twisted.internet.defer import Deferred, succeed
 from federix.api import HANDLED, JID, Condition, Message, Module, Outcome, Session, StanzaError, StoreError, hooks
 from federix.core.intake import MODULUS, MOST_MESSAGES, Intake
 from federix.core.passage import Keeping
-from federix.storage.archive import ArchiveRow, Archives, Counted
+from federix.storage.archive import ArchiveRow, Counted
+from federix.storage.memory_archive import MemoryArchives
 from federix.testing import Client, World
 from federix.xmpp import ns
 
@@ -19,35 +20,36 @@ from .support import WorldTestCase, condition
 ROMEO, JULIET, NURSE = "romeo@example.org/orchard", "juliet@example.org/balcony", "nurse@example.org/chamber"
 
 
-class SlowArchives(Archives):
+class SlowArchives(MemoryArchives):
     """Keeps what it is given when it is told to, in its order."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.jobs: list[tuple[Deferred[None], Sequence[ArchiveRow], Counted | None]] = []
-        self.rows: list[ArchiveRow] = []
-        self.counted: list[Counted | None] = []
+        self.kept: list[ArchiveRow] = []
+        self.counts: list[Counted | None] = []
         self.sent_before: dict[str, int] = {}
         self.slow = False
         self.full = False
 
-    def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[None]:
+    def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[object]:
         if self.full:
             raise StoreError("too many wait")
         if not self.slow:
-            self._kept(rows, counted)
+            self._take(rows, counted)
             return succeed(None)
         job: Deferred[None] = Deferred()
         self.jobs.append((job, rows, counted))
         return job
 
-    def _kept(self, rows: Sequence[ArchiveRow], counted: Counted | None) -> None:
-        self.rows += rows
-        self.counted.append(counted)
+    def _take(self, rows: Sequence[ArchiveRow], counted: Counted | None) -> None:
+        self.kept += rows
+        self.counts.append(counted)
 
     def commit(self) -> None:
         jobs, self.jobs = self.jobs, []
         for job, rows, counted in jobs:
-            self._kept(rows, counted)
+            self._take(rows, counted)
             job.callback(None)
 
     def fail(self) -> None:
@@ -118,8 +120,8 @@ class PassageTests(WorldTestCase):
 
     def test_both_sides_keep_it_in_one_step_and_know_it_by_the_same_id(self) -> None:
         self.romeo.send(text(JULIET, "hark"))
-        mine, hers = self.archives.rows
-        self.assertEqual(len(self.archives.counted), 1)
+        mine, hers = self.archives.kept
+        self.assertEqual(len(self.archives.counts), 1)
         self.assertEqual(
             (mine.owner, mine.peer, mine.resource, mine.sent),
             ("romeo@example.org", "juliet@example.org", "balcony", True),
@@ -135,7 +137,7 @@ class PassageTests(WorldTestCase):
 
     def test_ids_grow_though_time_stands_still(self) -> None:
         self.romeo.send(text(JULIET, "1") + text(JULIET, "2") + text(JULIET, "3"))
-        ids = [row.id for row in self.archives.rows[::2]]
+        ids = [row.id for row in self.archives.kept[::2]]
         self.assertEqual(ids, sorted(set(ids)))
 
     def test_who_is_about_to_read_it_gets_no_forged_id(self) -> None:
@@ -145,7 +147,7 @@ class PassageTests(WorldTestCase):
         )
         self.romeo.send(text(JULIET, "hark", extra=forged) + f"<message to='{JULIET}'>{forged}</message>")
         kept, not_kept = self.juliet.drain()
-        self.assertEqual(stanza_ids(kept), [("room@far", "x"), ("juliet@example.org", str(self.archives.rows[0].id))])
+        self.assertEqual(stanza_ids(kept), [("room@far", "x"), ("juliet@example.org", str(self.archives.kept[0].id))])
         self.assertEqual(stanza_ids(not_kept), [("room@far", "x")])
 
     def test_the_stream_is_read_on_meanwhile(self) -> None:
@@ -202,22 +204,22 @@ class PassageTests(WorldTestCase):
     def test_a_message_that_is_refused_is_not_kept(self) -> None:
         self.romeo.send(text(JULIET, "blocked") + text("nobody@example.org", "hark") + text("example.org", "hark"))
         self.assertEqual([condition(e) for e in self.romeo.drain()], ["service-unavailable"] * 3)
-        self.assertEqual([row.owner for row in self.archives.rows], ["romeo@example.org"])  # the host may be written to
+        self.assertEqual([row.owner for row in self.archives.kept], ["romeo@example.org"])  # the host may be written to
 
     def test_a_message_that_a_module_takes_is_kept_by_its_sender(self) -> None:
         self.romeo.send(text(JULIET, "taken"))
-        self.assertEqual([row.owner for row in self.archives.rows], ["romeo@example.org"])
+        self.assertEqual([row.owner for row in self.archives.kept], ["romeo@example.org"])
         self.assertEqual(self.juliet.drain(), [])
 
     def test_a_message_to_another_server_is_kept_by_its_sender_first(self) -> None:
         self.archives.slow = True
         self.romeo.send(text("someone@far.invalid", "hark"))
         self.archives.commit()
-        self.assertEqual([row.owner for row in self.archives.rows], ["romeo@example.org"])
+        self.assertEqual([row.owner for row in self.archives.kept], ["romeo@example.org"])
 
     def test_a_message_to_oneself_is_kept_once(self) -> None:
         self.romeo.send(text("romeo@example.org/orchard", "note"))
-        (row,) = self.archives.rows
+        (row,) = self.archives.kept
         (got,) = self.romeo.drain()
         self.assertEqual(stanza_ids(got), [("romeo@example.org", str(row.id))])
 
@@ -234,7 +236,7 @@ class PassageTests(WorldTestCase):
     def test_what_is_kept_for_somebody_absent_does_not_go_back(self) -> None:
         self.world.register("nurse@example.org")
         self.romeo.send(text("nurse@example.org", "later"))
-        self.assertEqual([row.owner for row in self.archives.rows], ["romeo@example.org", "nurse@example.org"])
+        self.assertEqual([row.owner for row in self.archives.kept], ["romeo@example.org", "nurse@example.org"])
         self.assertEqual(self.romeo.drain(), [])
 
     def test_what_nobody_keeps_goes_back(self) -> None:
@@ -249,7 +251,7 @@ class PassageTests(WorldTestCase):
 
     def relog(self) -> None:
         """The client comes back, and the archive knows what it sent."""
-        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.rows if row.sent}
+        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.kept if row.sent}
         self.romeo.send("</stream:stream>")
         self.romeo = self.world.client(ROMEO)
 
@@ -257,35 +259,35 @@ class PassageTests(WorldTestCase):
         self.romeo.send(self.again())
         self.relog()
         self.romeo.send(self.again("<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"))
-        self.assertEqual(len(self.archives.rows), 2)
+        self.assertEqual(len(self.archives.kept), 2)
         self.assertEqual(self.bodies(self.juliet), ["hark"])
         self.assertEqual(self.romeo.drain(), [])
 
     def test_an_origin_id_tells_it_from_any_resource(self) -> None:
         origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
         self.romeo.send(text(JULIET, "hark", "1", origin))
-        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.rows if row.sent}
+        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.kept if row.sent}
         elsewhere = self.world.client("romeo@example.org/elsewhere")
         elsewhere.send(text(JULIET, "hark", "2", origin))
-        self.assertEqual(len(self.archives.rows), 2)
+        self.assertEqual(len(self.archives.kept), 2)
 
     def test_other_words_under_an_old_id_are_another_message(self) -> None:
         self.romeo.send(text(JULIET, "hark", "m1"))
         self.relog()
         self.romeo.send(text(JULIET, "hark again", "m1"))
         self.assertEqual(self.bodies(self.juliet), ["hark", "hark again"])
-        self.assertEqual(len(self.archives.rows), 4)
+        self.assertEqual(len(self.archives.kept), 4)
 
     def test_what_a_server_that_crashed_had_kept_is_delivered_under_its_old_id(self) -> None:
         """It may have crashed between keeping it and delivering it."""
         self.romeo.send(self.again())
         old = self.world.server.first_archive_id - 1_000_000
-        self.archives.sent_before = {self.archives.rows[0].fingerprint: old}
+        self.archives.sent_before = {self.archives.kept[0].fingerprint: old}
         self.juliet.drain()
         self.romeo.send("</stream:stream>")
         romeo = self.world.client(ROMEO)
         romeo.send(self.again())
-        self.assertEqual(len(self.archives.rows), 2)
+        self.assertEqual(len(self.archives.kept), 2)
         self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", str(old))])
 
     # -- what others are told -----------------------------------------------------------------------------------------
@@ -295,7 +297,7 @@ class PassageTests(WorldTestCase):
         self.romeo.send(text(JULIET, "hark"))
         self.assertEqual((self.keeper.accepted, self.keeper.delivered), ([], []))
         self.archives.commit()
-        id_ = str(self.archives.rows[0].id)
+        id_ = str(self.archives.kept[0].id)
         self.assertEqual([stanza_ids(m.element) for m in self.keeper.accepted], [[("romeo@example.org", id_)]])
         ((account, message, sessions),) = self.keeper.delivered
         self.assertEqual(
@@ -321,7 +323,7 @@ class PassageTests(WorldTestCase):
         self.assertEqual((intake.handled, moves), (1, []))
         self.archives.commit()
         self.assertEqual((intake.handled, moves), (3, [3]))
-        self.assertEqual(self.archives.counted, [Counted("key", "romeo@example.org", 2)])
+        self.assertEqual(self.archives.counts, [Counted("key", "romeo@example.org", 2)])
 
     def test_a_message_that_goes_back_is_settled(self) -> None:
         intake = self.session(self.romeo).intake

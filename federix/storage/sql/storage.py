@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..storage import Storage
 from .accounts import SqlAccounts
+from .archive import SqlArchives, forget_archive
 from .database import Database, Transaction
 from .roster import FLOOR, SqlRosters, forget_roster
 from .shapes import FORGET_SHAPES, SqlDocuments, SqlLogs, SqlTables
@@ -21,6 +22,7 @@ class SqlStorage(Storage):
         self.logs = SqlLogs(database)
         self.accounts = SqlAccounts(database)
         self.rosters = SqlRosters(database)
+        self.archives = SqlArchives(database)
 
     async def start(self) -> None:
         await self._database.start()
@@ -39,6 +41,7 @@ class SqlStorage(Storage):
             for statement in FORGET_SHAPES:
                 await tx.change(statement, owner=owner)
             await forget_roster(tx, owner)
+            await forget_archive(tx, owner)
 
         # All who leave raise the floor of the rosters: one after the other.
         await self._database.write(owner, work, also=(FLOOR,))
