@@ -1,7 +1,10 @@
-"""OpenSSL asked without detours: the four calls that each record takes.
+"""OpenSSL asked without detours: the four calls that each record takes, and its memory given back.
 
 pyOpenSSL allocates, checks and asks for errors around each call, which costs more than the call and all the decrypting.
 Here that is done only where a call has failed: then pyOpenSSL is asked the same again, and says what there is to say.
+
+What goes to OpenSSL and comes from it passes through two buffers, and each keeps for good a third more than the most it
+ever held: after a handshake with its certificates some kilobytes, for a stream that may say little more.
 """
 
 from __future__ import annotations
@@ -37,6 +40,8 @@ try:
 
     _BIO_write, _BIO_read = _lib.BIO_write, _lib.BIO_read
     _SSL_write, _SSL_read = _lib.SSL_write, _lib.SSL_read
+    _BIO_new, _BIO_s_mem, _BIO_get_mem_data = _lib.BIO_new, _lib.BIO_s_mem, _lib.BIO_get_mem_data
+    _SSL_set_bio = _lib.SSL_set_bio
     _buffer = _ffi.buffer
     KNOWN = True
     """Whether pyOpenSSL is made as this module knows it."""
@@ -49,6 +54,7 @@ class _Scratch(threading.local):
 
     def __init__(self) -> None:
         self.memory = _ffi.new("char[]", SCRATCH)
+        self.pointer = _ffi.new("char **")
 
 
 _scratch: Final[Any] = _Scratch() if KNOWN else None
@@ -62,6 +68,7 @@ class LeanConnection:
     def __init__(self, connection: SSL.Connection) -> None:
         """Raises AttributeError where pyOpenSSL is not made as this module knows it."""
         known: Any = connection
+        _renew_buffers(known)
         self._connection = connection
         self._ssl = known._ssl
         self._into_ssl = known._into_ssl
@@ -92,8 +99,20 @@ class LeanConnection:
         return leaving
 
 
+def _renew_buffers(known: Any) -> None:
+    """Give it buffers that have held nothing yet, unless something is in the old ones."""
+    pointer = _scratch.pointer
+    if _BIO_get_mem_data(known._into_ssl, pointer) or _BIO_get_mem_data(known._from_ssl, pointer):
+        return
+    into_ssl, from_ssl = _BIO_new(_BIO_s_mem()), _BIO_new(_BIO_s_mem())
+    if _ffi.NULL in (into_ssl, from_ssl):  # pragma: no cover - there is no memory
+        return
+    _SSL_set_bio(known._ssl, into_ssl, from_ssl)  # they are its own now, and the old ones are gone
+    known._into_ssl, known._from_ssl = into_ssl, from_ssl
+
+
 def lean(connection: SSL.Connection) -> Lean:
-    """The same *connection*, at less cost where that is possible."""
+    """The same *connection*, at less cost where that is possible; its handshake is done."""
     if not KNOWN or type(connection) is not SSL.Connection:
         return connection
     try:

@@ -180,7 +180,12 @@ class XmppStream(TwistedProtocol):
         if self._heard:
             self._heard = False
         else:
-            self._parser.hibernate()
+            self.rest_now()
+
+    def rest_now(self) -> None:
+        """Let go of what an idle stream does not need: it comes back with the next byte."""
+        if self._parser.hibernate() and self.secure and self.transport is not None:
+            self.transport.rest()
 
     def dataReceived(self, data: bytes) -> None:
         size = len(data)

@@ -130,6 +130,11 @@ class TlsTransport(TLSMemoryBIOProtocol):
             if sent < len(data):  # a client may ask for small records (RFC 6066 §4)
                 self._write(data[sent:])  # type: ignore[no-untyped-call]
 
+    def rest(self) -> None:
+        """Let go of the memory that OpenSSL keeps for more than is said now."""
+        if self._lean is not None:
+            self._lean = lean(self._tlsConnection)
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lean = None  # it knows the connection, and that knows us
         super().connectionLost(reason)  # type: ignore[no-untyped-call]

@@ -153,10 +153,15 @@ class StreamParser:
         events, self._events = self._events, []
         return events
 
-    def hibernate(self) -> None:
-        """Let expat go, which is most of what an idle stream takes; the next byte brings a new one."""
-        if self._header and not self._stack and not self._tail:
-            self._expat = None
+    def hibernate(self) -> bool:
+        """Let expat go, which is most of what an idle stream takes; the next byte brings a new one.
+
+        Whether that is done now: not before, and not in the middle of anything.
+        """
+        if self._expat is None or not self._header or self._stack or self._tail:
+            return False
+        self._expat = None
+        return True
 
     def close(self) -> None:
         """Let go of everything: the connection is gone. What is fed from here on is ignored."""

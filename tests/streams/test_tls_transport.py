@@ -24,9 +24,9 @@ from tests.streams.test_tls import MemoryTransport, Talker
 SERVER = Identity("a", "a.example")
 VERSIONS = (SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)
 SIZES = st.one_of(st.integers(1, 300), st.sampled_from([16383, 16384, 16385, 32768, 40_000]))
-#: Who does what: writes so much, or has at most so many bytes carried from it to the other.
+#: Who does what: writes so much, has at most so many bytes carried from it to the other, or rests.
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["client", "server"]), st.sampled_from(["write", "carry"]), SIZES), max_size=25
+    st.tuples(st.sampled_from(["client", "server"]), st.sampled_from(["write", "carry", "rest"]), SIZES), max_size=25
 )
 
 
@@ -171,6 +171,8 @@ class TlsTransportTests(SynchronousTestCase):
         for name, action, size in steps:
             if action == "write":
                 both.ends[name].write(bytes([len(both.ends[name].said) % 251]) * size)
+            elif action == "rest":
+                both.ends[name].tls.rest()
             else:
                 both.carry(name, size)
         both.settle()
@@ -206,6 +208,9 @@ class TlsTransportTests(SynchronousTestCase):
                     end = both.ends[name]
                     if action == "write":
                         end.talker.transport.write(bytes([size % 251]) * size)  # type: ignore[union-attr]
+                    elif action == "rest":
+                        if lean:
+                            end.tls.rest()
                     elif both.client.tls.connected and both.server.tls.connected:
                         both.carry(name, size)
                 if steps is before:
@@ -350,6 +355,32 @@ class TlsTransportTests(SynchronousTestCase):
         both.settle()
         self.assertEqual(len(taken), 4)
         self.assertEqual(both.client.talker.received, both.server.said)
+
+    def test_what_a_handshake_needs_room_for_is_not_kept_nor_is_what_a_burst_does(self) -> None:
+        def buffers(end: End) -> tuple[Any, Any]:
+            connection = end.tls._tlsConnection
+            return connection._into_ssl, connection._from_ssl
+
+        for version in VERSIONS:
+            both = self.both(version)
+            shaken = buffers(both.server)
+            both.server.write(b"s")
+            both.settle()
+            begun = buffers(both.server)
+            self.assertFalse(set(begun) & set(shaken))
+            both.client.write(b"c" * 100_000)
+            both.settle()
+            self.assertEqual(buffers(both.server), begun)
+            both.server.tls.rest()
+            self.assertFalse(set(buffers(both.server)) & set(begun))
+
+    def test_nothing_is_lost_by_a_rest_in_the_middle_of_a_record(self) -> None:
+        for version in VERSIONS:
+            both = self.both(version)
+            both.client.write(b"c" * 1000)
+            while both.carry("client", 100):
+                both.server.tls.rest()
+            self.assertEqual(both.server.talker.received, both.client.said)
 
     def test_after_the_end_nothing_is_written(self) -> None:
         both = self.both()
