@@ -71,6 +71,9 @@ class Asking(Protocol):
     def kept(self, size: int) -> None:
         """So many bytes more, or less, are kept for the peer."""
 
+    def quiet(self) -> None:
+        """All is confirmed, and it was little."""
+
     def silent(self) -> None:
         """It has answered before, and does not any more."""
 
@@ -182,6 +185,7 @@ class Confirmations:
 
     def _confirm(self, number: int) -> None:
         self._answered = True
+        before = self._gone
         while self._gone < number and self._sent:
             _, waiting = self._sent.popleft()
             self._keep(-waiting.size)
@@ -194,6 +198,8 @@ class Confirmations:
         self._link.relieved()
         if self._sent and self._asked is None and self._timer is None:
             self._ask_soon()
+        elif not self._sent and self._gone - before < ASK_AFTER:
+            self._link.quiet()
 
     def _unanswered(self) -> None:
         self._timer = None

@@ -187,6 +187,7 @@ class Link(ABC):
             self.since = federation.clock.seconds()
             self._in_time()
             self.idle.watch()
+            self.stream.rest_now()
         log.info(
             "server authorised",
             local=domains.local,
@@ -325,6 +326,10 @@ class Link(ABC):
         self._pings.add(id)
         ping = iq("get", Element("ping", ns.PING), id=id, to=JID("", domains.remote), sender=JID("", domains.local))
         self.stream.send(ping)
+
+    def quiet(self) -> None:
+        """All of the little that was sent has arrived: nothing may be said for a while."""
+        self.stream.rest_now()
 
     def silent(self) -> None:
         """The peer answers no more: the connection is dead, though nobody has said so."""

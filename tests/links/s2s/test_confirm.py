@@ -47,6 +47,7 @@ class Link:
         self.pings: list[Callable[[], None]] = []
         self.size = 0
         self.dead = False
+        self.rests = 0
 
     def write(self, data: bytes) -> None:
         assert data == REQUEST
@@ -59,6 +60,9 @@ class Link:
 
     def kept(self, size: int) -> None:
         self.size += size
+
+    def quiet(self) -> None:
+        self.rests += 1
 
     def silent(self) -> None:
         self.dead = True
@@ -119,6 +123,14 @@ class Asked(ConfirmTestCase):
         self.clock.advance(1000)
         self.assertEqual(len(self.link.pings), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_the_link_is_told_when_little_was_sent_and_all_has_arrived(self) -> None:
+        for count, rests in ((1, 1), (ASK_AFTER - 1, 1), (ASK_AFTER, 0)):
+            self.begin()
+            self.add(count)
+            self.clock.advance(1)
+            self.link.pings[0]()
+            self.assertEqual((len(self.sent), self.link.rests), (0, rests))
 
     def test_a_probe_needs_no_stanza_and_is_no_second_question(self) -> None:
         self.sent.probe()

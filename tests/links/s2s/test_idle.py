@@ -123,3 +123,42 @@ class Alive(ReliableTestCase):
         self.wait(3)
         self.assertEqual(len(self.core.links), 0)
         del stream
+
+
+class Resting(ReliableTestCase):
+    def asleep(self) -> list[bool]:
+        """Of each link, whether it has let go of what it does not need."""
+        streams: list[Any] = [link.stream for link in self.core.links]
+        return [stream._parser._expat is None for stream in streams]
+
+    def test_one_that_is_opened_to_us_rests_until_something_is_said(self) -> None:
+        self.begin()
+        stream = self.connected()
+        self.assertEqual(self.asleep(), [True])
+        stream.send("<message from='juliet@b.test' to='romeo@a.test/x'><body>a &lt; b</body></message>")
+        self.romeo.expect("<message><body>a &lt; b</body></message>")
+        self.assertEqual(self.asleep(), [False])
+
+    def test_one_that_we_open_rests_again_when_all_that_was_sent_has_arrived(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(bidi=True)
+        self.assertEqual(self.asleep(), [True])
+        self.wait(1)
+        for ping in self.pings(stream):
+            stream.send("<message from='juliet@b.test' to='romeo@a.test/x'/>")
+            self.assertEqual(self.asleep(), [False])
+            self.pong(stream, ping)
+        self.assertEqual(self.asleep(), [True])
+
+    def test_not_in_the_middle_of_a_stanza(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(bidi=True)
+        self.wait(1)
+        [ping] = self.pings(stream)
+        answer = f"<iq type='result' id='{ping.get('id')}' from='b.test' to='a.test'/>"
+        stream.send(f"{answer}<message from='juliet@b.test' to='romeo@a.test/x'><body>Good ")
+        self.assertEqual(self.asleep(), [False])
+        stream.send("night</body></message>")
+        self.romeo.expect("<message><body>Good night</body></message>")
