@@ -1,9 +1,11 @@
-"""When nothing is said on a link: is the peer still there, and is the stream still needed?"""
+"""What is asked of a link when nothing else happens: is the peer still there, is the stream still needed, and is the
+peer's certificate still good?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ...xmpp.errors import StreamCondition, StreamError
 from .confirm import Way
 
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ KEEP_ALIVE: Final = 300.0
 
 
 class Idle:
-    """Looks at one link when it may be silent or idle, by one timer of the link's."""
+    """Looks at one link when there may be something to do, by one timer of the link's."""
 
     __slots__ = ("_link",)
 
@@ -25,7 +27,7 @@ class Idle:
         """Look again when there may be something to do."""
         link = self._link
         now = link.federation.clock.seconds()
-        wait = min(KEEP_ALIVE - (now - link.heard), self._limit - (now - link.active))
+        wait = min(KEEP_ALIVE - (now - link.heard), self._limit - (now - link.active), link.good_for)
         link.scope.later(max(wait, 1.0), self._look)
 
     @property
@@ -34,6 +36,11 @@ class Idle:
 
     def _look(self) -> None:
         link = self._link
+        if link.good_for <= 0.0:
+            # RFC 6120 §13.7.2.3: "close the stream when any such certificate expires, with a stream error of <reset/>".
+            link.why = "its certificate has expired"
+            link.stream.fail(StreamError(StreamCondition.RESET, "the certificate has expired"))
+            return
         now = link.federation.clock.seconds()
         is_told = not len(link.confirmations) or link.confirmations.way is Way.NONE
         if now - link.active >= self._limit and is_told:

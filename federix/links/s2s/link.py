@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import TYPE_CHECKING, Final
 from weakref import proxy
 
@@ -161,6 +162,14 @@ class Link(ABC):
         """Whether the peer's certificate proves *domain*."""
         verdict = self.verdict(domain)
         return verdict is not None and verdict.valid
+
+    @property
+    def good_for(self) -> float:
+        """Seconds until the certificate runs out by which the peer has proved any of its domains."""
+        proved = (each for each in (self.accepts | self.sends).values() if each.authenticated_by == "certificate")
+        trust = self.federation.trust(self.local)
+        verdicts = (self.verdict(each.remote) for each in proved)
+        return min((trust.left(verdict) for verdict in verdicts if verdict is not None), default=inf)
 
     @abstractmethod
     def granted(self, domains: Domains, by: Proof) -> None:

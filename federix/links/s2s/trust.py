@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Final
 
 from cryptography import x509
@@ -108,6 +109,13 @@ class Trust:
             return _unreadable("it cannot be judged")
         finally:
             forget_errors()
+
+    def left(self, verdict: Verdict) -> float:
+        """Seconds until that is good no more; less than none where it is not."""
+        if not verdict.valid or verdict.expires is None:
+            return -inf
+        # RFC 5280 §4.1.2.5: "through notAfter, inclusive".
+        return (verdict.expires - self._now()).total_seconds() + 1.0
 
     def _judge(self, leaf: crypto.X509, shown: Sequence[crypto.X509], domain: str, they_connected: bool) -> Verdict:
         encoded = [_encoded(one) for one in (leaf, *shown)]

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred
 
 from federix.links.s2s.pair import Domains
-from federix.testing import Client, Federation, Network
+from federix.testing import Client, Federation, Network, PeerStream
 from federix.testing.peer import STARTTLS
 from federix.xmpp import ns
 
@@ -181,30 +181,80 @@ class Restart(ReliableTestCase):
 
 
 class Expiry(ReliableTestCase):
-    def test_a_certificate_that_has_expired_is_good_for_no_new_connection(self) -> None:
+    """RFC 6120 §13.7.2.3: each party SHOULD "close the stream when any such certificate expires"."""
+
+    def expiring(self) -> None:
+        """The certificate of the peer is good for ten minutes, and nothing else counts."""
         self.federation = self.make("a.test", dialback=False)
         issued = self.federation.network.authority.issue("b.test", ends=timedelta(minutes=10))
         self.peer = self.federation.peer("b.test", certificate=issued)
         self.romeo = self.federation.client("romeo@a.test/x")
+
+    def almost(self) -> PeerStream:
+        """One stream that we have opened, and that has a minute left."""
+        self.expiring()
         self.say("1")
         stream = self.counting()
-        self.acknowledge(stream, 1)
-        self.said(stream)
-        for _ in range(15):
-            self.wait(50)
+        for _ in range(9):
             self.acknowledge(stream, 1)
-            self.said(stream)
-        self.say("2")
-        self.assertEqual(self.said(stream)[-1:], ["2"])  # the stream was good when it began
-        stream.cut()
-        self.wait(2)
+            self.wait(60)
+        self.said(stream)
+        return stream
+
+    def refused(self) -> None:
+        """We have connected once more, and do not like what we see."""
         asked = self.peer.accept()
         asked.answer(STARTTLS)
         asked.accept_tls()
-        self.wait(1)
+        self.wait(5)
+
+    def test_the_stream_ends_with_the_certificate_which_is_good_for_no_new_one(self) -> None:
+        stream = self.almost()
+        self.assertFalse(stream.ended)
+        self.wait(62)
+        self.assert_ended(stream, "reset")
+        self.say("2")
+        self.refused()
         self.assertEqual(self.errors(), [("2", "remote-server-timeout")])
         (pair,) = self.core.pairs.values()
         self.assertIn("expired on", pair.last_error)
+
+    def test_what_is_under_way_then_is_sent_again_or_comes_back(self) -> None:
+        stream = self.almost()
+        self.wait(30)
+        self.say("2")
+        self.assertEqual(self.said(stream), ["2"])
+        self.wait(35)
+        self.refused()
+        self.assertEqual(self.errors(), [("2", "remote-server-timeout")])
+
+    def test_with_a_new_one_it_goes_on_over_another_stream(self) -> None:
+        stream = self.almost()
+        self.peer.certificate = self.federation.network.certificate("b.test")
+        self.wait(30)
+        self.say("2")
+        self.assertEqual(self.said(stream), ["2"])
+        self.wait(35)
+        self.assertEqual(self.said(self.counting()), ["2"])
+        self.assertEqual(self.errors(), [])
+
+    def test_a_stream_of_the_peers_own_ends_as_well(self) -> None:
+        self.expiring()
+        stream = self.connected(bidi=False)
+        self.wait(595)
+        self.assertFalse(stream.ended)
+        self.wait(10)
+        self.assert_ended(stream, "reset")
+
+    def test_what_was_proved_by_dialback_does_not_depend_on_it(self) -> None:
+        self.federation = self.make("a.test")
+        self.peer = self.federation.peer("b.test", certificate="expired")
+        self.romeo = self.federation.client("romeo@a.test/x")
+        self.say("1")
+        stream = self.reached_by_dialback()
+        self.assertEqual(self.said(stream), ["1"])
+        self.wait(50)
+        self.assertFalse(stream.ended)
 
     def test_renewed_it_is_good_again(self) -> None:
         self.federation = self.make("a.test", dialback=False)
