@@ -11,6 +11,7 @@ from .zone import Service, Zone
 CLIENT_PORT: Final = 5222
 SERVER_PORT: Final = 5269
 DIRECT_TLS_PORT: Final = 5270
+LOOPBACK_6: Final = "::1"
 PASSWORD: Final = "wherefore-art-thou"
 
 
@@ -32,6 +33,8 @@ class Domain:
     """The domain at the other server that it is to meet."""
     user: str = "juliet"
     """The one account."""
+    ipv6_port: int | None = None
+    """If given, other servers reach it by IPv6 alone: at `LOOPBACK_6`, where all have one address, by this port."""
 
     @property
     def jid(self) -> str:
@@ -43,10 +46,16 @@ class Domain:
         """The domain of its rooms, at the same address; only peers have one."""
         return f"conference.{self.name}"
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """The address and port where it waits for other servers."""
+        return (self.address, SERVER_PORT) if self.ipv6_port is None else (LOOPBACK_6, self.ipv6_port)
+
     def publish(self, zone: Zone, address: str | None = None) -> None:
         """Let *zone* say where the domain and its rooms are: here, or at another *address*."""
+        own_address, own_port = self.place
         for name in (self.name, self.rooms):
-            zone.point(f"xmpp.{name}", address or self.address)
+            zone.point(f"xmpp.{name}", address or own_address)
             kind = "_xmpps-server" if self.direct_tls else "_xmpp-server"
-            port = DIRECT_TLS_PORT if self.direct_tls else SERVER_PORT
+            port = DIRECT_TLS_PORT if self.direct_tls else own_port
             zone.serve(f"{kind}._tcp.{name}", Service(f"xmpp.{name}", port))

@@ -12,11 +12,12 @@ from typing import Final, Literal, Protocol
 
 from .authority import Issuer
 from .cable import Cable
-from .domains import SERVER_PORT, Domain
+from .domains import LOOPBACK_6, SERVER_PORT, Domain
 from .ejabberd import Ejabberd
 from .federix_server import FederatingServer, Options
 from .prosody import Prosody
 from .requirements import requires_root
+from .server import free_ports
 from .talker import Talker
 from .zone import Zone
 
@@ -101,6 +102,8 @@ class Federation:
     """What a component of Federix may be."""
     cables: Sequence[Cable]
     """What lies between the two, where anything does: all their connections go through these."""
+    issuer: Issuer
+    """The authority that both trust."""
     folder: Path
 
     def logs(self) -> Iterator[tuple[str, str]]:
@@ -116,16 +119,18 @@ def federation(
     cases: Sequence[Case],
     options: Options | None = None,
     cabled: bool = False,
+    ipv6: bool = False,
 ) -> Iterator[Federation]:
     """Start Federix, with *options* for the whole server, and *peer* with domains for *cases*, and end both.
 
-    With *cabled* each is where the other can only reach it through a cable.
+    With *cabled* each is where the other can only reach it through a cable; with *ipv6*, by IPv6.
     """
     requires_root()
     issuer = Issuer(folder)
     with ExitStack() as stack:
         zone = stack.enter_context(Zone())
-        pairs = {case: _pair(case, number, peer, zone, issuer) for number, case in enumerate(cases)}
+        ports = free_ports(2, LOOPBACK_6) if ipv6 else (None, None)
+        pairs = {case: _pair(case, number, peer, zone, issuer, ports) for number, case in enumerate(cases)}
         own = [pair.ours for pair in pairs.values()]
         component = _component(own[0], issuer)
         component.publish(zone)
@@ -143,7 +148,7 @@ def federation(
                 end = zone.new_address()
                 cables.append(stack.enter_context(Cable(end, SERVER_PORT, domain.address)))
                 domain.publish(zone, end)
-        yield Federation(zone, pairs, ours, theirs, component, cables, folder)
+        yield Federation(zone, pairs, ours, theirs, component, cables, issuer, folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +173,7 @@ def meeting(federation: Federation, case: Case) -> Iterator[Meeting]:
         yield Meeting(case, pair, romeo, juliet)
 
 
-def _pair(case: Case, number: int, peer: str, zone: Zone, issuer: Issuer) -> Pair:
+def _pair(case: Case, number: int, peer: str, zone: Zone, issuer: Issuer, ipv6_ports: Sequence[int | None]) -> Pair:
     # Who is to be refused would take anything, and who refuses takes certificates alone.
     takes_dialback = {
         "ours": case.kind in ("dialback", "servers-only", "ours-self-signed"),
@@ -199,6 +204,7 @@ def _pair(case: Case, number: int, peer: str, zone: Zone, issuer: Issuer) -> Pai
             direct_tls=case.kind == "direct",
             peer=names["theirs" if side == "ours" else "ours"],
             user="romeo" if side == "ours" else "juliet",
+            ipv6_port=ipv6_ports[0 if side == "ours" else 1],
         )
         made[side].publish(zone)
     return Pair(**made)

@@ -15,7 +15,7 @@ from federix.server.ctl.asking import Connection, NoServer, Refused
 
 from .authority import Authority
 from .daemon import accepts
-from .domains import CLIENT_PORT, DIRECT_TLS_PORT, PASSWORD, SERVER_PORT, Domain
+from .domains import CLIENT_PORT, DIRECT_TLS_PORT, PASSWORD, Domain
 from .server import HOST, free_ports
 from .zone import Zone
 
@@ -181,9 +181,10 @@ class FederatingServer(Federix):
         for domain in domains:
             listeners += [
                 {"module": "ejabberd_c2s", "ip": domain.address, "port": CLIENT_PORT, "starttls": True},
-                {"module": "ejabberd_s2s_in", "ip": domain.address, "port": SERVER_PORT},
                 {"module": "ejabberd_s2s_in", "ip": domain.address, "port": DIRECT_TLS_PORT, "tls": True},
             ]
+        for address, port in dict.fromkeys(domain.place for domain in domains):
+            listeners.append({"module": "ejabberd_s2s_in", "ip": address, "port": port})
         if components:
             hosts = {component.name: {"password": PASSWORD} for component in components}
             listeners.append(
@@ -199,14 +200,14 @@ class FederatingServer(Federix):
             "dns_servers": [zone.address],
             "s2s_dns_timeout": 2,
             "s2s_max_retry_delay": 1,
-            "outgoing_s2s_families": ["ipv4"],
+            "outgoing_s2s_families": ["ipv4" if all(domain.ipv6_port is None for domain in domains) else "ipv6"],
             "listen": listeners,
             "modules": {
                 name: {} for name in ("mod_disco", "mod_last", "mod_ping", "mod_roster", "mod_time", "mod_version")
             },
             "append_host_config": {domain.name: {"modules": _switches(domain)} for domain in domains},
         }
-        ports = [(domain.address, port) for domain in domains for port in (CLIENT_PORT, SERVER_PORT)]
+        ports = [port for domain in domains for port in ((domain.address, CLIENT_PORT), domain.place)]
         super().__init__(folder, settings | dict(options or {}), ports)
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .daemon import Daemon, accepts
-from .domains import CLIENT_PORT, DIRECT_TLS_PORT, PASSWORD, SERVER_PORT, Domain
+from .domains import CLIENT_PORT, DIRECT_TLS_PORT, LOOPBACK_6, PASSWORD, SERVER_PORT, Domain
 from .requirements import requires, requires_lua_package
 from .zone import Zone
 
@@ -42,7 +42,7 @@ class Prosody:
 
     def start(self) -> None:
         """Start it and return when it accepts connections for every domain."""
-        ports = [(domain.address, port) for domain in self.domains for port in (CLIENT_PORT, SERVER_PORT)]
+        ports = [port for domain in self.domains for port in ((domain.address, CLIENT_PORT), domain.place)]
         self._daemon.start(lambda: all(accepts(*port) for port in ports))
 
     @property
@@ -75,6 +75,18 @@ def _settings(
     # Which servers need a valid certificate is a question of their domains alone: Prosody asks it for all of its own.
     insecure = " ".join(f'"{domain.peer}"; "conference.{domain.peer}";' for domain in domains if domain.dialback)
     interfaces = " ".join(f'"{domain.address}";' for domain in domains)
+    # It has one list of addresses and one of ports for all of its domains.
+    ports_6 = {domain.ipv6_port for domain in domains if domain.ipv6_port is not None}
+    between_servers = (
+        f"""\
+s2s_interfaces = {{ "{LOOPBACK_6}" }}
+s2s_ports = {{ {", ".join(map(str, ports_6))} }}
+use_ipv6 = true"""
+        if ports_6
+        else f"""\
+s2s_ports = {{ {SERVER_PORT} }}
+use_ipv6 = false"""
+    )
     top = f"""
 daemonize = false
 run_as_root = true
@@ -84,11 +96,10 @@ log = {{ {{ levels = {{ min = "debug" }}, to = "file", filename = "{folder}/pros
 interfaces = {{ {interfaces} }}
 c2s_ports = {{ {CLIENT_PORT} }}
 c2s_direct_tls_ports = {{}}
-s2s_ports = {{ {SERVER_PORT} }}
+{between_servers}
 s2s_direct_tls_ports = {{ {DIRECT_TLS_PORT} }}
 http_ports = {{}}
 https_ports = {{}}
-use_ipv6 = false
 s2s_secure_auth = true
 s2s_insecure_domains = {{ {insecure} }}
 authentication = "internal_plain"

@@ -29,10 +29,11 @@ class Server(Protocol):
         """Ask it to end and wait; do nothing when it does not run."""
 
 
-def free_ports(count: int) -> list[int]:
-    """Return *count* different TCP ports that nobody uses on 127.0.0.1 at this moment."""
+def free_ports(count: int, address: str = "127.0.0.1") -> list[int]:
+    """Return *count* different TCP ports that nobody uses on *address* at this moment."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        sockets = [held.enter_context(socket.socket(family)) for _ in range(count)]
         for held_socket in sockets:
-            held_socket.bind(("127.0.0.1", 0))
+            held_socket.bind((address, 0))
         return [held_socket.getsockname()[1] for held_socket in sockets]

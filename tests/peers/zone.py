@@ -82,7 +82,7 @@ class Zone:
         return f"{self.subnet}.{number}"
 
     def point(self, host: str, *addresses: str) -> None:
-        """Let *host* have these IPv4 addresses from now on; without any it does not exist."""
+        """Let *host* have these addresses from now on; without any it does not exist."""
         with self._lock:
             self._addresses[host] = addresses
 
@@ -130,10 +130,12 @@ class Zone:
         answer.rCode = dns.OK if exists else dns.ENAME
         return answer
 
-    def _records(self, name: str, type_: int) -> list[dns.Record_A | dns.Record_SRV]:
+    def _records(self, name: str, type_: int) -> list[dns.Record_A | dns.Record_AAAA | dns.Record_SRV]:
+        addresses = self._addresses.get(name, ())
         if type_ == dns.A:
-            addresses = self._addresses.get(name, ())
-            return [dns.Record_A(address, TTL) for address in addresses]  # type: ignore[no-untyped-call]
+            return [dns.Record_A(each, TTL) for each in addresses if ":" not in each]  # type: ignore[no-untyped-call]
+        if type_ == dns.AAAA:
+            return [dns.Record_AAAA(each, TTL) for each in addresses if ":" in each]  # type: ignore[no-untyped-call]
         if type_ == dns.SRV:
             return [
                 dns.Record_SRV(s.priority, s.weight, s.port, s.target, TTL)  # type: ignore[no-untyped-call]
