@@ -14,6 +14,7 @@ from typing import Any, Final
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Client
+from twisted.python.failure import Failure
 
 #: Bytes of one read. What is read has to fit into OpenSSL's buffer, which keeps for good a third more than the most it
 #: ever held; Twisted's 64 KiB would cost a connection 85 KiB after a single burst.
@@ -78,13 +79,25 @@ def write_eagerly(port: IListeningPort) -> None:
 
 
 def make_eager(transport: Any) -> None:
-    """Have one connection be eager that we have opened: Twisted lets nobody choose its class beforehand."""
+    """Have one connection be eager that we have opened: Twisted lets nobody choose its class beforehand.
+
+    What led to it, it keeps no longer: connector, endpoint and factory take a kilobyte, and are of no more use.
+    """
     if type(transport) is Client:
         transport.__class__ = _EAGER_CLIENT
+        transport.connector = _CONNECTED
 
 
 def _eager(transport: type) -> type:
     return type(f"Eager{transport.__name__}", (EagerWrites, transport), {})
 
 
+class _Connected:
+    """In place of the connector of a connection that is there."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Twisted tells it, and it its factory."""
+
+
 _EAGER_CLIENT: Final = _eager(Client)
+_CONNECTED: Final = _Connected()

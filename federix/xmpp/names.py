@@ -17,6 +17,8 @@ MAX_NAME: Final = 512
 #: Longer names are looked at anew each time: with room for some thousands of them, long ones would fill the memory.
 MAX_REMEMBERED: Final = 128
 REMEMBERED: Final = 4096
+#: Headers whose declarations are remembered: most declare the same.
+HEADERS: Final = 32
 #: XML Namespaces §2.1, RFC 3986 §2: what no namespace contains. With one of them a stanza that is passed on could end
 #: the whole stream to the next server: most parsers put such a character between namespace and name, and refuse it.
 _NO_URI: Final = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
@@ -46,6 +48,15 @@ def _split(name: str) -> tuple[str, str]:
 
 #: As `known`, for names of at most `MAX_REMEMBERED` characters.
 remembered: Final = lru_cache(maxsize=REMEMBERED)(_known)
+
+
+@lru_cache(HEADERS)
+def declared(namespaces: tuple[tuple[str, str], ...]) -> tuple[str, frozenset[bytes], frozenset[str]]:
+    """What *namespaces* of a header, by prefix, mean for a stream: its content namespace, the prefixes as names begin
+    with them, and the namespaces that have one.
+    """
+    prefixes = frozenset(f"{prefix}:".encode() for prefix, _ in namespaces if prefix not in ("", "xml"))
+    return dict(namespaces).get("", ""), prefixes, frozenset((ns.XML, *(uri for prefix, uri in namespaces if prefix)))
 
 
 def spelt(attrs: dict[str, str]) -> dict[str, str]:

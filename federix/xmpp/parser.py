@@ -343,10 +343,8 @@ class StreamParser:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
         self._header = match[0]
         namespace, local, _ = names.known(name)
-        declared = self._namespaces
-        self._content = declared.get("", "")
-        self._prefixes = frozenset(f"{prefix}:".encode() for prefix in declared if prefix not in ("", "xml"))
-        self._named_by_prefix = frozenset((ns.XML, *(uri for prefix, uri in declared.items() if prefix)))
+        declared, self._namespaces = self._namespaces, {}
+        self._content, self._prefixes, self._named_by_prefix = names.declared(tuple(declared.items()))
         self._plain_header = self._plain = self._content not in self._named_by_prefix
         self._events.append(Header(local, namespace, names.spelt(attrs), self._content, dict(declared)))
         self._hear(parser)

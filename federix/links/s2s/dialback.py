@@ -41,13 +41,15 @@ class DialbackFailed(Exception):
 class DialbackSide:
     """Asks and answers on the stream of one link."""
 
+    __slots__ = ("_asked", "_owner", "_under_way", "_verifying", "stream_id")
+
     def __init__(self, link: Link) -> None:
         self._owner = ref(link)
         #: The identifier of the stream, from the header of whoever accepted the connection.
         self.stream_id = ""
         self._asked: dict[Domains, Deferred[None]] = {}
         self._verifying: dict[tuple[Domains, str], Deferred[None]] = {}
-        self._under_way: set[Domains] = set()
+        self._under_way: list[Domains] = []
 
     @property
     def _link(self) -> Link:
@@ -158,7 +160,7 @@ class DialbackSide:
             # §2.2.1: "MAY use any method to determine […] the identity of the Initiating Server".
             self._authorise(said, domains, certified=True)
         else:
-            self._under_way.add(domains)
+            self._under_way.append(domains)
             self._link.scope.spawn(self._verified(said, domains))
 
     def _problem(self, said: Dialback) -> Condition | None:
@@ -203,7 +205,7 @@ class DialbackSide:
             if not link.over and stream_id == self.stream_id and link.federation.serves(domains.local):
                 self._authorise(said, domains, certified=False)
         finally:
-            self._under_way.discard(domains)
+            self._under_way.remove(domains)
 
     def _authorise(self, said: Dialback, domains: Domains, *, certified: bool) -> None:
         link = self._link

@@ -47,6 +47,8 @@ class Dialer:
     One link is looked for at a time, so that a second pair may go over the first one's.
     """
 
+    __slots__ = ("_again", "_federation", "refusals", "remote", "wanting", "working")
+
     def __init__(self, federation: Federation, remote: str) -> None:
         self._federation = federation
         self.remote = remote
@@ -138,6 +140,8 @@ class Dialer:
         finally:
             self.working = False
         self._wake_in_time()
+        if self.idle:
+            self._federation.forget(self)
 
     def _next(self) -> Pair | None:
         for domains, pair in list(self.wanting.items()):

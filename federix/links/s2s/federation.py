@@ -320,6 +320,11 @@ class Federation(Node):
             dialer.rest(died)
         dialer.want(pair)
 
+    def forget(self, dialer: Dialer) -> None:
+        """It has nothing to do, and nothing to remember."""
+        if self.dialers.get(dialer.remote) is dialer:
+            del self.dialers[dialer.remote]
+
     def _forget_a_dialer(self) -> None:
         """Somebody has us look for very many servers: the one that was met first, and is not being looked for, goes."""
         for remote, dialer in self.dialers.items():

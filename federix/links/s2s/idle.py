@@ -3,6 +3,7 @@ peer's certificate still good?"""
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from ...xmpp.errors import StreamCondition, StreamError
@@ -23,20 +24,34 @@ class Idle:
     def __init__(self, link: Link) -> None:
         self._link = link
 
+    def begin(self) -> None:
+        """It may be used from now on, and may have to wait for that."""
+        self._link.stream.rest_now()
+        self.watch()
+
     def watch(self) -> None:
         """Look again when there may be something to do."""
         link = self._link
         now = link.federation.clock.seconds()
-        wait = min(KEEP_ALIVE - (now - link.heard), self._limit - (now - link.active), link.good_for)
+        wait = min(KEEP_ALIVE - (now - link.heard), self._limit - (now - link.active), self._good_for)
         link.scope.later(max(wait, 1.0), self._look)
 
     @property
     def _limit(self) -> float:
         return self._link.federation.options(self._link.local).s2s_timeout
 
+    @property
+    def _good_for(self) -> float:
+        """Seconds until the certificate runs out by which the peer has proved any of its domains."""
+        link = self._link
+        trust = link.federation.trust(link.local)
+        proved = (each for each in (link.accepts | link.sends).values() if each.authenticated_by == "certificate")
+        verdicts = (link.verdict(each.remote) for each in proved)
+        return min((trust.left(verdict) for verdict in verdicts if verdict is not None), default=inf)
+
     def _look(self) -> None:
         link = self._link
-        if link.good_for <= 0.0:
+        if self._good_for <= 0.0:
             # RFC 6120 §13.7.2.3: "close the stream when any such certificate expires, with a stream error of <reset/>".
             link.why = "its certificate has expired"
             link.stream.fail(StreamError(StreamCondition.RESET, "the certificate has expired"))

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 from weakref import proxy
 
 from twisted.logger import Logger
@@ -116,8 +115,8 @@ class Link(ABC):
         self.received_count = 0
         #: Why it ended, in words.
         self.why = ""
-        #: The ids of pings that are not answered.
-        self._pings: set[str] = set()
+        #: The ids of pings that are not answered: one or two.
+        self._pings: list[str] = []
         self._crowded: Timer | None = None
         self._peer_has_failed = False
         self._verdicts: dict[str, Verdict] = {}
@@ -163,14 +162,6 @@ class Link(ABC):
         verdict = self.verdict(domain)
         return verdict is not None and verdict.valid
 
-    @property
-    def good_for(self) -> float:
-        """Seconds until the certificate runs out by which the peer has proved any of its domains."""
-        proved = (each for each in (self.accepts | self.sends).values() if each.authenticated_by == "certificate")
-        trust = self.federation.trust(self.local)
-        verdicts = (self.verdict(each.remote) for each in proved)
-        return min((trust.left(verdict) for verdict in verdicts if verdict is not None), default=inf)
-
     @abstractmethod
     def granted(self, domains: Domains, by: Proof) -> None:
         """The peer has proved that it serves ``domains.remote``, and may send to ``domains.local``."""
@@ -195,8 +186,7 @@ class Link(ABC):
         if first:
             self.since = federation.clock.seconds()
             self._in_time()
-            self.idle.watch()
-            self.stream.rest_now()
+            self.idle.begin()
         log.info(
             "server authorised",
             local=domains.local,
@@ -328,11 +318,11 @@ class Link(ABC):
             return
 
         def pong() -> None:
-            self._pings.discard(id)
+            self._pings.remove(id)
             answered()
 
         id = self.federation.new_ping(domains, pong)
-        self._pings.add(id)
+        self._pings.append(id)
         ping = iq("get", Element("ping", ns.PING), id=id, to=JID("", domains.remote), sender=JID("", domains.local))
         self.stream.send(ping)
 
@@ -378,7 +368,6 @@ class Link(ABC):
         remote = self.accepts.get((to.domain, sender.domain))  # type: ignore[call-overload]
         if remote is None:
             self._refuse(to.domain, sender.domain)
-        assert remote is not None
         self.received_count += 1
         if self.handled is not None:
             self.handled = (self.handled + 1) % WRAP
@@ -411,7 +400,7 @@ class Link(ABC):
         if routing is not None:
             await routing
 
-    def _refuse(self, local: str, remote: str) -> None:
+    def _refuse(self, local: str, remote: str) -> NoReturn:
         """A stanza for a pair that the peer has not been authorised for."""
         if not self.authorised:
             raise StreamError(StreamCondition.NOT_AUTHORIZED)
