@@ -9,10 +9,10 @@ from .domains import LOOPBACK_6
 from .federation import Case, Federation, federation, meeting
 
 CASES = [
-    Case("certificates", "ours"),
-    Case("certificates", "theirs", bidi=True),
-    Case("dialback", "ours"),
-    Case("dialback", "theirs"),
+    Case(kind, first, bidi)
+    for kind in ("certificates", "dialback")
+    for bidi in (False, True)
+    for first in ("ours", "theirs")
 ]
 
 

@@ -318,12 +318,12 @@ class Link(ABC):
             return
 
         def pong() -> None:
-            self._pings.remove(id)
+            self._pings.remove(name)
             answered()
 
-        id = self.federation.new_ping(domains, pong)
-        self._pings.append(id)
-        ping = iq("get", Element("ping", ns.PING), id=id, to=JID("", domains.remote), sender=JID("", domains.local))
+        name = self.federation.new_ping(domains, pong)
+        self._pings.append(name)
+        ping = iq("get", Element("ping", ns.PING), id=name, to=JID("", domains.remote), sender=JID("", domains.local))
         self.stream.send(ping)
 
     def quiet(self) -> None:
