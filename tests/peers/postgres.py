@@ -75,7 +75,9 @@ class Postgres:
         self.admin(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
 
     def start(self) -> None:
-        """Start it, and return when it takes connections."""
+        """Start it, if it does not run, and return when it takes connections."""
+        if self._process is not None:
+            return
         with (self.folder / "log").open("ab") as output:
             self._process = subprocess.Popen(
                 [self._programs / "postgres", "-D", self._data, "-p", str(self.port)],
@@ -127,7 +129,25 @@ class Postgres:
         finally:
             connection.close()
 
-    def install(self, name: str, content: bytes) -> Path:
+    def secure(self, chain: bytes) -> None:
+        """Offer TLS with that certificate and key (PEM)."""
+        path = self._install("server.pem", chain)
+        for setting in ("ssl_cert_file", "ssl_key_file"):
+            self.admin(f"ALTER SYSTEM SET {setting} = '{path}'")
+        self._set_tls("on")
+
+    def insecure(self) -> None:
+        """Offer no TLS any more."""
+        self._set_tls("off")
+
+    def _set_tls(self, word: str) -> None:
+        self.admin(f"ALTER SYSTEM SET ssl = {word}")
+        self.admin("SELECT pg_reload_conf()")
+        end = time.monotonic() + PATIENCE
+        while self.admin("SHOW ssl") != [(word,)] and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def _install(self, name: str, content: bytes) -> Path:
         """Put a file into its folder that it alone may read."""
         path = self.folder / name
         path.write_bytes(content)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
 from federix.life.executor import ThreadExecutor
 from federix.storage.sql.server import SqlServer
-from federix.storage.storage import Storage
 from tests.peers.postgres import PASSWORD, USER, Postgres
+
+if TYPE_CHECKING:
+    from federix.storage.postgres import PostgresStorage
 
 the_reactor: Any = reactor
 
@@ -43,8 +48,30 @@ def sql_server(postgres: Postgres, **changes: Any) -> SqlServer:
     return replace(server, **changes)
 
 
-def postgres_storage(case: TestCase, server: SqlServer) -> Storage:
+def postgres_storage(case: TestCase, server: SqlServer) -> PostgresStorage:
     """Not started yet."""
     from federix.storage.postgres import PostgresStorage
 
     return PostgresStorage(server, started_executor(case, the_reactor), the_reactor)
+
+
+def logged(case: TestCase) -> list[str]:
+    """The lines that are logged at warning or above from now on, until the test ends."""
+    told: list[str] = []
+
+    def note(event: LogEvent) -> None:
+        if event.get("log_level") in (LogLevel.warn, LogLevel.error, LogLevel.critical):
+            told.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(note)
+    case.addCleanup(globalLogPublisher.removeObserver, note)
+    return told
+
+
+async def soon(is_so: Callable[[], object], patience: float = 30.0) -> None:
+    """Wait until *is_so*."""
+    end = the_reactor.seconds() + patience
+    while not is_so():
+        if the_reactor.seconds() > end:
+            raise AssertionError("it does not come to it")
+        await deferLater(the_reactor, 0.02)
