@@ -8,7 +8,7 @@ happens when the database is away stands in `pg/pool.py`.
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Collection, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any, Final, TypeVar
@@ -21,11 +21,11 @@ from twisted.logger import Logger
 
 from ..life.executor import Executor
 from .lane import Lane
-from .pg.connection import PgError
-from .pg.pool import Outage, Pool, Slot, pause
+from .pg.connection import PgConnection, PgError
 from .pg.runner import Reading, Writing
 from .pg.statements import PgStatements
 from .sql.database import Database, Rows, Work
+from .sql.pool import Outage, Pool, Slot, pause
 from .sql.server import SqlServer
 from .sql.storage import SqlStorage
 from .sql.versions import SCHEMA_LOCK, SchemaOutdated, bring_up_to_date
@@ -66,7 +66,7 @@ class PostgresDatabase(Database):
         self._reactor = reactor
         self._outage = Outage(reactor, server.name)
         statements = PgStatements()
-        self._writer: Lane[Slot] = Lane(
+        self._writer: Lane[Slot[PgConnection]] = Lane(
             Writing(statements),
             (),
             clock=reactor,
@@ -75,7 +75,7 @@ class PostgresDatabase(Database):
             most_waiting=MOST_WAITING,
             most_together=MOST_TOGETHER,
         )
-        self._reader: Lane[Slot] = Lane(
+        self._reader: Lane[Slot[PgConnection]] = Lane(
             Reading(statements),
             (),
             clock=reactor,
@@ -87,7 +87,7 @@ class PostgresDatabase(Database):
         #: How many reads wait for writes of their owners.
         self._behind = 0
         writers = max(1, server.pool_size // WRITE_SHARE)
-        self._pool = Pool(
+        self._pool: Pool[PgConnection] = Pool(
             reactor,
             server,
             self._outage,
@@ -95,7 +95,8 @@ class PostgresDatabase(Database):
                 (self._writer, [Slot() for _ in range(writers)]),
                 (self._reader, [Slot() for _ in range(max(1, server.pool_size - writers))]),
             ],
-            self._parameters,
+            self._connect,
+            lambda error: str(PgError(error)),
         )
         self._running = False
 
@@ -170,6 +171,13 @@ class PostgresDatabase(Database):
                 longest = self._server.start_interval
             await pause(self._reactor, attempt, longest)
             attempt += 1
+
+    async def _connect(self, _: Lane[Slot[PgConnection]], on_lost: Callable[[str], None]) -> PgConnection:
+        connection = PgConnection(self._reactor, lambda _, reason: on_lost(reason))
+        limit = int(self._server.query_timeout * 1000)
+        settings = f"SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}"
+        await connection.open(await self._parameters(), timeout=self._server.connect_timeout, settings=settings)
+        return connection
 
     async def _parameters(self) -> dict[str, Any]:
         """What libpq is to be told. A name is looked up in a thread: libpq would block until that is done."""

@@ -17,8 +17,9 @@ from tests.contracts.accounts import AccountsContract
 from tests.contracts.archives import ArchivesContract
 from tests.contracts.rosters import RostersContract
 from tests.contracts.shapes import ShapesContract
+from tests.peers.mariadb import shared_mariadb, shared_mariadb_database
 from tests.peers.postgres import shared_database, shared_postgres
-from tests.storage.servers import postgres_storage, sql_server, started_executor
+from tests.storage.servers import mysql_storage, postgres_storage, sql_server, started_executor
 
 
 class StorageContract(ShapesContract, AccountsContract, RostersContract, ArchivesContract):
@@ -50,6 +51,13 @@ class PostgresContract(StorageContract, TestCase):
         postgres, database = shared_postgres(), shared_database()
         postgres.empty(database)
         return postgres_storage(self, sql_server(postgres, database=database))
+
+
+class MariaDbContract(StorageContract, TestCase):
+    def make_storage(self) -> Storage:
+        mariadb, database = shared_mariadb(), shared_mariadb_database()
+        mariadb.empty(database)
+        return mysql_storage(sql_server(mariadb, database=database))
 
 
 class SqliteInThreadsContract(StorageContract, TestCase):

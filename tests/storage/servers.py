@@ -13,6 +13,7 @@ from twisted.trial.unittest import TestCase
 
 from federix.life.executor import ThreadExecutor
 from federix.storage.sql.server import SqlServer
+from tests.peers.mariadb import MariaDb
 from tests.peers.postgres import PASSWORD, USER, Postgres
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def started_executor(case: TestCase, any_reactor: Any) -> ThreadExecutor:
     return executor
 
 
-def sql_server(postgres: Postgres, **changes: Any) -> SqlServer:
-    """A new database on *postgres*, and how to reach it."""
+def sql_server(postgres: Postgres | MariaDb, **changes: Any) -> SqlServer:
+    """A new database on *postgres*, or MariaDB, and how to reach it."""
     server = SqlServer(
         host="127.0.0.1",
         port=postgres.port,
@@ -75,3 +76,10 @@ async def soon(is_so: Callable[[], object], patience: float = 30.0) -> None:
         if the_reactor.seconds() > end:
             raise AssertionError("it does not come to it")
         await deferLater(the_reactor, 0.02)
+
+
+def mysql_storage(server: SqlServer) -> Storage:
+    """Not started yet."""
+    from federix.storage.mysql import MysqlStorage
+
+    return MysqlStorage(server, the_reactor)

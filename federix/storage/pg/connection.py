@@ -101,6 +101,10 @@ class PgConnection:
         running: Deferred[Any] = self._cursor.execute(sql)
         return running.addBoth(self._ran)
 
+    def ping(self) -> Deferred[Any]:
+        """Have the server say something."""
+        return self.run(b"SELECT 1")
+
     def _ran(self, result: Any) -> Any:
         self.idle_since = self._reactor.seconds()
         self.busy_since = None

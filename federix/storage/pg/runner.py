@@ -8,9 +8,9 @@ from twisted.internet.defer import Deferred
 
 from ..lane import Job, Lost, NotDone, Outcome
 from ..sql.database import Query
+from ..sql.pool import Slot
 from .connection import PgConnection, PgError
 from .plan import Plan, is_plain
-from .pool import Slot
 from .statements import PgStatements
 from .transaction import Conflict, FateUnknown, PgTransaction
 
@@ -26,7 +26,7 @@ class Reading:
     def __init__(self, statements: PgStatements) -> None:
         self._statements = statements
 
-    def __call__(self, slot: Slot, batch: list[Job[Any]]) -> Deferred[Outcome]:
+    def __call__(self, slot: Slot[PgConnection], batch: list[Job[Any]]) -> Deferred[Outcome]:
         return Deferred.fromCoroutine(self._run(slot.opened, batch))
 
     async def _run(self, connection: PgConnection, batch: list[Job[Any]]) -> Outcome:
@@ -48,7 +48,7 @@ class Writing:
     def __init__(self, statements: PgStatements) -> None:
         self._statements = statements
 
-    def __call__(self, slot: Slot, batch: list[Job[Any]]) -> Deferred[Outcome]:
+    def __call__(self, slot: Slot[PgConnection], batch: list[Job[Any]]) -> Deferred[Outcome]:
         return Deferred.fromCoroutine(self._run(slot.opened, batch))
 
     async def _run(self, connection: PgConnection, batch: list[Job[Any]]) -> Outcome:

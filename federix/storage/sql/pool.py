@@ -6,8 +6,8 @@ is away, and once that it is back.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
@@ -16,8 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..lane import Lane
-from ..sql.server import SqlServer
-from .connection import PgConnection, PgError
+from .server import SqlServer
 
 log = Logger()
 
@@ -35,17 +34,41 @@ GRACE: Final = 5.0
 CLOSE_WITHIN: Final = 10.0
 
 
-class Slot:
+class Connection(Protocol):
+    """One connection to a database server, whose driver it knows."""
+
+    busy_since: float | None
+    """Since when it works, by the reactor's clock."""
+    idle_since: float
+    """When it last ended something."""
+
+    @property
+    def is_open(self) -> bool: ...
+
+    def ping(self) -> Deferred[Any]:
+        """Have the server say something."""
+
+    def close(self) -> None:
+        """Close it; what runs fails. Nobody is told."""
+
+    def break_off(self, reason: str) -> None:
+        """Close it as if it had broken."""
+
+
+K = TypeVar("K", bound=Connection)
+
+
+class Slot(Generic[K]):
     """A place for one connection, and the lane it works for."""
 
     __slots__ = ("connection", "lane")
 
     def __init__(self) -> None:
-        self.lane: Lane[Slot]
-        self.connection: PgConnection | None = None
+        self.lane: Lane[Slot[K]]
+        self.connection: K | None = None
 
     @property
-    def opened(self) -> PgConnection:
+    def opened(self) -> K:
         assert self.connection is not None
         return self.connection
 
@@ -77,27 +100,33 @@ async def pause(reactor: Any, attempt: int, longest: float) -> float:
     return seconds
 
 
-class Pool:
-    """Keeps the *slots* of *lanes* connected. *parameters* finds out what libpq is to be told."""
+Connect = Callable[[Lane[Slot[K]], Callable[[str], None]], Awaitable[K]]
+"""Opens a connection for a lane, or raises why it cannot; it is given whom to tell why when the connection breaks."""
+
+
+class Pool(Generic[K]):
+    """Keeps the *slots* of *lanes* connected; *explain* says in words what `connect` has raised."""
 
     def __init__(
         self,
         reactor: Any,
         server: SqlServer,
         outage: Outage,
-        lanes: Sequence[tuple[Lane[Slot], Sequence[Slot]]],
-        parameters: Callable[[], Awaitable[Mapping[str, Any]]],
+        lanes: Sequence[tuple[Lane[Slot[K]], Sequence[Slot[K]]]],
+        connect: Connect[K],
+        explain: Callable[[Exception], str],
     ) -> None:
         self._reactor = reactor
         self._server = server
         self._outage = outage
         self._lanes = [lane for lane, _ in lanes]
-        self._slots: list[Slot] = []
+        self._slots: list[Slot[K]] = []
         for lane, slots in lanes:
             for slot in slots:
                 slot.lane = lane
                 self._slots.append(slot)
-        self._parameters = parameters
+        self._open = connect
+        self._explain = explain
         self._mending: Deferred[None] | None = None
         self._patience: IDelayedCall | None = None
         self._watching: IDelayedCall | None = None
@@ -160,26 +189,22 @@ class Pool:
             else:
                 paused = 0.0
             try:
-                parameters = await self._parameters()
                 if not self.open:
                     # While nobody is there, one knocks.
-                    await self._connect(missing.pop(0), parameters)
-                connecting = [Deferred.fromCoroutine(self._connect(slot, parameters)) for slot in missing]
+                    await self._connect(missing.pop(0))
+                connecting = [Deferred.fromCoroutine(self._connect(slot)) for slot in missing]
                 for _, failed in await DeferredList(connecting, consumeErrors=True):
                     if isinstance(failed, Failure):
                         failed.raiseException()
             except CancelledError:
                 raise
             except Exception as error:
-                self._say(_cause(error), paused)
+                self._say(self._explain(error), paused)
             attempt += 1
         self._told_missing = False
 
-    async def _connect(self, slot: Slot, parameters: Mapping[str, Any]) -> None:
-        server = self._server
-        connection = PgConnection(self._reactor, lambda _, reason: self._lost(slot, reason))
-        await connection.open(parameters, timeout=server.connect_timeout, settings=server_settings(server))
-        slot.connection = connection
+    async def _connect(self, slot: Slot[K]) -> None:
+        slot.connection = await self._open(slot.lane, lambda reason: self._lost(slot, reason))
         self._outage.is_back()
         slot.lane.refuse(None)
         slot.lane.give(slot)
@@ -190,7 +215,7 @@ class Pool:
             if not self._ready.called:
                 self._ready.callback(None)
 
-    def _without(self) -> list[Lane[Slot]]:
+    def _without(self) -> list[Lane[Slot[K]]]:
         """The lanes that have no connection."""
         having = {slot.lane for slot in self._slots if slot.connection is not None}
         return [lane for lane in self._lanes if lane not in having]
@@ -209,7 +234,7 @@ class Pool:
 
     # -- losing ---------------------------------------------------------------------------------------------------
 
-    def _lost(self, slot: Slot, reason: str) -> None:
+    def _lost(self, slot: Slot[K], reason: str) -> None:
         slot.lane.withdraw(slot)
         slot.connection = None
         if self._closed:
@@ -253,18 +278,8 @@ class Pool:
                 and slot.lane.is_free(slot)
             ):
                 slot.lane.withdraw(slot)
-                connection.run(b"SELECT 1").addBoth(self._kept_alive, slot, connection)
+                connection.ping().addBoth(self._kept_alive, slot, connection)
 
-    def _kept_alive(self, _: object, slot: Slot, connection: PgConnection) -> None:
+    def _kept_alive(self, _: object, slot: Slot[K], connection: K) -> None:
         if slot.connection is connection and connection.is_open:
             slot.lane.give(slot)
-
-
-def server_settings(server: SqlServer) -> str:
-    """What is set for each connection."""
-    limit = int(server.query_timeout * 1000)
-    return f"SET statement_timeout = {limit}; SET idle_in_transaction_session_timeout = {limit}"
-
-
-def _cause(error: Exception) -> str:
-    return str(PgError(error))

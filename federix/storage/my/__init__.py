@@ -1,0 +1,1 @@
+"""What the back end for MariaDB and MySQL is made of."""
