@@ -206,8 +206,8 @@ def _tls(server: SqlServer) -> dict[str, str]:
     if tls is None or server.host.startswith("/"):
         return {"sslmode": "disable"}
     parameters = {"sslmode": "verify-full" if tls.verify else "require"}
-    if tls.verify:
-        parameters["sslrootcert"] = tls.cafile or "system"
+    if tls.verify and tls.cafile is not None:
+        parameters["sslrootcert"] = tls.cafile
     if tls.certfile is not None:
         parameters.update(sslcert=tls.certfile, sslkey=tls.certfile)
     return parameters

@@ -122,6 +122,7 @@ class _Loading:
         check_tls(top, ("c2s_ciphers", "c2s_dhfile"), "", folder, self._reader)
         check_tls(top, ("s2s_ciphers", "s2s_dhfile"), "", folder, self._reader)
         check_authorities(top, "ca_file", folder, self._reader)
+        check_authorities(top, "sql_ssl_cafile", folder, self._reader)
         return Loaded(folder, server, hosts, listeners, tuple(_sorted(self._reader.warnings)))
 
     def _tree(self, source: Source, folder: Path) -> MapNode:

@@ -133,4 +133,4 @@ class ServerOptions(S2SServerOptions, SqlOptions, GeneralOptions):
 
     def check(self) -> Iterable[tuple[str, str]]:
         yield from super().check()
-        yield from self.check_sql()
+        yield from self.check_sql(self.ca_file)

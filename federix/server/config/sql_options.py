@@ -92,8 +92,8 @@ class SqlOptions(Options):
         " `federixctl update_sql_schema`. A SQLite file is always brought up to date.",
     )
 
-    def check_sql(self) -> Iterable[tuple[str, str]]:
-        """What is wrong between these options."""
+    def check_sql(self, ca_file: str | None) -> Iterable[tuple[str, str]]:
+        """What is wrong between these options, and *ca_file*."""
         server = DATABASE_SERVERS.get(self.sql_type)
         missing = server.missing() if server is not None and self.default_db == "sql" else ()
         if server is not None and missing:
@@ -103,6 +103,8 @@ class SqlOptions(Options):
             )
         if self.sql_ssl_verify and not self.sql_ssl:
             yield "sql_ssl_verify", "has no meaning without sql_ssl: there is no certificate"
+        elif self.sql_ssl_verify and not (self.sql_ssl_cafile or ca_file):
+            yield "sql_ssl_verify", "needs sql_ssl_cafile, or ca_file: the authorities to check certificates with"
 
 
 AT_START: Final = tuple(SqlOptions.__dataclass_fields__)
