@@ -93,9 +93,10 @@ class WritersTest(ConnectionsCase):
         self.submit("a")
         self.end("second")
         self.assertNoResult(done)
+        self.assertNoResult(everything)
         self.end("second")
         self.successResultOf(done)
-        self.assertNoResult(everything)
+        self.successResultOf(everything)
 
     def test_what_was_surely_not_kept_is_done_again_and_first(self) -> None:
         results = self.submit("a", "a", "b")
