@@ -142,11 +142,13 @@ class PostgresDatabase(Database):
             raise StoreError("too many jobs wait for the database")
         self._behind += 1
 
-        def read(_: object) -> Deferred[T]:
+        def waited(result: object) -> object:
             self._behind -= 1
-            return self._reader.submit(owner or "", work)
+            return result
 
-        return self._writer.finished(owner).addCallback(read)
+        return (
+            self._writer.finished(owner).addBoth(waited).addCallback(lambda _: self._reader.submit(owner or "", work))
+        )
 
     def _check(self) -> None:
         if not self._running:

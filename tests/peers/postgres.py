@@ -118,9 +118,7 @@ class Postgres:
 
     def admin(self, statement: str, database: str = "postgres") -> list[Any]:
         """Run a statement as the one who may do everything; the rows it finds."""
-        import psycopg2
-
-        connection = psycopg2.connect(host=str(self.folder), port=self.port, user=ADMIN, dbname=database)
+        connection = self.connect(database)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -128,6 +126,12 @@ class Postgres:
                 return list(cursor.fetchall()) if cursor.description else []
         finally:
             connection.close()
+
+    def connect(self, database: str) -> Any:
+        """A connection of the one who may do everything."""
+        import psycopg2
+
+        return psycopg2.connect(host=str(self.folder), port=self.port, user=ADMIN, dbname=database)
 
     def secure(self, chain: bytes) -> None:
         """Offer TLS with that certificate and key (PEM)."""

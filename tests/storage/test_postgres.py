@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from sqlalchemy import bindparam, text
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
@@ -269,6 +269,41 @@ class OrderTest(PostgresCase):
         await self.assertFailure(database.read(ROMEO, lambda tx: tx.run(SLEEP, seconds=30)), StoreError)
         await self.assertFailure(database.write(ROMEO, lambda tx: tx.run(SLEEP, seconds=30)), StoreError)
         await PAGE.bind(storage).put(ROMEO, "new")
+
+    async def test_what_waits_for_others_too_long_fails_together(self) -> None:
+        storage = await self.started(query_timeout=1.0)
+
+        async def slowly(tx: Transaction) -> None:
+            await tx.run(SLEEP, seconds=9)
+
+        holding = self.postgres.connect(self.name)
+        self.addCleanup(holding.close)
+        holding.cursor().execute("LOCK TABLE cell IN ACCESS EXCLUSIVE MODE")
+        before = the_reactor.seconds()
+        plain = [storage.database.write(f"{n}", cell(f"{n}", "a", b"")) for n in range(20)]
+        for write in plain:
+            await self.assertFailure(write, StoreError)
+        slow = [storage.database.write(f"{n}", slowly) for n in range(20)]
+        for write in slow:
+            await self.assertFailure(write, StoreError)
+        self.assertLess(the_reactor.seconds() - before, 15.0)
+
+    async def test_who_gives_up_waiting_for_a_write_is_counted_no_more(self) -> None:
+        async def slowly(tx: Transaction) -> None:
+            await tx.run(SLEEP, seconds=0.3)
+
+        write = self.database.write(ROMEO, slowly)
+        read: Any = self.database.read(ROMEO, lambda tx: tx.run(SLEEP, seconds=0))
+        self.assertEqual(self.database._behind, 1)
+        read.cancel()
+        await self.assertFailure(read, CancelledError)
+        await write
+        self.assertEqual(self.database._behind, 0)
+
+    async def test_a_socket_is_as_good_as_a_port(self) -> None:
+        storage = await self.started(host=str(self.postgres.folder))
+        await NOTES.bind(storage).put(ROMEO, "a", "one")
+        self.assertEqual(await NOTES.bind(storage).get(ROMEO, "a"), "one")
 
     async def test_what_waits_is_bounded_and_counted(self) -> None:
         told = logged(self)

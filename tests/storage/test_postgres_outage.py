@@ -184,11 +184,7 @@ class BrokenTest(OutageCase):
 
     def lock(self, table: str) -> Any:
         """Nobody gets at *table* until what is returned is closed."""
-        import psycopg2
-
-        connection = psycopg2.connect(
-            host=str(self.postgres.folder), port=self.postgres.port, user="postgres", dbname=self.name
-        )
+        connection = self.postgres.connect(self.name)
         connection.cursor().execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         self.addCleanup(connection.close)
         return connection

@@ -17,6 +17,9 @@ from .transaction import Conflict, FateUnknown, PgTransaction
 #: How often a job is tried that is in the way of others, or they in its.
 _MOST_CONFLICTS: Final = 3
 
+#: The code of a statement that took longer than it may.
+_TIMED_OUT: Final = "57014"
+
 _SNAPSHOT: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
@@ -82,8 +85,10 @@ class Writing:
             await transaction.commit()
         except (PgError, Conflict) as error:
             await transaction.roll_back()
-            if len(batch) == 1 and isinstance(error, PgError):
-                batch[0].error = error
+            if isinstance(error, PgError) and (len(batch) == 1 or error.code == _TIMED_OUT):
+                # What waited so long for others would do so again, each by itself.
+                for job in batch:
+                    job.error = error
                 return True
             for job in batch:
                 job.error = None
@@ -98,8 +103,13 @@ class Writing:
             if len(batch) == 1:
                 await self._alone(transaction, batch[0])
                 return
+            timed_out = 0
             for job in batch:
                 await transaction.job(job, saved=True)
+                if isinstance(job.error, PgError) and job.error.code == _TIMED_OUT:
+                    timed_out += 1
+                    if timed_out > 1:
+                        raise job.error
             await transaction.commit()
         except Conflict:
             await transaction.roll_back()
