@@ -20,7 +20,8 @@ from .lane import Lane
 from .my.connection import Error, MyConnection, connect, said
 from .my.runner import Batches, MyStatements
 from .sql.database import Database, Rows, Work
-from .sql.pool import Outage, Pool, Slot, pause
+from .sql.outage import Outage, pause
+from .sql.pool import Pool, Slot
 from .sql.server import SqlServer
 from .sql.statement import Compiler
 from .sql.storage import SqlStorage

@@ -25,7 +25,8 @@ from .pg.connection import PgConnection, PgError
 from .pg.runner import Reading, Writing
 from .pg.statements import PgStatements
 from .sql.database import Database, Rows, Work
-from .sql.pool import Outage, Pool, Slot, pause
+from .sql.outage import Outage, pause
+from .sql.pool import Pool, Slot
 from .sql.server import SqlServer
 from .sql.storage import SqlStorage
 from .sql.versions import SCHEMA_LOCK, SchemaOutdated, bring_up_to_date

@@ -47,6 +47,11 @@ local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 """
 
+_ACCESS_WITH_CERTIFICATES: Final = """
+local all postgres trust
+hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
+"""
+
 
 class Postgres:
     """A server; `start` and `stop` as often as one likes, what it keeps stays until `remove`."""
@@ -141,8 +146,15 @@ class Postgres:
         self._set_tls("on")
 
     def insecure(self) -> None:
-        """Offer no TLS any more."""
+        """Offer no TLS any more, nor ask for certificates."""
+        (self._data / "pg_hba.conf").write_text(_ACCESS)
         self._set_tls("off")
+
+    def ask_for_certificates(self, authority: bytes) -> None:
+        """Let in only who comes with TLS and a certificate of that *authority* (PEM); the password is needed too."""
+        self.admin(f"ALTER SYSTEM SET ssl_ca_file = '{self._install('clients.pem', authority)}'")
+        (self._data / "pg_hba.conf").write_text(_ACCESS_WITH_CERTIFICATES)
+        self._set_tls("on")
 
     def _set_tls(self, word: str) -> None:
         self.admin(f"ALTER SYSTEM SET ssl = {word}")

@@ -99,7 +99,7 @@ class PostgresProcessTest(ProcessCase):
         self.write(
             f"sql_type: pgsql\nsql_server: 127.0.0.1\nsql_port: {self.postgres.port}\nsql_username: {USER}\n"
             f"sql_password: {PASSWORD}\nsql_database: {self.postgres.database()}\nsql_start_interval: 1\n"
-            "modules: {mod_ping: {}}\n"
+            "modules: {mod_ping: {}, mod_roster: {}, mod_private: {}}\n"
         )
 
     def test_it_waits_for_its_database_and_outlives_its_restart(self) -> None:
@@ -117,6 +117,11 @@ class PostgresProcessTest(ProcessCase):
                 # What a login asks waits, and is refused in the end, for now only.
                 self.assertIn(b"<temporary-auth-failure", self.login()[1])
                 self.ping(romeo)
+                for asked in ("jabber:iq:roster", "jabber:iq:private"):
+                    inner = b"<x xmlns='x:y'/>" if asked.endswith("private") else b""
+                    romeo.sendall(b"<iq type='get' id='q'><query xmlns='%b'>%b</query></iq>" % (asked.encode(), inner))
+                    refused = self.said(romeo, b"</iq>")
+                    self.assertIn(b"<error type='wait'><internal-server-error", refused)
                 self.postgres.start()
                 told += self.until("is back", process)
                 self.ping(romeo)
@@ -170,7 +175,7 @@ class PostgresProcessTest(ProcessCase):
 
     def ping(self, stream: ssl.SSLSocket) -> None:
         stream.sendall(b"<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
-        self.assertIn(b"result", self.said(stream, b">"))
+        self.assertIn(b"type='result'", self.said(stream, b">"))
 
     def said(self, stream: ssl.SSLSocket, until: bytes) -> bytes:
         got = b""

@@ -316,11 +316,22 @@ class TlsTest(OutageCase):
             f" WHERE datname = '{self.name}' AND usename = 'federix'"
         )
 
-    def tls(self, *, verify: bool = True, cafile: Path | None = None) -> SqlTls:
-        return SqlTls(verify, str(cafile or self.issuer.certificate), None)
+    def tls(self, *, verify: bool = True, cafile: Path | None = None, own: Path | None = None) -> SqlTls:
+        return SqlTls(verify, str(cafile or self.issuer.certificate), None if own is None else str(own))
 
     async def test_all_connections_are_encrypted_where_that_is_wanted(self) -> None:
         self.assertEqual(await self.encrypted(self.make(tls=self.tls(), host="localhost")), [(True,)])
+
+    async def test_our_own_certificate_is_shown_to_who_asks_for_it(self) -> None:
+        self.postgres.ask_for_certificates(self.issuer.certificate.read_bytes())
+        own = self.issuer.issue("federix.test", is_client=True)
+        own.chmod(0o600)
+        self.assertEqual(await self.encrypted(self.make(tls=self.tls(own=own))), [(True,)])
+        start = begin(self.make(tls=self.tls()).start())
+        await soon(lambda: self.told)
+        self.assertIn("valid client certificate", self.told[0])
+        start.cancel()
+        await self.assertFailure(start, CancelledError)
 
     async def test_none_is_where_it_is_not(self) -> None:
         self.assertEqual(await self.encrypted(self.make()), [(False,)])

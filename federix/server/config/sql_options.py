@@ -57,7 +57,9 @@ class SqlOptions(Options):
     sql_username: str = option(DEFAULT_NAME, "Who logs in to the database server.")
     sql_password: Secret = option(Secret(""), "The password for the database server.")
     sql_pool_size: int = option(
-        10, "How many connections to the database server; a third of them write, the others read.", minimum=2
+        10,
+        "How many connections to the database server; a third of them write, the others read. Two are the least.",
+        minimum=1,
     )
     sql_keepalive_interval: float = option(
         math.inf,
