@@ -17,6 +17,7 @@ from tests.peers.mariadb import MariaDb
 from tests.peers.postgres import PASSWORD, USER, Postgres
 
 if TYPE_CHECKING:
+    from federix.storage.mysql import MysqlStorage
     from federix.storage.postgres import PostgresStorage
 
 the_reactor: Any = reactor
@@ -78,7 +79,7 @@ async def soon(is_so: Callable[[], object], patience: float = 30.0) -> None:
         await deferLater(the_reactor, 0.02)
 
 
-def mysql_storage(server: SqlServer) -> Storage:
+def mysql_storage(server: SqlServer) -> MysqlStorage:
     """Not started yet."""
     from federix.storage.mysql import MysqlStorage
 

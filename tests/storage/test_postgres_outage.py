@@ -14,9 +14,9 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from federix.storage.codec import TEXT
-from federix.storage.pg import pool
 from federix.storage.postgres import PostgresStorage
 from federix.storage.shapes import Log, Table
+from federix.storage.sql import pool
 from federix.storage.sql.database import Transaction
 from federix.storage.sql.server import SqlTls
 from federix.storage.storage import StoreError
