@@ -1,4 +1,4 @@
-"""Stream headers: how one is written, and what can be wrong with one (RFC 6120 §4.7, §4.8)."""
+"""Stream headers, what can be wrong with one, and the error that says so (RFC 6120 §4.7, §4.8, §4.9)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..xmpp import ns
-from ..xmpp.element import escape_value
+from ..xmpp.element import Element, escape_value
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.events import Header
 
@@ -42,3 +42,9 @@ def header_error(header: Header, content: str, *, old: bool = False) -> StreamEr
     if version is None or int(version[1]) < 1:
         return StreamError(StreamCondition.UNSUPPORTED_VERSION)
     return None
+
+
+def stream_error(error: StreamError) -> Element:
+    """The stream error itself (RFC 6120 §4.9.2)."""
+    text = Element("text", ns.STREAM_ERROR, text=error.text, attrs={"xml:lang": "en"}) if error.text else None
+    return Element("error", ns.STREAMS, Element(error.condition.value, ns.STREAM_ERROR), text, error.detail)

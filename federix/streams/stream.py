@@ -24,7 +24,6 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..life.scope import Scope, Timer
-from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.events import Event, Footer, Header
@@ -32,7 +31,7 @@ from ..xmpp.limits import Limits
 from ..xmpp.parser import StreamParser
 from ..xmpp.stanza import Stanza
 from .budget import Budget
-from .headers import header_bytes
+from .headers import header_bytes, stream_error
 from .outbox import Bounds as Bounds
 from .outbox import Outbox
 from .owner import Counters, Owner, State
@@ -462,10 +461,7 @@ class XmppStream(TwistedProtocol):
             # §4.9.1.2: an error during set-up still comes inside a stream.
             self._outbox.put_last(self._header(self.owner.header() if self.owner is not None else {"version": "1.0"}))
         self._say_last()
-        element = Element("error", ns.STREAMS, Element(error.condition.value, ns.STREAM_ERROR))
-        if error.text:
-            element.children.append(Element("text", ns.STREAM_ERROR, text=error.text, attrs={"xml:lang": "en"}))
-        self._outbox.put_last(element.to_bytes(self.content))
+        self._outbox.put_last(stream_error(error).to_bytes(self.content))
         self._close(error)
 
     def close(self, error: StreamError | None = None) -> None:

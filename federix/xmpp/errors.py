@@ -6,6 +6,10 @@ Raise the smallest thing that ends the right thing. One place for each turns it 
 from __future__ import annotations
 
 from enum import Enum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .element import Element
 
 
 class ErrorType(StrEnum):
@@ -113,12 +117,16 @@ class StanzaError(Exception):
 
 
 class StreamError(Exception):
-    """Ends one stream (RFC 6120 §4.9) with *condition*; *text* is for people. See `Session.end`."""
+    """Ends one stream (RFC 6120 §4.9) with *condition*; *text* is for people. See `Session.end`.
 
-    def __init__(self, condition: StreamCondition, text: str = "") -> None:
+    *detail* says more in a namespace of its own (§4.9.4).
+    """
+
+    def __init__(self, condition: StreamCondition, text: str = "", detail: Element | None = None) -> None:
         super().__init__(condition.value, text)
         self.condition = condition
         self.text = text
+        self.detail = detail
 
 
 class SaslFailure(Exception):
