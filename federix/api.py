@@ -15,6 +15,7 @@ from .core.rules import AccessRule, ShaperRule
 from .core.s2s_rules import BIDI as S2S_BIDI
 from .core.s2s_rules import DIALBACK as S2S_DIALBACK
 from .core.session import Candidate, Session
+from .core.stream_management import STREAM_MANAGEMENT, StreamManagement
 from .life.scope import Scope, Timer
 from .life.turns import Share, TooManyWait, Turns
 from .storage.codec import BYTES, ELEMENT, JSON, TEXT, Codec, Json
@@ -38,6 +39,7 @@ __all__ = [
     "S2S_BIDI",
     "S2S_DIALBACK",
     "SOFTWARE_VERSION",
+    "STREAM_MANAGEMENT",
     "SUBSCRIPTION_TYPES",
     "TEXT",
     "AccessRule",
@@ -84,6 +86,7 @@ __all__ = [
     "StoreError",
     "StreamCondition",
     "StreamError",
+    "StreamManagement",
     "Table",
     "Timer",
     "TooManyWait",

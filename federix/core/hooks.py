@@ -53,6 +53,17 @@ sm_remove_connection: Event[[Session]] = Event(
     "A session ended. It cannot be found any more, its notes are still there, and its scope closes next.",
 )
 
+session_detached: Event[[Session]] = Event(
+    "session_detached",
+    "The stream of a session was lost, and its client may resume it (XEP-0198). It stays available, and what is sent to"
+    " it is kept.",
+)
+session_resumed: Event[[Session]] = Event(
+    "session_resumed",
+    "A session has a stream again. What its client had not acknowledged is on its way; what is sent to it now comes"
+    " behind that.",
+)
+
 # -- a client sends ---------------------------------------------------------------------------------------------------
 
 user_send_packet: Filter[Session] = Filter(

@@ -210,7 +210,7 @@ class Host(Branch):
         """Take a message that its sender's archive keeps as well, or may; both are kept in one step."""
         return self._take(message, passage)
 
-    def deliver_again(self, message: Message) -> None:
+    def deliver_again(self, message: Message) -> Awaitable[None] | None:
         """Deliver to an account what one of its sessions got and did not take: to others of it, or offline.
 
         The archive has it already, and no check is made again. What cannot be delivered is bounced, unless it is kept.
@@ -220,9 +220,8 @@ class Host(Branch):
         try:
             acting = self._act(message.addressed(to.bare), to.bare, self.sessions.resources(to.local))
         except StanzaError as error:
-            acting = self.server.router.bounce(message, error)
-        if acting is not None:
-            self.scope.spawn(acting)
+            return self.server.router.bounce(message, error)
+        return None if acting is None else self.server.router.guarded(message, acting)
 
     def _take(self, stanza: Stanza, passage: Passage | None) -> Awaitable[None] | None:
         to = stanza.to
@@ -437,7 +436,9 @@ class SessionsNode(Node):
         self._host = host
 
     async def on_drain(self, deadline: float) -> None:
+        """What clients have not acknowledged goes back to delivery while there are modules to take it."""
         self._end_all()
+        await self._host.sessions.returns.done(deadline)
 
     async def on_stop(self) -> None:
         self._end_all()

@@ -78,7 +78,7 @@ class Intake:
     # -- counting -------------------------------------------------------------------------------------------------
 
     def begin_counting(self, key: str) -> None:
-        """Count from now on; *key* is what the client will know its session by."""
+        """Count from now on; *key* is what the client will know its session by, "" where it cannot resume it."""
         self._key = key
         self.handled = 0
         self._unsettled = None
@@ -91,7 +91,7 @@ class Intake:
 
     def counted(self, owner: JID) -> Counted | None:
         """What is to be kept with the stanza that is next: with it, all before it are settled."""
-        if self._key is None:
+        if not self._key:
             return None
         h = self.handled + len(self._unsettled or ()) + 1
         return Counted(self._key, owner.text, h % MODULUS)

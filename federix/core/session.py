@@ -17,6 +17,7 @@ from .keys import Notes
 
 if TYPE_CHECKING:
     from .host import Host
+    from .managed import Managed
 
 log = Logger()
 
@@ -26,6 +27,9 @@ class Attachment(Protocol):
 
     def send(self, stanza: Stanza) -> None:
         """Send it, or raise nothing: what cannot be sent is the attachment's to handle."""
+
+    def write(self, data: bytes) -> None:
+        """Send a whole element that is no stanza."""
 
     def close(self, error: StreamError | None = None) -> None:
         """End the stream with its closing handshake, with *error* first where there is one."""
@@ -77,6 +81,7 @@ class Session:
         "host",
         "intake",
         "jid",
+        "managed",
         "notes",
         "presence",
         "priority",
@@ -93,6 +98,8 @@ class Session:
         #: What its client has sent and is not settled yet.
         self.intake = Intake()
         self.since = host.now()
+        #: What its client was sent and has not acknowledged, where it manages its stream (XEP-0198).
+        self.managed: Managed | None = None
         #: When its client last sent a stanza, in seconds on the clock.
         self.heard = host.clock.seconds()
         #: The last available presence broadcast; ``None`` until the first and after unavailable (RFC 6121 §4).
@@ -118,7 +125,35 @@ class Session:
             if isinstance(outcome, Handled):
                 return
             stanza = outcome
-        self.attachment.send(stanza)
+        managed = self.managed
+        if managed is None:
+            self.attachment.send(stanza)
+        else:
+            managed.send(stanza)
+
+    def pass_on(self, stanza: Stanza) -> None:
+        """Hand a stanza to this resource past all handlers: who held it back from `send` sends it so."""
+        managed = self.managed
+        if managed is None:
+            self.attachment.send(stanza)
+        else:
+            managed.send(stanza)
+
+    @property
+    def asleep(self) -> bool:
+        """Whether it has no stream and waits for its client to resume it; what is sent to it meanwhile is kept."""
+        managed = self.managed
+        return managed is not None and managed.asleep
+
+    def ask(self) -> bool:
+        """Have its client say how much it has received (XEP-0198 §4); False where it cannot be asked so.
+
+        The stream of one who does not answer is cut. One that is asleep is asked nothing, but its stream is gone.
+        """
+        managed = self.managed
+        if managed is not None:
+            managed.ask()
+        return managed is not None
 
     def end(self, error: StreamError | None = None) -> None:
         """End the session, and its stream with *error*."""

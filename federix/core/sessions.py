@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.jid import JID
 from . import hooks
+from .returning import Returns
 from .session import Attachment, Session
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Sessions:
         self._host = host
         self._accounts: dict[str, dict[str, Session]] = {}
         self._count = 0
+        #: What clients have not acknowledged when their sessions end.
+        self.returns = Returns(host)
 
     def __len__(self) -> int:
         return self._count
@@ -75,7 +78,8 @@ class Sessions:
         """Bind *resource* (RFC 6120 §7.7.2.2).
 
         Where it is taken, *policy* decides: the old session ends (`acceptnew`, `closeold`), the new one gets another
-        resource (`setresource`) or `ResourceConflict` is raised (`closenew`). Past *limit* sessions the oldest ends.
+        resource (`setresource`) or `ResourceConflict` is raised (`closenew`). An old session that is asleep ends in any
+        case: it is its own client that comes anew. Past *limit* sessions the oldest ends, one that is asleep first.
         Raises `StreamError` (not-authorized) while the account is being removed.
         """
         if self._host.accounts.is_leaving(local):
@@ -83,14 +87,14 @@ class Sessions:
         resource = resource or new_resource()
         old = self.find(local, resource)
         if old is not None:
-            if policy == "closenew":
+            if policy == "closenew" and not old.asleep:
                 raise ResourceConflict
-            if policy == "setresource":
+            if policy == "setresource" and not old.asleep:
                 resource = new_resource()
             else:
                 old.end(StreamError(StreamCondition.CONFLICT, "replaced by a new connection"))
         if limit is not None:
-            others = sorted(self.of(local), key=lambda session: session.since)
+            others = sorted(self.of(local), key=lambda session: (not session.asleep, session.since))
             for session in others[: max(len(others) + 1 - limit, 0)]:
                 session.end(StreamError(StreamCondition.POLICY_VIOLATION, "too many sessions"))
         session = Session(self._host, JID(local, self._host.name, resource), attachment)
@@ -114,3 +118,7 @@ class Sessions:
         hooks.sm_remove_connection.run(self._host.chains, session)
         session.intake.leave(self._host.scope)
         session.scope.close()
+        managed, session.managed = session.managed, None
+        if managed is not None:
+            session.intake.moved = None
+            self.returns.take(session, managed)

@@ -29,6 +29,7 @@ from ..xmpp.events import Header
 from ..xmpp.jid import JID, InvalidJID, prepare_domain
 from ..xmpp.sasl import MECHANISMS, PLAIN, Credentials, Exchange, Success, announced, available, is_plus
 from ..xmpp.stanza import IQ, Stanza
+from . import management
 from .language import language_of
 from .listener import UNLIMITED, C2SListener
 from .submission import submit
@@ -65,6 +66,8 @@ class ClientLink:
         self._creator: VirtualHosts | None = None
         self._bindings: Mapping[str, bytes] = {}
         self.over = False
+        #: How often it has asked in vain for a session to be resumed.
+        self.not_resumed = 0
         self._login: Login | None = None
         self._sasl: SaslNegotiation | None = SaslNegotiation(self, stream.send_element)
         self._deadline: Timer | None = self.server.scope.later(self.server.negotiation_timeout, self._too_slow)
@@ -184,7 +187,11 @@ class ClientLink:
         self._in_time()
         self._arrived()
         session = self.session
-        if session is not None:
+        if session is not None and session.attachment is not self.stream:
+            return  # another stream has taken its place
+        if session is not None and management.survives(session, self.stream, error):
+            management.sleep(session)
+        elif session is not None:
             log.info("client session closed", session=str(session.jid), why=error.condition if error else "closed")
             session.host.sessions.close(session)
         elif error is not None:
@@ -357,12 +364,16 @@ class ClientLink:
         except StanzaError as error:
             self._refuse(iq, error)
             return
+        self.speaks_for(session)
+        self.stream.send(bound(iq, session.jid))
+        log.info("client session opened", session=str(session.jid), peer=self._ip)
+
+    def speaks_for(self, session: Session) -> None:
+        """This stream is that of *session* from now on."""
         self.session = session
         self.facts |= Facts.BOUND
         self._in_time()
         self._arrived()
-        self.stream.send(bound(iq, session.jid))
-        log.info("client session opened", session=str(session.jid), peer=self._ip)
 
     def _refuse(self, iq: IQ, error: StanzaError) -> None:
         refused = iq.bounced(error.condition, error.text, error.kind)
@@ -411,6 +422,14 @@ FEATURES: Final[StreamFeatures[ClientLink]] = StreamFeatures(
         offer=ClientLink.offer_bind,
         takes=frozenset(((ns.BIND, "bind"),)),
         take=ClientLink.take_bind,
+    ),
+    StreamFeature(
+        "sm",
+        needs=Facts.NONE,
+        forbids=Facts.NONE,
+        offer=management.offer,
+        takes=management.ELEMENTS,
+        take=management.take,
     ),
     StreamFeature("limits", needs=Facts.NONE, forbids=Facts.BOUND, offer=_limits),
 )

@@ -10,6 +10,7 @@ from .register import Register
 from .roster import Roster
 from .s2s_bidi import S2SBidi
 from .s2s_dialback import S2SDialback
+from .stream_mgmt import StreamMgmt
 from .time import Time
 from .version import Version
 
@@ -24,6 +25,7 @@ MODULES: dict[str, type[Module]] = {
     "mod_roster": Roster,
     "mod_s2s_bidi": S2SBidi,
     "mod_s2s_dialback": S2SDialback,
+    "mod_stream_mgmt": StreamMgmt,
     "mod_time": Time,
     "mod_version": Version,
 }

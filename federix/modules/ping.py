@@ -55,7 +55,11 @@ WATCH: Final[Key[Watch]] = Key("mod_ping.watch")
 
 
 class Ping(Module):
-    """Answers pings; with `send_pings` asks clients that have been silent whether they are still there."""
+    """Answers pings; with `send_pings` asks clients that have been silent whether they are still there.
+
+    Clients that manage their streams (XEP-0198) are asked for an acknowledgement instead: for these the `ack_timeout`
+    of mod_stream_mgmt counts, and one that does not answer loses its connection, whatever `timeout_action` says.
+    """
 
     name = "mod_ping"
     implements = (Xep(199, "2.0.1"),)
@@ -115,6 +119,21 @@ class Ping(Module):
         if self.options.send_pings:
             self._watch(session)
 
+    @hooks.session_detached
+    def asleep(self, session: Session) -> None:
+        """Nobody is there to be asked: a session that is not resumed ends by itself."""
+        watch = session.notes.get(WATCH)
+        if watch is not None:
+            self._disarm(watch)
+
+    @hooks.session_resumed
+    def awake(self, session: Session) -> None:
+        """Its client has just been heard, if not in a stanza."""
+        watch = session.notes.get(WATCH)
+        if watch is not None and self.options.send_pings:
+            watch.excused = self.clock.seconds()
+            self._watch(session)
+
     @hooks.sm_remove_connection
     def closed(self, session: Session) -> None:
         """It is this session that ended; another one may have its resource, and its own watch, by now.
@@ -140,7 +159,7 @@ class Ping(Module):
         watch = session.notes.get(WATCH)
         if watch is None:
             watch = session.notes[WATCH] = Watch(session, self.clock.seconds())
-        if not watch.refused:
+        if not (watch.refused or session.asleep):
             self._arm(watch)
 
     def _disarm(self, watch: Watch) -> None:
@@ -165,6 +184,8 @@ class Ping(Module):
             return
         watch.pinged = now
         self._arm(watch)
+        if watch.session.ask():
+            return  # An <r/> is the smaller question, and mod_stream_mgmt says for how long it may stay unanswered.
         asking = watch.session.scope.spawn(self._ask(watch))
         asking.addCallback(lambda silent: self._asked(watch, now) if silent else None)
 
@@ -191,7 +212,7 @@ class Ping(Module):
     def _asked(self, watch: Watch, asked: float) -> None:
         """The time for an answer to the ping sent at *asked* is over."""
         session = watch.session
-        if session.notes.get(WATCH) is not watch or watch.heard > asked:
+        if session.notes.get(WATCH) is not watch or watch.heard > asked or session.asleep:
             return  # Nobody is to be pinged any more; or it does not answer pings (§6), but it is there.
         if session.attachment.paused:
             # Its answer may be among what we have not read.

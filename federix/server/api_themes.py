@@ -45,7 +45,7 @@ THEMES: Final[tuple[Theme, ...]] = (
         "hosts",
         "Hosts and sessions",
         "`self.host` is the domain a module serves, and the way to everything else.",
-        ("Host", "Session", "Candidate", "Key", "Notes"),
+        ("Host", "Session", "Candidate", "Key", "Notes", "StreamManagement", "STREAM_MANAGEMENT"),
         (
             ("core/sessions.py", "Sessions"),
             ("core/accounts.py", "Accounts"),

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+#: Seconds that a host which is not served any more has to let go of what can end well.
+HOST_DRAIN_TIMEOUT: Final = 5.0
+
 
 async def reread(server: Server, process: Process) -> list[str]:
     """Read the configuration again and run with it; returns what the operator should know.
@@ -142,6 +145,8 @@ async def _apply(server: Server, config: Config) -> list[str]:
             running.reconfigure(listener)
     for name in list(server.hosts.children):
         if name not in config.hosts:
+            # What clients have not acknowledged is kept while there are modules to take it.
+            await server.hosts.children[name].drain(server.clock.seconds() + HOST_DRAIN_TIMEOUT)
             await server.hosts.remove(name)
     server.config = config
     server.federation.reconfigure()

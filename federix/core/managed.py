@@ -1,0 +1,309 @@
+"""What a client is sent and has not acknowledged: the outgoing half of XEP-0198, for one session.
+
+The stanzas wait here as bytes, from when they are sent, or would be if the client had a stream, until it says that it
+has them. It is asked after `ASK_AFTER` of them, or `ASK_IN` seconds after the first, and again only when it has
+answered: in a busy hour an acknowledgement is shared by many, and in a quiet one it follows while the radio is awake.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from twisted.logger import Logger
+
+from ..xmpp import ns
+from ..xmpp.delay import delay
+from ..xmpp.element import Element
+from ..xmpp.errors import StreamCondition, StreamError
+from ..xmpp.stanza import KINDS, Stanza
+from . import hooks
+
+if TYPE_CHECKING:
+    from ..life.scope import Timer
+    from .session import Attachment, Session
+    from .stream_management import StreamManagement
+
+log = Logger()
+
+#: The client is asked after so many stanzas, or so many seconds after the first.
+ASK_AFTER: Final = 25
+ASK_IN: Final = 1.0
+#: How much is sent again at once when a session is resumed, in stanzas and bytes; the rest as it is acknowledged.
+AGAIN_STANZAS: Final = 500
+AGAIN_BYTES: Final = 128 * 1024
+#: XEP-0198 §4: counters are unsigned integers of 32 bits, "reset from 2^32-1 back to zero".
+MODULUS: Final = 1 << 32
+
+Sent = tuple[bytes, float]
+"""A stanza, and when it was first sent (seconds since 1970)."""
+
+
+class Asleep:
+    """In place of the stream of a session that has none: nothing is written, for it is kept elsewhere."""
+
+    __slots__ = ("peer", "secure")
+
+    paused = False
+
+    def __init__(self, before: Attachment) -> None:
+        self.peer = before.peer
+        self.secure = before.secure
+
+    def send(self, stanza: Stanza) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def close(self, error: StreamError | None = None) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Managed:
+    """The outgoing half of a session whose client manages its stream.
+
+    *id* is what the client may resume it by, "" where it may not; *timeout* is for how many seconds it is kept without
+    a stream.
+    """
+
+    __slots__ = (
+        "_acknowledged",
+        "_asked",
+        "_asking",
+        "_direct",
+        "_owed",
+        "_session",
+        "_written",
+        "asleep",
+        "finished",
+        "id",
+        "namespace",
+        "queue",
+        "rules",
+        "size",
+        "timeout",
+        "timer",
+    )
+
+    def __init__(self, session: Session, rules: StreamManagement, namespace: str, id: str, timeout: float) -> None:
+        self._session = session
+        self.rules = rules
+        self.namespace = namespace
+        self.id = id
+        self.timeout = timeout
+        #: Whether it has no stream at present.
+        self.asleep = False
+        #: Whether its client has closed its stream as one should: it will not come back.
+        self.finished = False
+        #: What was sent, or waits to be, and is not acknowledged, the oldest first; and the bytes of it.
+        self.queue: deque[Sent] = deque()
+        self.size = 0
+        #: How many the client has acknowledged in all.
+        self._acknowledged = 0
+        #: Whether stanzas are sent as they come: not while there is no stream, or earlier ones are still to be sent
+        #: again. Then so many of those in the queue were sent over the present stream, or the last one.
+        self._direct = True
+        self._written = 0
+        #: A question is out.
+        self._asked = False
+        #: To ask, or for the answer; while it sleeps, for its end.
+        self.timer: Timer | None = None
+        #: The client has asked, and is to be told when more of what it sent is settled; and is about to be.
+        self._owed = self._asking = False
+
+    def __repr__(self) -> str:
+        return f"<Managed {self._session.jid} {len(self.queue)}>"
+
+    @property
+    def resumable(self) -> bool:
+        """Whether the session may outlive its stream."""
+        return bool(self.id)
+
+    # -- sending --------------------------------------------------------------------------------------------------
+
+    def send(self, stanza: Stanza) -> None:
+        """Keep a stanza until it is acknowledged, and send it where there is a stream."""
+        raw = stanza.raw
+        if raw is None:
+            stanza = stanza.rendered()
+            raw = stanza.raw
+            assert raw is not None
+        session, queue = self._session, self.queue
+        queue.append((raw, session.host.now()))
+        self.size += len(raw)
+        rules = self.rules
+        if len(queue) > rules.most_stanzas or self.size > rules.most_bytes:
+            self._overflow()
+        elif self._direct:
+            session.attachment.send(stanza)
+            if not self._asked:
+                if self.timer is None:
+                    self.timer = session.scope.later(ASK_IN, self.ask)
+                elif len(queue) >= ASK_AFTER:
+                    self.ask()
+
+    def _overflow(self) -> None:
+        session = self._session
+        log.info("too much is not acknowledged: session ended", session=str(session.jid), stanzas=len(self.queue))
+        session.end(StreamError(StreamCondition.POLICY_VIOLATION, "too many stanzas are not acknowledged"))
+
+    # -- asking ---------------------------------------------------------------------------------------------------
+
+    def ask(self) -> None:
+        """Have the client say how much it has; if it says nothing, its stream is cut."""
+        if self._asked or self.asleep:
+            return
+        self._rest()
+        self._asked = True
+        session = self._session
+        session.attachment.write(f"<r xmlns='{self.namespace}'/>".encode())
+        if self.rules.options.ack_timeout != inf:
+            self.timer = session.scope.later(self.rules.options.ack_timeout, self._unanswered)
+
+    def _unanswered(self) -> None:
+        self.timer = None
+        session = self._session
+        if session.attachment.paused:
+            # Its answer may be among what we have not read.
+            self.timer = session.scope.later(self.rules.options.ack_timeout, self._unanswered)
+            return
+        log.info("client acknowledges nothing: connection cut", session=str(session.jid))
+        session.attachment.abort()
+
+    def _rest(self) -> None:
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def acknowledged(self, h: int) -> None:
+        """The client has so many stanzas since it began to count; raises `StreamError`."""
+        self.check(h)
+        self._forget(h)
+        if self._asked:
+            self._asked = False
+            self._rest()
+        if not self._direct and not self.asleep:
+            self._write_on()
+        elif self.queue and self.timer is None and not self.asleep:
+            self.timer = self._session.scope.later(ASK_IN, self.ask)
+
+    def check(self, h: int) -> None:
+        """Whether it may have *h* of them. Raises `StreamError`."""
+        written = len(self.queue) if self._direct else self._written
+        count = (h - self._acknowledged) % MODULUS
+        if count > written and MODULUS - count > self._acknowledged:
+            # §6: "the local entity SHOULD generate an undefined-condition stream error that includes a
+            # <handled-count-too-high/> element, and close the stream".
+            sent = (self._acknowledged + written) % MODULUS
+            raise StreamError(
+                StreamCondition.UNDEFINED_CONDITION,
+                f"You acknowledged {h} stanzas, but I only sent you {sent} so far.",
+                Element("handled-count-too-high", ns.SM, attrs={"h": str(h), "send-count": str(sent)}),
+            )
+
+    def _forget(self, h: int) -> None:
+        count = (h - self._acknowledged) % MODULUS
+        queue = self.queue
+        if count > len(queue):
+            return  # it has said more before
+        for _ in range(count):
+            self.size -= len(queue.popleft()[0])
+        self._acknowledged += count
+        self._written -= count
+
+    # -- answering ------------------------------------------------------------------------------------------------
+
+    def answer(self) -> None:
+        """The client asks how much of what it sent is settled. It is told now, and again when there is more.
+
+        §4: the answer "MUST NOT be withheld for any condition other than a timeout".
+        """
+        intake = self._session.intake
+        self._session.attachment.write(self._acknowledgement(intake.handled))
+        self._owed = intake.flying > 0
+
+    def moved(self) -> None:
+        """More of what the client sent is settled."""
+        if self._owed and not self._asking and not self.asleep:
+            self._asking = True
+            self._session.scope.later(0, self._tell)
+
+    def _tell(self) -> None:
+        self._asking = False
+        if not self.asleep:
+            self.answer()
+
+    def _acknowledgement(self, handled: int) -> bytes:
+        return f"<a xmlns='{self.namespace}' h='{handled}'/>".encode()
+
+    # -- without a stream -----------------------------------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Send nothing from now on: the stream is gone, or another takes its place."""
+        if self._direct:
+            self._direct = False
+            self._written = len(self.queue)
+        self._rest()
+        self._asked = self._owed = False
+
+    def sleep(self) -> None:
+        """The stream is lost. What is sent from now on waits."""
+        session = self._session
+        self.hold()
+        self.asleep = True
+        session.attachment = Asleep(session.attachment)
+        self.timer = session.scope.later(self.timeout, self._expired)
+        log.info("client session waits to be resumed", session=str(session.jid), seconds=self.timeout)
+        hooks.session_detached.run(session.host.chains, session)
+
+    def _expired(self) -> None:
+        self.timer = None
+        log.info("client session was not resumed", session=str(self._session.jid))
+        self._session.host.sessions.close(self._session)
+
+    def wake(self, attachment: Attachment, h: int) -> None:
+        """Speak through *attachment* from now on, whose client has *h* stanzas; `go_on` follows."""
+        session, old = self._session, self._session.attachment
+        self.hold()
+        session.attachment = attachment
+        # §5: "If … the server still has the stream for the previously-identified session open at this time, the server
+        # SHOULD send a 'conflict' stream error and close that stream."
+        old.close(StreamError(StreamCondition.CONFLICT, "resumed on another stream"))
+        self.asleep = False
+        self._forget(h)
+
+    def go_on(self) -> None:
+        """§5: "after processing it MUST re-send to the peer any stanzas that are still marked as unhandled"."""
+        self._written = 0
+        self._write_on()
+        session = self._session
+        session.heard = session.host.clock.seconds()
+        hooks.session_resumed.run(session.host.chains, session)
+
+    def _write_on(self) -> None:
+        """Send some more of what is to be sent again; the rest when the client has these."""
+        session, size = self._session, 0
+        for raw, since in islice(self.queue, self._written, self._written + AGAIN_STANZAS):
+            stanza = again(raw, since, session)
+            session.attachment.send(stanza)
+            self._written += 1
+            size += len(raw)
+            if size >= AGAIN_BYTES:
+                break
+        if self._written == len(self.queue):
+            self._direct = True
+        if self.queue:
+            self.ask()
+
+
+def again(raw: bytes, since: float, session: Session) -> Stanza:
+    """A stanza as it is sent another time: with when it was sent first (XEP-0203), unless that stands in it."""
+    kind = _KIND[raw[1]]
+    stanza = KINDS[kind](Element(kind, ns.CLIENT), raw)
+    if kind == "iq" or _DELAY in raw:
+        return stanza
+    return stanza.appending(delay(session.host.jid, since))
+
+
+#: The kind of a stanza by the first letter of its name.
+_KIND: Final = {ord(kind[0]): kind for kind in KINDS}
+_DELAY: Final = ns.DELAY.encode()

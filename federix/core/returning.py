@@ -1,0 +1,148 @@
+"""What a session was sent and its client did not acknowledge, when the session is over: it is not lost.
+
+XEP-0198 §4: "A server SHOULD treat unacknowledged stanzas in the same way that it would treat a stanza sent to an
+unavailable resource, by either returning an error to the sender, delivery to an alternate resource, or committing the
+stanza to offline storage."
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ..xmpp import ns
+from ..xmpp.delay import delay
+from ..xmpp.errors import Condition, StanzaError
+from ..xmpp.jid import JID
+from ..xmpp.reading import read_stanza
+from ..xmpp.stanza import IQ, Message, Stanza
+from .managed import Managed, Sent
+from .passage import has_id
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .session import Session
+
+log = Logger()
+
+#: So many go back before others have their turn.
+IN_ONE_TURN: Final = 20
+#: Seconds that what a client sent may take to be settled, before it is remembered how much of it was.
+SETTLED_IN: Final = 10.0
+#: What a session gets for itself alone: nobody else wants it, and its account has it.
+_OWN: Final = frozenset((("received", ns.CARBONS), ("sent", ns.CARBONS), ("result", ns.MAM)))
+
+
+class Returns:
+    """The stanzas of one host's sessions that are on their way back to delivery."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._under_way: set[Deferred[object]] = set()
+        self._idle: Deferred[None] | None = None
+
+    def __len__(self) -> int:
+        """How many sessions have ended whose stanzas are still on their way."""
+        return len(self._under_way)
+
+    def take(self, session: Session, managed: Managed) -> None:
+        """*session* is over; its client may ask how much of what it sent was settled, unless it has closed it."""
+        managed.rules.forget(managed)
+        remember = managed.resumable and not managed.finished
+        if not managed.queue and not remember:
+            return
+        task = self._host.scope.spawn(self._return(session, managed, list(managed.queue), remember))
+        if not task.called:
+            self._under_way.add(task)
+            task.addBoth(lambda _: self._arrived(task))
+
+    async def done(self, deadline: float) -> None:
+        """Wait until all have arrived, or until *deadline* (on the clock)."""
+        if not self._under_way:
+            return
+        idle = self._idle = self._idle or Deferred()
+        timer = self._host.scope.later(max(deadline - self._host.clock.seconds(), 0.0), self._give_up)
+        await idle
+        timer.cancel()
+
+    def _give_up(self) -> None:
+        log.error("stanzas that were not acknowledged are lost", host=self._host.name, sessions=len(self))
+        self._be_idle()
+
+    def _be_idle(self) -> None:
+        idle, self._idle = self._idle, None
+        if idle is not None:
+            idle.callback(None)
+
+    def _arrived(self, task: Deferred[object]) -> None:
+        self._under_way.discard(task)
+        if not self._under_way:
+            self._be_idle()
+
+    async def _return(self, session: Session, managed: Managed, queue: Sequence[Sent], remember: bool) -> None:
+        # All those who end in this turn, as when the server stops, have ended first: or one would hand to the next.
+        await deferLater(self._host.clock, 0)
+        if remember:
+            await self._remember(session, managed)
+        resend = managed.rules.options.resend_on_timeout
+        others = [other.jid.resource for other in self._host.sessions.of(session.jid.local)]
+        alone = not others or others == [session.jid.resource]
+        for count, (raw, since) in enumerate(queue, 1):
+            try:
+                await self._send_back(session, raw, since, resend == "true" or (resend == "if_offline" and alone))
+            except Exception:
+                log.failure("could not send back a stanza", session=str(session.jid))
+            if count % IN_ONE_TURN == 0:
+                await deferLater(self._host.clock, 0)
+
+    async def _remember(self, session: Session, managed: Managed) -> None:
+        intake = session.intake
+        try:
+            await intake.settled(self._host.scope, SETTLED_IN)
+            await managed.rules.memory.remember(session.jid.bare, managed.id, intake.handled)
+        except Exception:
+            log.failure("could not remember how far a session came", session=str(session.jid))
+
+    async def _send_back(self, session: Session, raw: bytes, since: float, resend: bool) -> None:
+        host, account = self._host, session.jid.bare
+        stanza = read_stanza(raw)
+        if isinstance(stanza, Message):
+            if stanza.type in ("headline", "error") or _is_own(stanza, account):
+                return
+            if stanza.type != "groupchat":
+                if resend:
+                    # "Note that servers SHOULD add a delay element with the original (failed) delivery timestamp".
+                    waiting = host.deliver_again(delayed(stanza, host.jid, since))
+                    if waiting is not None:
+                        await waiting
+                    return
+                if has_id(stanza, account):
+                    return
+        elif not isinstance(stanza, IQ):
+            return
+        await self._bounce(stanza, StanzaError(Condition.SERVICE_UNAVAILABLE, "the session is over"))
+
+    async def _bounce(self, stanza: Stanza, error: StanzaError) -> None:
+        waiting = self._host.server.router.bounce(stanza, error)
+        if waiting is not None:
+            await waiting
+
+
+def delayed(message: Message, host: JID, since: float) -> Message:
+    """*message* with when it was sent to somebody first, unless this host has said so already."""
+    for child in message.element.elements():
+        if child.ns == ns.DELAY and child.get("from") == host.text:
+            return message
+    return message.appending(delay(host, since))
+
+
+def _is_own(message: Message, account: JID) -> bool:
+    """Whether it is a copy of a message that the account has: for all of its sessions, or asked for by this one."""
+    own = any((child.name, child.ns) in _OWN for child in message.element.elements())
+    return own and (
+        message.sender is None or message.sender.bare == account or message.child(ns.MAM, "result") is not None
+    )

@@ -1,0 +1,273 @@
+"""XEP-0198 §4: what becomes of stanzas that were not acknowledged when their session ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federix.api import HANDLED, JID, Message, Module, Outcome, hooks
+from federix.xmpp import ns
+from federix.xmpp.delay import parse_stamp
+
+from .sm_case import ManagedCase, a, failed
+
+
+class Store(Module):
+    """Takes what nobody is there for."""
+
+    name = "mod_store"
+
+    async def on_start(self) -> None:
+        self.kept: list[Message] = []
+
+    @hooks.offline_message
+    def keep(self, account: JID, message: Message) -> Outcome:
+        self.kept.append(message)
+        return HANDLED
+
+
+class EndingTests(ManagedCase):
+    def begin_with(self, options: dict[str, Any] | None = None) -> None:
+        self.begin(options, modules={"mod_store": {}, "mod_roster": {}}, own_modules={"mod_store": Store})
+        self.id = self.enable(self.romeo)
+        self.store = self.world.host("example.org").module(Store)
+
+    def stored(self) -> list[str | None]:
+        return [message.body for message in self.store.kept]
+
+    def test_a_session_that_is_not_resumed_in_time_ends(self) -> None:
+        self.begin_with()
+        self.romeo.cut()
+        self.world.advance(299)
+        self.assertTrue(self.is_there())
+        self.world.advance(2)
+        self.assertFalse(self.is_there())
+
+    def test_its_messages_are_stored_for_later(self) -> None:
+        self.begin_with()
+        self.say("1")
+        sent = self.world.server.now()
+        self.romeo.cut()
+        self.say("2", to="romeo@example.org/orchard")
+        self.world.advance(301)
+        self.assertEqual(self.stored(), ["1", "2"])
+        message = self.store.kept[0]
+        self.assertEqual(str(message.to), "romeo@example.org")
+        delay = message.child(ns.DELAY, "delay")
+        assert delay is not None
+        self.assertEqual(delay.get("from"), "example.org")
+        self.assertAlmostEqual(parse_stamp(delay.get("stamp") or ""), sent, delta=1)
+
+    def test_or_delivered_to_another_resource(self) -> None:
+        self.begin_with()
+        other = self.world.client("romeo@example.org/other")
+        other.send("<presence/>")
+        self.say("1")
+        self.romeo.cut()
+        self.world.advance(301)
+        self.assertEqual(self.bodies(other), ["1"])
+        self.assertEqual(self.stored(), [])
+
+    def test_what_was_acknowledged_is_not(self) -> None:
+        self.begin_with()
+        self.say("1", "2")
+        self.romeo.send(a(1))
+        self.romeo.cut()
+        self.world.advance(301)
+        self.assertEqual(self.stored(), ["2"])
+
+    def test_who_closes_the_stream_gets_it_later_as_well(self) -> None:
+        self.begin_with()
+        self.say("1")
+        self.romeo.close()
+        self.assertEqual(self.stored(), ["1"])
+
+    def test_and_who_cannot_resume(self) -> None:
+        self.begin_with()
+        client = self.world.client("romeo@example.org/other")
+        self.enable(client, "")
+        self.say("1", to="romeo@example.org/other")
+        client.cut()
+        self.assertEqual(self.stored(), ["1"])
+
+    def test_requests_go_back_to_their_senders(self) -> None:
+        self.begin_with()
+        self.romeo.cut()
+        other = self.world.client("romeo@example.org/other")
+        other.send("<iq type='get' to='romeo@example.org/orchard' id='q'><query xmlns='jabber:iq:version'/></iq>")
+        other.send("<iq type='result' to='romeo@example.org/orchard' id='z'/>")
+        self.world.advance(301)
+        other.expect(
+            "<iq type='error' from='romeo@example.org/orchard' id='q'><error type='cancel'>"
+            "<service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>"
+        )
+        other.nothing()
+
+    def test_presence_headlines_and_errors_are_dropped(self) -> None:
+        self.begin_with()
+        self.romeo.cut()
+        self.juliet.send("<presence to='romeo@example.org/orchard'/>")
+        self.say("news", kind="headline")
+        self.say("wrong", kind="error")
+        self.world.advance(301)
+        self.assertEqual(self.stored(), [])
+        self.juliet.nothing()
+
+    def test_what_a_room_said_goes_back_to_it(self) -> None:
+        self.begin_with()
+        self.romeo.cut()
+        self.say("1", kind="groupchat")
+        self.world.advance(301)
+        self.juliet.expect("<message type='error' id='1'/>")
+        self.assertEqual(self.stored(), [])
+
+    def test_copies_of_what_the_account_has_are_dropped(self) -> None:
+        self.begin_with()
+        session = self.session()
+        for copy in (f"<received xmlns='{ns.CARBONS}'/>", f"<result xmlns='{ns.MAM}'/>"):
+            session.pass_on(_message(f"<message from='romeo@example.org' to='{session.jid}'>{copy}</message>"))
+        self.romeo.cut()
+        self.world.advance(301)
+        self.assertEqual(self.stored(), [])
+
+    def test_without_resending_it_stays_in_the_archive_or_goes_back(self) -> None:
+        self.begin_with({"resend_on_timeout": "false"})
+        archived = f"<stanza-id xmlns='{ns.SID}' by='romeo@example.org' id='1'/><body>archived</body>"
+        self.session().pass_on(
+            _message(f"<message from='juliet@example.org/balcony' to='romeo@example.org'>{archived}</message>")
+        )
+        self.say("not")
+        self.romeo.cut()
+        self.world.advance(301)
+        self.assertEqual(self.stored(), [])
+        self.juliet.expect("<message type='error' id='not'/>")
+        self.juliet.nothing()
+
+    def test_if_offline_means_if_no_other_client_is_there(self) -> None:
+        for others, stored in ((False, ["1"]), (True, [])):
+            self.begin_with({"resend_on_timeout": "if_offline"})
+            if others:
+                self.world.client("romeo@example.org/other")
+            self.say("1")
+            self.romeo.cut()
+            self.world.advance(301)
+            self.assertEqual(self.stored(), stored)
+
+    def test_when_the_same_resource_is_bound_anew_the_old_sessions_messages_are_not_lost(self) -> None:
+        self.begin_with()
+        self.romeo.cut()
+        self.say("1")
+        self.world.client("romeo@example.org/orchard")
+        self.assertEqual(self.stored(), ["1"])
+
+    def test_when_the_server_stops_they_are_stored(self) -> None:
+        self.begin_with()
+        awake = self.world.client("romeo@example.org/awake")
+        self.enable(awake)
+        self.romeo.cut()
+        self.say("asleep")
+        self.say("awake", to="romeo@example.org/awake")
+        store = self.store
+        self.stop()
+        self.assertEqual(sorted(str(message.body) for message in store.kept), ["asleep", "awake"])
+
+    def test_when_its_host_is_taken_out_they_are_stored(self) -> None:
+        self.begin(modules={"mod_store": {}}, own_modules={"mod_store": Store}, hosts=("example.org", "example.net"))
+        store = self.world.host("example.org").module(Store)
+        self.enable(self.romeo)
+        self.say("1")
+        settings = {**self.world.settings, "hosts": ["example.net"]}
+        self.world.run(self.world.server.reload(self.world.configure(settings)))
+        self.assertEqual([message.body for message in store.kept], ["1"])
+
+
+class TooMuchTests(ManagedCase):
+    """A client that never acknowledges is not remembered for ever."""
+
+    def test_past_max_ack_queue_the_session_ends(self) -> None:
+        self.begin({"max_ack_queue": 10, "ack_timeout": "infinity"})
+        self.enable(self.romeo)
+        self.say(*map(str, range(11)))
+        self.romeo.drain()
+        self.assertTrue(self.romeo.ended)
+        self.assertFalse(self.is_there())
+
+    def test_past_so_many_bytes_as_well(self) -> None:
+        self.begin({"max_ack_queue_size": 10_000, "max_ack_queue": "infinity"})
+        self.enable(self.romeo)
+        for _ in range(2):
+            self.say("x" * 2000)
+        self.assertTrue(self.is_there())
+        self.say("x" * 2000)
+        self.assertFalse(self.is_there())
+
+    def test_and_one_that_sleeps_too(self) -> None:
+        self.begin({"max_ack_queue": 10}, modules={"mod_store": {}}, own_modules={"mod_store": Store})
+        self.enable(self.romeo)
+        self.romeo.cut()
+        self.say(*map(str, range(11)))
+        self.assertFalse(self.is_there())
+        self.assertEqual(len(self.world.host("example.org").module(Store).kept), 11)
+
+
+class MemoryTests(ManagedCase):
+    """§5: <failed/> may have 'h', "the number of stanzas received before the timeout"."""
+
+    def begin_and_send(self, count: int, options: dict[str, Any] | None = None, **more: Any) -> str:
+        self.begin(options, **more)
+        id = self.enable(self.romeo)
+        for _ in range(count):
+            self.romeo.send("<message to='juliet@example.org/balcony'/>")
+        return id
+
+    def test_after_it_has_expired_the_client_is_told_how_much_arrived(self) -> None:
+        id = self.begin_and_send(3)
+        self.romeo.cut()
+        self.world.advance(400)
+        client, answer = self.resume(id, 0)
+        self.assertEqual(answer.get("h"), "3")
+        self.assertEqual(next(answer.elements()).name, "item-not-found")
+        client.bind(JID.parse("romeo@example.org/orchard"))
+
+    def test_only_its_own_account_is_told(self) -> None:
+        id = self.begin_and_send(3)
+        self.romeo.cut()
+        self.world.advance(400)
+        _, answer = self.resume(id, 0, "juliet")
+        self.assertEqual(answer.to_xml(), failed("item-not-found"))
+
+    def test_for_cache_life_time(self) -> None:
+        id = self.begin_and_send(1, {"cache_life_time": "1 hour"})
+        self.romeo.cut()
+        self.world.advance(300 + 3500)
+        self.assertEqual(self.resume(id, 0)[1].get("h"), "1")
+        self.world.advance(200)
+        self.assertIsNone(self.resume(id, 0)[1].get("h"))
+
+    def test_after_the_server_was_stopped(self) -> None:
+        id = self.begin_and_send(2, config={"sql_database": "kept.sqlite"})
+        asleep = self.world.client("romeo@example.org/asleep")
+        sleeping = self.enable(asleep)
+        asleep.cut()
+        self.stop()
+        self.world.run(self.world.server.start())
+        self.assertEqual(self.resume(id, 0)[1].get("h"), "2")
+        self.assertEqual(self.resume(sleeping, 0)[1].get("h"), "0")
+
+    def test_not_for_more_than_the_last_sessions_of_an_account(self) -> None:
+        self.begin({"resume_timeout": 1})
+        ids = []
+        for number in range(25):
+            client = self.world.client(f"romeo@example.org/{number}")
+            ids.append(self.enable(client))
+            client.cut()
+            self.world.advance(2)
+        told = [self.resume(id, 0)[1].get("h") for id in ids]
+        self.assertEqual(told, [None] * 5 + ["0"] * 20)
+
+
+def _message(xml: str) -> Message:
+    from federix.xmpp.reading import read_stanza
+
+    stanza = read_stanza(xml.encode())
+    assert isinstance(stanza, Message)
+    return stanza
