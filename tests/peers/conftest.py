@@ -54,8 +54,8 @@ class Stage:
         self._server.register(account.user, PASSWORD)
         return account
 
-    def enter(self, kind: str, account: Account, tls: Tls) -> Client:
-        """Start a client of this *kind* and return when it is online."""
+    def enter(self, kind: str, account: Account, tls: Tls, *, address: str | None = None) -> Client:
+        """Start a client of this *kind* and return when it is online; it may connect to another *address*."""
         port = self._server.tls_port if tls == "direct" else self._server.starttls_port
         options = {
             "--user": account.user,
@@ -65,6 +65,8 @@ class Stage:
             "--tls": tls,
             "--authority": str(self._authority.certificate),
         }
+        if address is not None:
+            options["--address"] = address
         command = [*_program(kind), *itertools.chain.from_iterable(options.items())]
         environment = {
             "NODE_EXTRA_CA_CERTS": str(self._authority.certificate),
@@ -90,6 +92,8 @@ def _program(kind: str) -> list[str]:
             requires("tmux")
         case "go_sendxmpp":
             requires("go-sendxmpp")
+        case "slixmpp_managed":
+            requires_python_package("slixmpp")
         case _:
             requires_python_package(kind)
     return [sys.executable, "-m", f"tests.peers.clients.{kind}_client"]

@@ -18,6 +18,8 @@ Events, on standard output:
     {"event": "unavailable", "sender": JID}
     {"event": "roster", "contact": JID, "name": TEXT, "group": TEXT}   an item of the roster, at login or pushed
     {"event": "offline", "reason": TEXT}                            the connection has ended
+    {"event": "managed"}                                            stream management is enabled
+    {"event": "resumed"}                                            the session goes on over a new connection
 
 Standard error is for whatever helps to understand a failure.
 """
@@ -42,6 +44,8 @@ class Login:
     password: str
     port: int
     is_direct_tls: bool
+    address: str
+    """The IP address to connect to."""
     authority: Path
     """The certificate authority to trust, and no other (PEM); its folder serves OpenSSL as a folder of authorities."""
 
@@ -57,6 +61,7 @@ def read_login() -> Login:
     for name in ("--user", "--host", "--password"):
         parser.add_argument(name, required=True)
     parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--address", default="127.0.0.1")
     parser.add_argument("--tls", required=True, choices=("starttls", "direct"))
     parser.add_argument("--authority", required=True, type=Path)
     options = parser.parse_args()
@@ -65,6 +70,7 @@ def read_login() -> Login:
         host=options.host,
         password=options.password,
         port=options.port,
+        address=options.address,
         is_direct_tls=options.tls == "direct",
         authority=options.authority,
     )

@@ -32,7 +32,7 @@ class Slixmpp(ClientXMPP):
 
     async def obey(self) -> None:
         """Connect, and follow the test's commands until it says to quit."""
-        self.connect("127.0.0.1", self._login.port)
+        self.connect(self._login.address, self._login.port)
         async for command in arriving_commands():
             match command["do"]:
                 case "message":
