@@ -19,6 +19,8 @@ from ..api import (
 
 #: Sessions of one account that are over and whose counters are kept.
 MOST_REMEMBERED: Final = 20
+#: Seconds between two times that old counters are forgotten.
+FORGET_EVERY: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class StreamMgmt(Module):
 
     async def on_start(self) -> None:
         self.management = StreamManagement(self.host, self.options, self)
+        self.scope.spawn(self._forget())
         self.host.notes[STREAM_MANAGEMENT] = self.management
         self.scope.add(self._off)
 
@@ -118,12 +121,19 @@ class StreamMgmt(Module):
             if self._is_stale(known[key]):
                 await self.kept.remove(owner, key)
 
+    async def _forget(self) -> None:
+        """Forget what was counted in sessions that nobody can come back to, now and again and again."""
+        self.scope.later(FORGET_EVERY, lambda: self.scope.spawn(self._forget()))
+        await self.storage.archives.forget_counted_before(self.host.now() - self.options.cache_life_time)
+
     async def recall(self, account: JID, id: str) -> int | None:
         """How much of a session that is over was settled; ``None`` where nobody knows."""
         over = await self.kept.get(str(account), id)
         if over is not None:
             return None if self._is_stale(over) else over.h
-        return None
+        # It never ended: the server did. What was archived has been counted with it, in one step.
+        counted = await self.storage.archives.counted(id)
+        return counted.h if counted is not None and counted.owner == str(account) else None
 
     def _is_stale(self, over: Over) -> bool:
         return over.at + self.options.cache_life_time < self.host.now()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from federix.api import HANDLED, JID, Message, Module, Outcome, hooks
 from federix.xmpp import ns
 from federix.xmpp.delay import parse_stamp
 
-from .sm_case import ManagedCase, a, failed
+from .sm_case import ManagedCase, R, a, failed
 
 
 class Store(Module):
@@ -271,3 +272,40 @@ def _message(xml: str) -> Message:
     stanza = read_stanza(xml.encode())
     assert isinstance(stanza, Message)
     return stanza
+
+
+class Everything:
+    """An archive that keeps every message."""
+
+    def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool:
+        return True
+
+
+class CrashTests(ManagedCase):
+    def setUp(self) -> None:
+        self.config = {"sql_database": self.mktemp()}
+        Path(self.config["sql_database"]).parent.mkdir(parents=True, exist_ok=True)
+        self.begin(config=self.config)
+        self.world.host("example.org").archive = Everything()
+        self.id = self.enable(self.romeo)
+
+    def restart(self) -> None:
+        self.world.crash()
+        self.world = self.make(self.config, modules={"mod_stream_mgmt": {}})
+
+    def test_after_a_crash_the_client_is_told_how_much_was_kept(self) -> None:
+        for body in ("1", "2"):
+            self.romeo.send(f"<message to='juliet@example.org/balcony' type='chat'><body>{body}</body></message>")
+        self.romeo.send(R)
+        self.romeo.expect(a(2))
+        self.restart()
+        client, answer = self.resume(self.id, 0)
+        self.assertEqual(answer.get("h"), "2")
+        self.assertEqual(next(answer.elements()).name, "item-not-found")
+        self.assertIsNone(self.resume(self.id, 0, "juliet")[1].get("h"))
+
+    def test_that_is_forgotten_after_cache_life_time(self) -> None:
+        self.romeo.send("<message to='juliet@example.org/balcony' type='chat'><body>1</body></message>")
+        self.restart()
+        self.world.advance(49 * 3600)
+        self.assertIsNone(self.resume(self.id, 0)[1].get("h"))

@@ -58,9 +58,7 @@ def heard(who: Client, count: int) -> list[object]:
     return [who.expect("message")["body"] for _ in range(count)]
 
 
-def test_nothing_is_lost_when_a_cable_is_cut_without_a_word(
-    server: Server, cable: Cable, stage_for: StageFor
-) -> None:
+def test_nothing_is_lost_when_a_cable_is_cut_without_a_word(server: Server, cable: Cable, stage_for: StageFor) -> None:
     lovers = Lovers(stage_for(server))
     lovers.say(lovers.juliet, lovers.romeo, WORDS[:5])
     assert heard(lovers.romeo, 5) == WORDS[:5]
@@ -92,9 +90,7 @@ def test_a_session_is_resumed_while_the_server_believes_in_the_old_connection(
     assert heard(lovers.juliet, 1) == ["here I am"]
 
 
-def test_a_client_that_stands_still_gets_all_when_it_goes_on(
-    server: Server, cable: Cable, stage_for: StageFor
-) -> None:
+def test_a_client_that_stands_still_gets_all_when_it_goes_on(server: Server, cable: Cable, stage_for: StageFor) -> None:
     lovers = Lovers(stage_for(server))
     lovers.romeo.freeze()
     lovers.say(lovers.juliet, lovers.romeo, WORDS[:20])
