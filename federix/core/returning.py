@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -31,8 +31,9 @@ log = Logger()
 
 #: So many go back before others have their turn.
 IN_ONE_TURN: Final = 20
-#: Seconds that what a client sent may take to be settled, before it is remembered how much of it was.
-SETTLED_IN: Final = 10.0
+#: Seconds that what a client sent may take to be settled, before it is remembered how much of it was. A server that
+#: stops waits somewhat longer.
+SETTLED_IN: Final = 3.0
 #: What a session gets for itself alone: nobody else wants it, and its account has it.
 _OWN: Final = frozenset((("received", ns.CARBONS), ("sent", ns.CARBONS), ("result", ns.MAM)))
 
@@ -86,24 +87,28 @@ class Returns:
     async def _return(self, session: Session, managed: Managed, queue: Sequence[Sent], remember: bool) -> None:
         # All those who end in this turn, as when the server stops, have ended first: or one would hand to the next.
         await deferLater(self._host.clock, 0)
-        if remember:
-            await self._remember(session, managed)
         resend = managed.rules.options.resend_on_timeout
         others = [other.jid.resource for other in self._host.sessions.of(session.jid.local)]
         alone = not others or others == [session.jid.resource]
         for count, (raw, since) in enumerate(queue, 1):
             try:
                 await self._send_back(session, raw, since, resend == "true" or (resend == "if_offline" and alone))
+            except CancelledError:
+                raise
             except Exception:
                 log.failure("could not send back a stanza", session=str(session.jid))
             if count % IN_ONE_TURN == 0:
                 await deferLater(self._host.clock, 0)
+        if remember:
+            await self._remember(session, managed)
 
     async def _remember(self, session: Session, managed: Managed) -> None:
         intake = session.intake
         try:
             await intake.settled(self._host.scope, SETTLED_IN)
             await managed.rules.memory.remember(session.jid.bare, managed.id, intake.handled)
+        except CancelledError:
+            raise
         except Exception:
             log.failure("could not remember how far a session came", session=str(session.jid))
 

@@ -299,7 +299,7 @@ class CrashTests(ManagedCase):
         self.romeo.send(R)
         self.romeo.expect(a(2))
         self.restart()
-        client, answer = self.resume(self.id, 0)
+        _, answer = self.resume(self.id, 0)
         self.assertEqual(answer.get("h"), "2")
         self.assertEqual(next(answer.elements()).name, "item-not-found")
         self.assertIsNone(self.resume(self.id, 0, "juliet")[1].get("h"))

@@ -1,0 +1,109 @@
+"""XEP-0198 §4: what is acknowledged is kept; and what is not yet, the client is told of when it is."""
+
+from __future__ import annotations
+
+from federix.links.management import SETTLED_IN
+from federix.testing import Client
+from tests.core.test_passage import Keeper, SlowArchives
+
+from .sm_case import SM, ManagedCase, R, a
+
+
+class SettlingTests(ManagedCase):
+    def setUp(self) -> None:
+        self.begin(modules={"mod_keeper": {}}, own_modules={"mod_keeper": Keeper})
+        self.archives = self.world.server.storage.archives = SlowArchives()  # type: ignore[assignment]
+        self.archives.slow = True
+        self.id = self.enable(self.romeo)
+
+    def tell(self, *bodies: str, client: Client | None = None) -> None:
+        for body in bodies:
+            (client or self.romeo).send(f"<message to='juliet@example.org/balcony' type='chat'><body>{body}</body></message>")
+
+    def test_the_answer_must_not_be_withheld(self) -> None:
+        """§4: it "MUST NOT be withheld for any condition other than a timeout"."""
+        self.tell("1", "2")
+        self.romeo.send(R)
+        self.romeo.expect(a(0))
+        self.romeo.nothing()
+
+    def test_another_follows_when_more_is_kept(self) -> None:
+        self.tell("1", "2")
+        self.romeo.send(R)
+        self.romeo.expect(a(0))
+        self.archives.commit()
+        self.romeo.expect(a(2))
+        self.romeo.nothing()
+
+    def test_who_has_not_asked_is_told_nothing(self) -> None:
+        self.tell("1", "2")
+        self.archives.commit()
+        self.romeo.nothing()
+
+    def test_what_stands_behind_a_message_that_is_not_kept_is_not_acknowledged(self) -> None:
+        self.tell("1")
+        self.romeo.send(f"<message to='nobody@example.org' type='headline'/>{R}")
+        self.romeo.expect(a(0))
+        self.archives.commit()
+        self.romeo.expect(a(2))
+
+    def test_who_resumes_is_told_of_what_was_on_its_way(self) -> None:
+        self.tell("1", "2")
+        self.romeo.cut()
+        client = self.logged_in()
+        client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        client.nothing()
+        self.say("meanwhile")
+        self.archives.commit()
+        client.expect(f"<resumed {SM} h='2' previd='{self.id}'/>", exact=True)
+        self.assertEqual(self.bodies(client), ["meanwhile"])
+
+    def test_but_does_not_wait_for_ever(self) -> None:
+        self.tell("1")
+        self.romeo.cut()
+        client = self.logged_in()
+        client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        self.world.advance(SETTLED_IN)
+        client.expect(f"<resumed {SM} h='0'/>")
+
+    def test_one_who_is_cut_off_while_he_waits_may_come_back(self) -> None:
+        self.tell("1")
+        self.romeo.cut()
+        client = self.logged_in()
+        client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        client.cut()
+        self.assertTrue(self.session().asleep)
+        self.archives.commit()
+        self.resumed(self.id, 0)
+
+    def test_of_two_who_come_back_at_once_the_later_one_goes_on(self) -> None:
+        self.tell("1")
+        self.romeo.cut()
+        first, second = self.logged_in(), self.logged_in()
+        for client in (first, second):
+            client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        self.archives.commit()
+        self.assert_stream_error(first, "conflict")
+        second.expect(f"<resumed {SM} h='1'/>")
+        self.say("1")
+        self.assertEqual(self.bodies(second), [])  # it is not kept yet
+        self.archives.commit()
+        self.assertEqual(self.bodies(second), ["1"])
+
+    def test_a_session_that_ends_while_its_client_comes_back_is_over(self) -> None:
+        self.tell("1")
+        self.romeo.cut()
+        client = self.logged_in()
+        client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        self.world.client("romeo@example.org/orchard")
+        self.assert_stream_error(client, "conflict")
+        self.archives.commit()
+
+    def test_what_is_remembered_of_a_session_that_is_over_waits_for_it_as_well(self) -> None:
+        self.tell("1")
+        self.romeo.cut()
+        self.world.advance(300)
+        self.archives.commit()
+        self.world.advance(10)
+        _, answer = self.resume(self.id, 0)
+        self.assertEqual(answer.get("h"), "1")
