@@ -7,7 +7,9 @@ stanza to offline storage."
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -26,9 +28,12 @@ from .passage import has_id
 if TYPE_CHECKING:
     from .host import Host
     from .session import Session
+    from .stream_management import StreamManagement
 
 log = Logger()
 
+#: Sessions whose stanzas go back at the same time; all others that have ended wait.
+TOGETHER: Final = 200
 #: So many go back before others have their turn.
 IN_ONE_TURN: Final = 20
 #: Seconds that what a client sent may take to be settled, before it is remembered how much of it was. A server that
@@ -38,32 +43,52 @@ SETTLED_IN: Final = 3.0
 _OWN: Final = frozenset((("received", ns.CARBONS), ("sent", ns.CARBONS), ("result", ns.MAM)))
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A session that is over, what it was sent and did not acknowledge, and its id where that may be asked for."""
+
+    session: Session
+    rules: StreamManagement
+    queue: Sequence[Sent]
+    id: str
+
+
 class Returns:
     """The stanzas of one host's sessions that are on their way back to delivery."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._under_way: set[Deferred[object]] = set()
+        self._waiting: deque[Over] = deque()
+        self._running = 0
         self._idle: Deferred[None] | None = None
 
     def __len__(self) -> int:
         """How many sessions have ended whose stanzas are still on their way."""
-        return len(self._under_way)
+        return len(self._waiting) + self._running
 
     def take(self, session: Session, managed: Managed) -> None:
         """*session* is over; its client may ask how much of what it sent was settled, unless it has closed it."""
         managed.rules.forget(managed)
         remember = managed.resumable and not managed.finished
-        if not managed.queue and not remember:
-            return
-        task = self._host.scope.spawn(self._return(session, managed, list(managed.queue), remember))
-        if not task.called:
-            self._under_way.add(task)
-            task.addBoth(lambda _: self._arrived(task))
+        if managed.queue or remember:
+            self._waiting.append(Over(session, managed.rules, list(managed.queue), managed.id if remember else ""))
+            self._begin()
+
+    def _begin(self) -> None:
+        while self._waiting and self._running < TOGETHER:
+            self._running += 1
+            self._host.scope.spawn(self._return(self._waiting.popleft())).addBoth(self._arrived)
+
+    def _arrived(self, _: object) -> None:
+        self._running -= 1
+        if not self._host.scope.closed:
+            self._begin()
+        if not len(self):
+            self._be_idle()
 
     async def done(self, deadline: float) -> None:
         """Wait until all have arrived, or until *deadline* (on the clock)."""
-        if not self._under_way:
+        if not len(self):
             return
         idle = self._idle = self._idle or Deferred()
         timer = self._host.scope.later(max(deadline - self._host.clock.seconds(), 0.0), self._give_up)
@@ -79,18 +104,14 @@ class Returns:
         if idle is not None:
             idle.callback(None)
 
-    def _arrived(self, task: Deferred[object]) -> None:
-        self._under_way.discard(task)
-        if not self._under_way:
-            self._be_idle()
-
-    async def _return(self, session: Session, managed: Managed, queue: Sequence[Sent], remember: bool) -> None:
+    async def _return(self, over: Over) -> None:
         # All those who end in this turn, as when the server stops, have ended first: or one would hand to the next.
         await deferLater(self._host.clock, 0)
-        resend = managed.rules.options.resend_on_timeout
+        session = over.session
+        resend = over.rules.options.resend_on_timeout
         others = [other.jid.resource for other in self._host.sessions.of(session.jid.local)]
         alone = not others or others == [session.jid.resource]
-        for count, (raw, since) in enumerate(queue, 1):
+        for count, (raw, since) in enumerate(over.queue, 1):
             try:
                 await self._send_back(session, raw, since, resend == "true" or (resend == "if_offline" and alone))
             except CancelledError:
@@ -99,14 +120,14 @@ class Returns:
                 log.failure("could not send back a stanza", session=str(session.jid))
             if count % IN_ONE_TURN == 0:
                 await deferLater(self._host.clock, 0)
-        if remember:
-            await self._remember(session, managed)
+        if over.id:
+            await self._remember(over)
 
-    async def _remember(self, session: Session, managed: Managed) -> None:
-        intake = session.intake
+    async def _remember(self, over: Over) -> None:
+        session, intake = over.session, over.session.intake
         try:
             await intake.settled(self._host.scope, SETTLED_IN)
-            await managed.rules.memory.remember(session.jid.bare, managed.id, intake.handled)
+            await over.rules.memory.remember(session.jid.bare, over.id, intake.handled)
         except CancelledError:
             raise
         except Exception:

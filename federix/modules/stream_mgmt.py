@@ -113,13 +113,12 @@ class StreamMgmt(Module):
         """§5: "the server has to store the SM-ID/sequence number tuple past the time out of the actual session"."""
         owner = str(account)
         await self.kept.put(owner, id, Over(h, self.host.now()))
-        known = await self.kept.all(owner)
-        newest = sorted(known, key=lambda key: known[key].at, reverse=True)
-        for key in newest[MOST_REMEMBERED:]:
-            await self.kept.remove(owner, key)
-        for key in newest[:MOST_REMEMBERED]:
-            if self._is_stale(known[key]):
-                await self.kept.remove(owner, key)
+        if await self.kept.count(owner) > MOST_REMEMBERED:
+            known = await self.kept.all(owner)
+            newest = sorted(known, key=lambda key: known[key].at, reverse=True)
+            for number, key in enumerate(newest):
+                if number >= MOST_REMEMBERED or self._is_stale(known[key]):
+                    await self.kept.remove(owner, key)
 
     async def _forget(self) -> None:
         """Forget what was counted in sessions that nobody can come back to, now and again and again."""

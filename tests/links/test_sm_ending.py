@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from federix.api import HANDLED, JID, Message, Module, Outcome, hooks
+from federix.core.returning import TOGETHER
 from federix.xmpp import ns
 from federix.xmpp.delay import parse_stamp
 
@@ -179,6 +180,18 @@ class EndingTests(ManagedCase):
         settings = {**self.world.settings, "hosts": ["example.net"]}
         self.world.run(self.world.server.reload(self.world.configure(settings)))
         self.assertEqual([message.body for message in store.kept], ["1"])
+
+
+class ManyTests(ManagedCase):
+    def test_when_many_sessions_end_at_once_their_stanzas_go_back_bit_by_bit(self) -> None:
+        config = {"shaper_rules": {"max_user_sessions": "infinity"}}
+        self.begin(modules={"mod_store": {}}, own_modules={"mod_store": Store}, config=config)
+        store, count = self.world.host("example.org").module(Store), TOGETHER + 50
+        for number in range(count):
+            self.enable(self.world.client(f"romeo@example.org/{number}", ip=f"192.0.2.{number % 200}"))
+            self.say(str(number), to=f"romeo@example.org/{number}")
+        self.stop()
+        self.assertEqual(sorted(int(message.body or "") for message in store.kept), list(range(count)))
 
 
 class TooMuchTests(ManagedCase):
