@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -170,7 +172,7 @@ class CountingTests(ManagedCase):
         managed._acknowledged = total = sent = MODULUS - before
         for more, acknowledged in steps:
             for _ in range(more):
-                managed.queue.append((b"<message/>", 0.0))
+                managed.queue = deque([*managed.queue, (b"<message/>", 0.0)])
                 managed.size += 10
             sent += more
             total = min(total + acknowledged, sent)
@@ -182,7 +184,7 @@ class CountingTests(ManagedCase):
     def test_what_was_never_sent_cannot_be_acknowledged(self, acknowledged: int, sent: int, excess: int) -> None:
         managed = self.managed()
         managed._acknowledged = acknowledged
-        managed.queue.extend([(b"<message/>", 0.0)] * sent)
+        managed.queue = deque([(b"<message/>", 0.0)] * sent)
         number = acknowledged + sent + excess
         if number >= MODULUS and number - MODULUS <= acknowledged:
             return  # it cannot be told from one that was said before

@@ -18,7 +18,9 @@ class SettlingTests(ManagedCase):
 
     def tell(self, *bodies: str, client: Client | None = None) -> None:
         for body in bodies:
-            (client or self.romeo).send(f"<message to='juliet@example.org/balcony' type='chat'><body>{body}</body></message>")
+            (client or self.romeo).send(
+                f"<message to='juliet@example.org/balcony' type='chat'><body>{body}</body></message>"
+            )
 
     def test_the_answer_must_not_be_withheld(self) -> None:
         """§4: it "MUST NOT be withheld for any condition other than a timeout"."""
