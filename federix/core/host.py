@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ..life.scope import Scope
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     from .rules import AccessRule
 
 log = Logger()
+
+#: How often, and how many seconds apart, it is looked whether clients have acknowledged what they have before a host
+#: stops.
+LAST_ACKS: Final = 10
+LAST_ACK_EVERY: Final = 0.1
 
 M = TypeVar("M", bound=Module)
 
@@ -437,11 +443,23 @@ class SessionsNode(Node):
 
     async def on_drain(self, deadline: float) -> None:
         """What clients have not acknowledged goes back to delivery while there are modules to take it."""
+        await self._ask_all()
         self._end_all()
         await self._host.sessions.returns.done(deadline)
 
     async def on_stop(self) -> None:
         self._end_all()
+
+    async def _ask_all(self) -> None:
+        """Let clients acknowledge what they have, or they would get it again."""
+        managed = [session.managed for session in self._host.sessions if session.managed and not session.asleep]
+        for one in managed:
+            if one.queue:
+                one.ask()
+        for _ in range(LAST_ACKS):
+            if not any(one.queue for one in managed):
+                return
+            await deferLater(self.clock, LAST_ACK_EVERY)
 
     def _end_all(self) -> None:
         for session in self._host.sessions:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import ensureDeferred
+
 from federix.api import HANDLED, JID, Message, Module, Outcome, hooks
 from federix.core.returning import TOGETHER
 from federix.xmpp import ns
@@ -172,13 +174,26 @@ class EndingTests(ManagedCase):
         self.stop()
         self.assertEqual(sorted(str(message.body) for message in store.kept), ["asleep", "awake"])
 
+    def test_before_that_clients_are_asked_for_what_they_have(self) -> None:
+        self.begin_with()
+        self.say("1")
+        store = self.store
+        stopping = ensureDeferred(self.world.server.stop())
+        self.romeo.expect("<message id='1'/>")
+        self.answer(self.romeo, 1)
+        self.world.advance(30)
+        self.successResultOf(stopping)
+        self.assertEqual(store.kept, [])
+
     def test_when_its_host_is_taken_out_they_are_stored(self) -> None:
         self.begin(modules={"mod_store": {}}, own_modules={"mod_store": Store}, hosts=("example.org", "example.net"))
         store = self.world.host("example.org").module(Store)
         self.enable(self.romeo)
         self.say("1")
         settings = {**self.world.settings, "hosts": ["example.net"]}
-        self.world.run(self.world.server.reload(self.world.configure(settings)))
+        reloading = ensureDeferred(self.world.server.reload(self.world.configure(settings)))
+        self.world.advance(30)
+        self.successResultOf(reloading)
         self.assertEqual([message.body for message in store.kept], ["1"])
 
 
