@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from types import SimpleNamespace
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federix.core.managed import ASK_AFTER, ASK_IN, MODULUS
+from federix.core.managed import ASK_AFTER, ASK_IN, MODULUS, Managed
 from federix.xmpp import ns
 from federix.xmpp.errors import StreamError
 
@@ -192,11 +194,7 @@ class CountingTests(ManagedCase):
             managed.check(number % MODULUS)
         self.assertEqual(len(managed.queue), sent)
 
-    def managed(self):  # type: ignore[no-untyped-def]
-        from types import SimpleNamespace
-
-        from federix.core.managed import Managed
-
+    def managed(self) -> Managed:
         scope = SimpleNamespace(later=lambda *_: SimpleNamespace(cancel=lambda: None))
         session = SimpleNamespace(scope=scope, attachment=SimpleNamespace(write=lambda _: None), jid="romeo")
-        return Managed(session, SimpleNamespace(), ns.SM, "", 0.0)  # type: ignore[arg-type]
+        return Managed(cast(Any, session), cast(Any, SimpleNamespace()), ns.SM, "", 0.0)

@@ -11,6 +11,7 @@ from federix.api import HANDLED, JID, Message, Module, Outcome, hooks
 from federix.core.returning import TOGETHER
 from federix.xmpp import ns
 from federix.xmpp.delay import parse_stamp
+from federix.xmpp.reading import read_stanza
 
 from .sm_case import ManagedCase, R, a, failed
 
@@ -295,8 +296,6 @@ class MemoryTests(ManagedCase):
 
 
 def _message(xml: str) -> Message:
-    from federix.xmpp.reading import read_stanza
-
     stanza = read_stanza(xml.encode())
     assert isinstance(stanza, Message)
     return stanza

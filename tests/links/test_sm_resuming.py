@@ -6,6 +6,7 @@ from federix.api import Module, Session, hooks
 from federix.core.managed import AGAIN_STANZAS
 from federix.core.stream_management import MOST_ASLEEP
 from federix.links.management import MOST_ATTEMPTS
+from federix.testing import Client
 from federix.testing.wire import BUFFER
 from federix.xmpp import ns
 from federix.xmpp.delay import parse_stamp
@@ -63,7 +64,7 @@ class ResumingTests(ManagedCase):
         romeo = self.resumed(self.id, 3)
         romeo.nothing()
 
-    def answer_all(self, client, h: int) -> None:  # type: ignore[no-untyped-def]
+    def answer_all(self, client: Client, h: int) -> None:
         client.drain()
         client.send(a(h))
 
