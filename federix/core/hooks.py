@@ -90,6 +90,11 @@ presence_to_contact: Filter[Session] = Filter(
     "A copy of a session's presence goes to one contact: broadcast, in answer to a probe, or because a subscription"
     " began or ended. Handlers cannot wait. HANDLED: this contact gets no copy.",
 )
+probe_to_contact: Filter[JID] = Filter(
+    "probe_to_contact",
+    "The server asks a contact on behalf of an account how it is, or once more for its subscription: the account has"
+    " become available, or has unblocked it. Handlers cannot wait. HANDLED: this contact is not asked.",
+)
 roster_out_subscription: Event[[JID, Presence]] = Event(
     "roster_out_subscription", "A subscription stanza of this account was accepted and is on its way to its contact."
 )

@@ -1,6 +1,7 @@
 """What Federix offers: one XEP, or chapter of an RFC, per file."""
 
 from ..api import Module
+from .blocking import Blocking
 from .carbons import Carbons
 from .disco import Disco
 from .last import Last
@@ -16,6 +17,7 @@ from .version import Version
 
 #: Federix's own modules, by the name they have in the configuration.
 MODULES: dict[str, type[Module]] = {
+    "mod_blocking": Blocking,
     "mod_carboncopy": Carbons,
     "mod_disco": Disco,
     "mod_last": Last,

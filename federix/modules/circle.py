@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..api import JID, Contact, RosterItem
 from .subscription_states import Kind
@@ -63,3 +63,13 @@ def _set(members: dict[JID, None], contact: JID, is_one: bool) -> None:
         members[contact] = None
     else:
         members.pop(contact, None)
+
+
+def concerned(contacts: Mapping[JID, None], addresses: Iterable[JID]) -> list[JID]:
+    """Those of *addresses* that are one of *contacts* or a resource of one; for a domain, all contacts there."""
+    addresses = list(addresses)
+    domains = {address.domain for address in addresses if not address.local and not address.resource}
+    found = {address: None for address in addresses if address.bare in contacts}
+    if domains:
+        found |= {contact: None for contact in contacts if contact.domain in domains}
+    return list(found)

@@ -113,7 +113,7 @@ class Last(Module):
 
     # -- who may know -------------------------------------------------------------------------------------------------
 
-    @hooks.sm_receive_packet.only(IQ, Slot.CHECK)
+    @hooks.sm_receive_packet.only(IQ, Slot.CHECK, after=("mod_blocking",))
     def check(self, account: JID, stanza: IQ) -> Outcome | Awaitable[Outcome]:
         if stanza.type != "get" or stanza.child(ns.LAST, "query") is None:
             return None

@@ -22,7 +22,7 @@ from ..api import (
     hooks,
     presence,
 )
-from .circle import Circle
+from .circle import Circle, concerned
 from .directed import DIRECTED, Directed
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class PresenceSessions:
         for contact in list(circle.asked):
             if contact.domain != self._host.name:
                 id = self._roster.contacts.new_id()
-                self._host.route(presence("subscribe", to=contact, sender=account, id=id))
+                self._roster.probes.ask(account, presence("subscribe", to=contact, sender=account, id=id))
 
     # -- §4.5: unavailable --------------------------------------------------------------------------------------------
 
@@ -129,6 +129,31 @@ class PresenceSessions:
         if directed is not None:
             directed.discard_account(contact)
         return self.share(session, presence("unavailable", to=contact, sender=session.jid))
+
+    # -- XEP-0191 -----------------------------------------------------------------------------------------------------
+
+    def hide(self, account: JID, addresses: Iterable[JID]) -> None:
+        """Tell those of *addresses* who see an account that it is not available; a domain means all who are there."""
+        named, circle = frozenset(addresses), self._roster.contacts.circle_now(account)
+        subscribers = concerned(circle.subscribers, named) if circle is not None else []
+        for session in self._host.sessions.of(account.local):
+            directed = session.notes.get(DIRECTED)
+            audience = dict.fromkeys(subscribers if session.available else ())
+            if directed is not None:
+                told = [to for to in directed if not named.isdisjoint((to, to.bare, to.host))]
+                audience |= {to: None for to in told if to.bare not in audience}
+                for to in told:
+                    directed.discard(to)
+            if audience:
+                self._broadcast(session, presence("unavailable", sender=session.jid).rendered(), audience)
+
+    def show(self, account: JID, addresses: Iterable[JID]) -> None:
+        """Tell those of *addresses* who may see an account's presence what it is."""
+        circle = self._roster.contacts.circle_now(account)
+        audience = concerned(circle.subscribers, addresses) if circle is not None else []
+        for session in self._host.sessions.available(account.local):
+            if session.presence is not None:
+                self._broadcast(session, session.presence, audience)
 
     # -- §4.6: directed presence --------------------------------------------------------------------------------------
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING
 
-from ..api import HANDLED, JID, Element, Outcome, Presence, Session, delay, presence
-from .circle import Circle
+from ..api import HANDLED, JID, Element, Outcome, Presence, Session, Stanza, StanzaError, delay, hooks, presence
+from .circle import Circle, concerned
 from .directed import DIRECTED
 from .last import Last
 
@@ -31,7 +31,24 @@ class Probes:
         for contact in list(circle.publishers):
             is_here = contact.domain == self._host.name and contact.local
             if not is_here or self._host.sessions.available(contact.local):
-                self._host.route(probe.addressed(contact))
+                self.ask(account, probe.addressed(contact))
+
+    def send_to(self, account: JID, addresses: Iterable[JID]) -> None:
+        """Ask those of *addresses* whose presence the account sees, while it is available itself."""
+        circle = self._roster.contacts.circle_now(account)
+        if circle is not None and self._host.sessions.available(account.local):
+            for contact in concerned(circle.publishers, addresses):
+                id = self._roster.contacts.new_id()
+                self.ask(account, presence("probe", to=contact.bare, sender=account, id=id))
+
+    def ask(self, account: JID, stanza: Presence) -> None:
+        """Route what the server itself asks a contact, unless somebody objects."""
+        try:
+            asking = hooks.probe_to_contact.run_now(self._host.chains, account, stanza)
+        except StanzaError:
+            return  # nobody knows whether the contact may be asked
+        if isinstance(asking, Stanza):
+            self._host.route(asking)
 
     def answer(self, account: JID, probe: Presence) -> Outcome | Awaitable[Outcome]:
         """§4.3.2: a probe for an account, which may not exist. All of them end here."""

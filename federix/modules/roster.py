@@ -149,7 +149,7 @@ class Roster(Module):
         if not self.host.sessions.of(session.jid.local):
             self.contacts.forget(session.jid.bare)
 
-    @hooks.sm_receive_packet.only(IQ, Slot.CHECK)
+    @hooks.sm_receive_packet.only(IQ, Slot.CHECK, after=("mod_blocking",))
     def check(self, account: JID, stanza: IQ) -> Outcome | Awaitable[Outcome]:
         """What would tell strangers of an account or a resource is refused."""
         return self.strangers.check(account, stanza)

@@ -26,6 +26,8 @@ PRE_APPROVAL = "urn:xmpp:features:pre-approval"
 # XEPs
 BIDI = "urn:xmpp:bidi"  # 0288
 BIDI_FEATURE = "urn:xmpp:features:bidi"  # 0288
+BLOCKING = "urn:xmpp:blocking"  # 0191
+BLOCKING_ERRORS = "urn:xmpp:blocking:errors"  # 0191
 CAPS = "http://jabber.org/protocol/caps"  # 0115
 CARBONS = "urn:xmpp:carbons:2"  # 0280
 CARBONS_RULES = "urn:xmpp:carbons:rules:0"  # 0280
