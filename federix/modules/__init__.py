@@ -7,6 +7,7 @@ from .disco import Disco
 from .last import Last
 from .ping import Ping
 from .private import Private
+from .push import Push
 from .register import Register
 from .roster import Roster
 from .s2s_bidi import S2SBidi
@@ -23,6 +24,7 @@ MODULES: dict[str, type[Module]] = {
     "mod_last": Last,
     "mod_ping": Ping,
     "mod_private": Private,
+    "mod_push": Push,
     "mod_register": Register,
     "mod_roster": Roster,
     "mod_s2s_bidi": S2SBidi,

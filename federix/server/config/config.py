@@ -31,6 +31,7 @@ DEFAULT_MODULES = (
     "mod_offline",
     "mod_ping",
     "mod_private",
+    "mod_push",
     "mod_roster",
     "mod_s2s_bidi",
     "mod_s2s_dialback",
