@@ -16,10 +16,12 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from federix.testing import Client, World
 
 MODULES: Final[dict[str, dict[str, Any]]] = {
+    "mod_blocking": {"max_items": 10},
     "mod_disco": {},
     "mod_last": {},
     "mod_ping": {"send_pings": True},
     "mod_private": {},
+    "mod_push": {"max_registrations": 3},
     "mod_register": {"require_encryption": False, "access_from": "all"},
     "mod_roster": {"versioning": True},
     "mod_time": {},
