@@ -18,6 +18,7 @@ from ..xmpp import ns
 from ..xmpp.delay import delay
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamCondition, StreamError
+from ..xmpp.reading import read_stanza
 from ..xmpp.stanza import KINDS, Stanza
 from . import hooks
 
@@ -150,6 +151,11 @@ class Managed:
         session = self._session
         log.info("too much is not acknowledged: session ended", session=str(session.jid), stanzas=len(self.queue))
         session.end(StreamError(StreamCondition.POLICY_VIOLATION, "too many stanzas are not acknowledged"))
+
+    def unacknowledged(self, most: int) -> list[Stanza]:
+        """The last *most* of those that the client has not acknowledged, in their order."""
+        latest = [raw for raw, _ in islice(reversed(self.queue), most)]
+        return [read_stanza(raw) for raw in reversed(latest)]
 
     # -- asking ---------------------------------------------------------------------------------------------------
 

@@ -145,6 +145,11 @@ class Session:
         managed = self.managed
         return managed is not None and managed.asleep
 
+    def unacknowledged(self, most: int) -> list[Stanza]:
+        """The last *most* stanzas that its client was sent, or waits for, and has not said that it has (XEP-0198)."""
+        managed = self.managed
+        return [] if managed is None else managed.unacknowledged(most)
+
     def ask(self) -> bool:
         """Have its client say how much it has received (XEP-0198 §4); False where it cannot be asked so.
 

@@ -6,7 +6,7 @@ What clients register and what services are told is in `push_items.py`, how ofte
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -52,6 +52,9 @@ from .remembered import Remembered
 SOON: Final = 1.0
 #: In that time, so many accounts are looked at.
 MOST_ASKED: Final = 1000
+
+#: How much of what was on its way when a stream was lost is looked at: the last of it.
+MOST_LOST: Final = 100
 
 
 class Push(Module):
@@ -187,7 +190,7 @@ class Push(Module):
             if session is None:
                 if is_kept:
                     self.services.notify(account, each, self._notice(message))
-            elif _is_asleep(session) and (is_kept or session in sessions):
+            elif session.asleep and (is_kept or session in sessions):
                 self.services.notify(account, each, self._notice(message), session.heard)
 
     def _is_kept_offline(self, message: Message) -> bool:
@@ -196,25 +199,44 @@ class Push(Module):
     def _notice(self, message: Message) -> Notice:
         options, body = self.options, message.body
         if not body:
-            return Notice(is_message=True)
+            return Notice(messages=1)
         told = options.include_body
         return Notice(
-            is_message=True,
+            messages=1,
             sender=str(message.sender) if options.include_sender and message.sender is not None else None,
             body=told if isinstance(told, str) else body[:MAX_BODY] if told else None,
         )
 
+    @hooks.session_detached
+    def detached(self, session: Session) -> None:
+        """A stream was lost, and with it perhaps what was sent over it of late."""
+        account = session.jid.bare
+        known = self.registrations.now(account.local) or ()
+        if all(each.resource != session.jid.resource for each in known):
+            return
+        sent = session.unacknowledged(MOST_LOST)
+        waiting = [each for each in sent if isinstance(each, Message) and self._is_worth_it(each)]
+        if waiting:
+            self._wake_one(session, replace(self._notice(waiting[-1]), messages=len(waiting)))
+        elif any(isinstance(each, IQ) and self._is_call(session, each) for each in sent):
+            self._wake_one(session, Notice())
+
     @hooks.user_receive_packet.only(IQ)
     def request_waits(self, session: Session, stanza: IQ) -> None:
         """A client that sleeps is sent a request, such as a call."""
-        if _is_asleep(session) and stanza.type == "set" and self.options.notify_on == "all":
-            sender, account = stanza.sender, session.jid.bare
-            if sender is not None and sender.bare not in (account, self.host.jid):
-                self._wake_one(session, Notice())
+        if session.asleep and self._is_call(session, stanza):
+            self._wake_one(session, Notice())
+
+    def _is_call(self, session: Session, request: IQ) -> bool:
+        """Whether somebody wants something of the client; its server and its user's other clients do not count."""
+        if request.type != "set" or self.options.notify_on != "all":
+            return False
+        sender = request.sender
+        return sender is not None and sender.bare not in (session.jid.bare, self.host.jid)
 
     @hooks.user_receive_packet.only(Presence)
     def subscription_waits(self, session: Session, stanza: Presence) -> None:
-        if _is_asleep(session) and stanza.type == "subscribe" and self.options.notify_on == "all":
+        if session.asleep and stanza.type == "subscribe" and self.options.notify_on == "all":
             self._wake_one(session, Notice())
 
     def _wake_one(self, session: Session, notice: Notice) -> None:
@@ -252,11 +274,7 @@ class Push(Module):
 
     def _is_away(self, account: JID, registration: Registration) -> bool:
         session = self._client_of(account, registration)
-        return session is None or _is_asleep(session)
-
-
-def _is_asleep(session: Session) -> bool:
-    return bool(getattr(session, "asleep", False))
+        return session is None or session.asleep
 
 
 def _is_archived(message: Message, account: JID) -> bool:

@@ -34,11 +34,13 @@ MAX_BODY: Final = 1024
 #: What stands beside a message's content, or is no content that anybody wants to be woken for.
 _BESIDE: Final = frozenset(
     (
+        ns.CARBONS,
         ns.CLIENT,
         ns.CHAT_MARKERS,
         ns.CHAT_STATES,
         ns.DELAY,
         ns.HINTS,
+        ns.MAM,
         ns.PUBSUB_EVENT,
         ns.RECEIPTS,
         ns.SID,

@@ -37,9 +37,10 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What has happened: a message of *sender* (with what may be said of its *body*), or subscription requests."""
+    """What has happened: so many *messages*, the last of *sender* (with what may be said of its *body*), or so many
+    subscription *requests* wait."""
 
-    is_message: bool = False
+    messages: int = 0
     sender: str | None = None
     body: str | None = None
     requests: int = 0
@@ -117,7 +118,7 @@ class PushServices:
         client.requests = max(notice.requests, client.requests)
         if not client.count or (heard is not None and heard > client.since):
             client.count, client.since = 0, self._host.clock.seconds()
-        client.count += notice.is_message
+        client.count += notice.messages
         client.latest = notice
         client.again = True
         if is_new:

@@ -8,11 +8,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.api import HANDLED, JID, Element, Message, Module, Outcome, Session, hooks
-from federix.modules import push
+from federix.api import HANDLED, JID, Element, Message, Module, Outcome, hooks
 from federix.modules.push import Push
 from federix.modules.push_services import PAUSE
 from federix.testing import Client, World
+from federix.testing.login import scram_sha_1
 
 from .rfc6121 import arrive
 
@@ -44,16 +44,17 @@ class PushCase(SynchronousTestCase):
     options: Mapping[str, Any] = MappingProxyType({})
 
     def setUp(self) -> None:
-        self.modules = {"mod_push": self.options, "mod_roster": {}, "mod_disco": {}, "mod_keeps": {}}
+        self.modules = {
+            "mod_push": self.options,
+            "mod_roster": {},
+            "mod_disco": {},
+            "mod_keeps": {},
+            "mod_stream_mgmt": {},
+        }
         self.world = World(modules=self.modules, own_modules={"mod_keeps": Keeps}, components={SERVICE: "secret"})
         self.addCleanup(self.world.stop)
         self.service = self.world.component(SERVICE, "secret")
         self.juliet = self.arrive(f"{JULIET}/balcony")
-        self.asleep: set[str] = set()
-        self.patch(push, "_is_asleep", self.is_asleep)
-
-    def is_asleep(self, session: Session) -> bool:
-        return session.jid.resource in self.asleep
 
     @property
     def module(self) -> Push:
@@ -61,6 +62,28 @@ class PushCase(SynchronousTestCase):
 
     def arrive(self, jid: str) -> Client:
         return arrive(self.world, jid)
+
+    def manage(self, client: Client) -> str:
+        """Have the stream of *client* managed, so that its session sleeps when it is lost; the id to resume it by."""
+        client.drain()
+        client.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        return client.expect("<enabled xmlns='urn:xmpp:sm:3'/>").get("id") or ""
+
+    def sleep(self, client: Client) -> str:
+        """Have *client* lose its stream, and its session sleep."""
+        id = self.manage(client)
+        client.cut()
+        return id
+
+    def resume(self, id: str) -> Client:
+        """Romeo's phone comes back, and has got nothing of what it was sent."""
+        client = self.world.connect()
+        client.open("example.org")
+        scram_sha_1(client, "romeo", "secret")
+        client.open("example.org")
+        client.send(f"<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>")
+        client.expect("<resumed xmlns='urn:xmpp:sm:3'/>")
+        return client
 
     def enable(self, client: Client, node: str | None = NODE, form: str = "", service: str = SERVICE) -> Element:
         attribute = "" if node is None else f"node='{node}'"

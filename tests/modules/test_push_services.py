@@ -14,6 +14,10 @@ BUSY = "<error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xm
 UNREACHABLE = "<error type='cancel'><remote-server-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
 
 
+def jingle(kind: str = "set", sender: str = f"{JULIET}/balcony") -> IQ:
+    return iq(kind, Element("jingle", "urn:xmpp:jingle:1"), id="1", to=JID.parse(PHONE), sender=JID.parse(sender))
+
+
 class WhoTests(PushCase):
     """Which of the clients are woken."""
 
@@ -58,8 +62,7 @@ class WhoTests(PushCase):
         self.assertEqual(self.nodes(), [])
 
     def test_a_client_that_sleeps_is_for_what_waits_for_it(self) -> None:
-        self.register()
-        self.asleep.add("phone")
+        self.sleep(self.register())
         self.write()
         self.assertEqual(self.nodes(), [NODE])
         self.settle()
@@ -67,24 +70,78 @@ class WhoTests(PushCase):
         self.assertEqual(self.nodes(), [NODE])
 
     def test_a_client_that_sleeps_is_not_for_what_another_got(self) -> None:
-        self.register()
-        self.asleep.add("phone")
+        self.sleep(self.register())
         self.arrive(DESK)
         self.write(to=DESK)
         self.assertEqual(self.nodes(), [])
 
     def test_a_client_that_woke_and_sleeps_again_counts_anew(self) -> None:
-        phone = self.register()
-        for _ in range(2):
-            self.asleep.add("phone")
+        id = self.sleep(self.register())
+        for h in (2, 4):
             for count in ("1", "2"):
                 self.write()
                 (request,) = self.pushed()
                 self.assertEqual(self.fields(request)["message-count"], count)
                 self.settle()
-            self.asleep.clear()
-            phone.send("<presence/>")
-            self.settle()
+            phone = self.resume(id)
+            self.world.advance(0.1)
+            phone.send(f"<a xmlns='urn:xmpp:sm:3' h='{h}'/>")
+            phone.cut()
+            self.assertEqual(self.nodes(), [])
+            self.world.advance(0.1)
+
+    def test_what_was_on_its_way_when_the_stream_was_lost_wakes_a_client(self) -> None:
+        phone = self.register()
+        self.manage(phone)
+        self.write("<body>One</body>")
+        self.write("<active xmlns='http://jabber.org/protocol/chatstates'/>")
+        self.write("<body>Two</body>")
+        self.assertEqual(self.nodes(), [])
+        phone.cut()
+        (request,) = self.pushed()
+        self.assertEqual(self.fields(request)["message-count"], "2")
+        self.settle()
+        self.write("<body>Three</body>")
+        (request,) = self.pushed()
+        self.assertEqual(self.fields(request)["message-count"], "3")
+
+    def test_what_a_client_has_acknowledged_does_not_wake_it_when_its_stream_is_lost(self) -> None:
+        phone = self.register()
+        self.manage(phone)
+        self.write()
+        phone.send("<a xmlns='urn:xmpp:sm:3' h='1'/>")
+        phone.cut()
+        self.assertEqual(self.nodes(), [])
+
+    def test_a_call_that_was_on_its_way_when_the_stream_was_lost_wakes_a_client(self) -> None:
+        phone = self.register()
+        self.manage(phone)
+        session = self.world.host("example.org").sessions.find("romeo", "phone")
+        assert session is not None
+        session.send(jingle())
+        phone.cut()
+        self.assertEqual(self.nodes(), [NODE])
+
+    def test_how_much_of_what_was_on_its_way_is_looked_at_is_bounded(self) -> None:
+        self.patch(push, "MOST_LOST", 3)
+        phone = self.register()
+        self.manage(phone)
+        for _ in range(5):
+            self.write()
+        phone.cut()
+        (request,) = self.pushed()
+        self.assertEqual(self.fields(request)["message-count"], "3")
+
+    def test_a_client_whose_session_ends_at_last_is_still_woken(self) -> None:
+        self.sleep(self.register())
+        self.write()
+        self.nodes()
+        for _ in range(80):
+            self.world.advance(5)
+            self.nodes()
+        self.assertIsNone(self.world.host("example.org").sessions.find("romeo", "phone"))
+        self.write()
+        self.assertEqual(self.nodes(), [NODE])
 
     def test_a_client_that_comes_back_with_its_resource_need_not_register_anew(self) -> None:
         self.register().close()
@@ -109,32 +166,26 @@ class RequestsTests(PushCase):
     def session(self, resource: str = "phone"):  # type: ignore[no-untyped-def]
         return self.world.host("example.org").sessions.find("romeo", resource)
 
-    def call(self, kind: str = "set", sender: str = f"{JULIET}/balcony") -> IQ:
-        return iq(kind, Element("jingle", "urn:xmpp:jingle:1"), id="1", to=JID.parse(PHONE), sender=JID.parse(sender))
-
     def test_a_call_for_a_client_that_sleeps_does(self) -> None:
-        self.register()
-        self.asleep.add("phone")
-        self.session().send(self.call())
+        self.sleep(self.register())
+        self.session().send(jingle())
         self.assertEqual(self.nodes(), [NODE])
 
     def test_what_the_server_asks_or_tells_does_not(self) -> None:
-        self.register()
-        self.asleep.add("phone")
-        for stanza in (self.call("get"), self.call(sender="example.org"), self.call(sender=ROMEO)):
+        self.sleep(self.register())
+        for stanza in (jingle("get"), jingle(sender="example.org"), jingle(sender=ROMEO)):
             self.session().send(stanza)
         self.assertEqual(self.nodes(), [])
 
     def test_a_call_for_a_client_that_is_there_does_not(self) -> None:
         self.register()
-        self.session().send(self.call())
+        self.session().send(jingle())
         self.assertEqual(self.nodes(), [])
 
     def test_where_only_messages_count_nothing_else_does(self) -> None:
         reload(self.world, {**self.modules, "mod_push": {"notify_on": "messages"}})
-        self.register()
-        self.asleep.add("phone")
-        self.session().send(self.call())
+        self.sleep(self.register())
+        self.session().send(jingle())
         self.juliet.send(f"<presence to='{ROMEO}' type='subscribe'/>")
         self.world.advance(5)
         self.assertEqual(self.nodes(), [])
@@ -159,8 +210,7 @@ class RequestsTests(PushCase):
             self.settle()
 
     def test_a_subscription_request_for_who_sleeps_does(self) -> None:
-        self.register()
-        self.asleep.add("phone")
+        self.sleep(self.register())
         self.juliet.send(f"<presence to='{ROMEO}' type='subscribe'/>")
         self.assertEqual(self.nodes(), [NODE])
 
