@@ -78,6 +78,11 @@ user_accepted_message: Event[[Session, Message]] = Event(
     "A client's message has passed all checks of its host; where the sender's archive keeps it, it is kept, and has its"
     " id there (XEP-0359). It is delivered next.",
 )
+c2s_authenticated_packet: Collect[[Session, Element], bool] = Collect(
+    "c2s_authenticated_packet",
+    "A client with a session sent an element that is no stanza, and that the stream itself does not know. One yes: a"
+    " module has taken it; otherwise the stream ends with unsupported-stanza-type. Handlers cannot wait.",
+)
 set_presence: Event[[Session, Presence]] = Event(
     "set_presence",
     "A client broadcast available presence. The session has it already, and its contacts have heard.",

@@ -152,6 +152,8 @@ class ClientLink:
             return None
         if event.ns in (ns.TLS, ns.SASL, ns.BIND):
             raise StreamError(StreamCondition.POLICY_VIOLATION, "this is not the time for it")
+        if session is not None and any(hooks.c2s_authenticated_packet.gather_now(session.host.chains, session, event)):
+            return None
         # §4.9.3.24: "a first-level child of the stream … not understood by the server".
         raise StreamError(StreamCondition.UNSUPPORTED_STANZA_TYPE)
 
