@@ -3,6 +3,7 @@
 from ..api import Module
 from .blocking import Blocking
 from .carbons import Carbons
+from .client_state import ClientState
 from .disco import Disco
 from .last import Last
 from .ping import Ping
@@ -20,6 +21,7 @@ from .version import Version
 MODULES: dict[str, type[Module]] = {
     "mod_blocking": Blocking,
     "mod_carboncopy": Carbons,
+    "mod_client_state": ClientState,
     "mod_disco": Disco,
     "mod_last": Last,
     "mod_ping": Ping,
