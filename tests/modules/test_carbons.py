@@ -9,6 +9,7 @@ from federix.modules.carbons import REMEMBERED, Carbons
 from federix.testing import Client, World
 from federix.testing.match import parse
 
+from ..core.test_passage import Keeper, SlowArchives
 from .rfc6121 import Elsewhere
 
 CARBONS: Final = "urn:xmpp:carbons:2"
@@ -395,3 +396,37 @@ class RefusedTests(CarbonsCase):
         self.juliet.send(f"<message type='chat' id='refused' to='romeo@example.org'>{BODY}</message>")
         for client in self.romeos:
             client.nothing()
+
+
+class KeptTests(CarbonsCase):
+    """Where there are archives, a copy is made of what is kept."""
+
+    own_modules: ClassVar[dict[str, Any]] = {"mod_keeper": Keeper}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.archives = SlowArchives()
+        self.world.server.storage.archives = self.archives
+        self.archives.slow = True
+        self.enable(*self.romeos)
+        self.home.send(f"<message type='chat' id='m1' to='{JULIET}'>{BODY}</message>")
+        self.juliet.send(f"<message type='chat' id='m2' to='romeo@example.org/home'>{BODY}</message>")
+
+    def test_it_is_copied_when_it_is_kept_and_with_the_id_that_the_archive_gave_it(self) -> None:
+        self.garden.nothing()
+        self.archives.commit()
+        sent, received = (
+            content(copy, side) for copy, side in zip(self.garden.drain(), ("sent", "received"), strict=True)
+        )
+        original = self.home.receive()
+        for copied in (sent, received, original):
+            stanza_id = copied.child("urn:xmpp:sid:0", "stanza-id")
+            assert stanza_id is not None
+            self.assertEqual(stanza_id.get("by"), "romeo@example.org")
+        self.assertEqual(received, original)
+
+    def test_what_could_not_be_kept_is_not_copied(self) -> None:
+        self.archives.fail()
+        self.home.expect("<message id='m1' type='error'/>")
+        self.home.nothing()
+        self.garden.nothing()
