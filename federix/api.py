@@ -8,7 +8,7 @@ from .core.delivery import SUBSCRIPTION_TYPES
 from .core.host import Host
 from .core.iq import IQ_TIMEOUT, RequestError, check_iq, iq_get, iq_set
 from .core.keys import Key, Notes
-from .core.module import Module, Rfc, Xep
+from .core.module import Module, Rfc, Xep, on_demand
 from .core.options import HostPattern, Secret, option
 from .core.remote import DomainPair, Proof, RemoteServer
 from .core.rules import AccessRule, ShaperRule
@@ -109,6 +109,7 @@ __all__ = [
     "iq_set",
     "message",
     "ns",
+    "on_demand",
     "option",
     "presence",
     "rsm",

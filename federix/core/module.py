@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from ..life.tree import Node
 from ..storage.storage import Storage
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from .host import Host
 
 M = TypeVar("M", bound="Module")
+H = TypeVar("H", bound=Callable[..., Any])
+
+#: The attribute under which a method remembers that it is there on demand.
+_ON_DEMAND: Final = "__federix_on_demand__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,23 @@ class Module(Node):
         """What the declared shapes are kept in."""
         return self.host.storage
 
+    def listen(self, *handlers: Callable[..., Any]) -> Callable[[], None]:
+        """Put methods that are marked `on_demand` into their chains; the answer takes them out again.
+
+        In a slot they stand behind those that are there already.
+        """
+        undo = [
+            self.scope.add(self.host.chains.add(handler, place, self.name))
+            for handler in handlers
+            for place in places_of(handler)
+        ]
+
+        def stop_listening() -> None:
+            for take_out in undo:
+                take_out()
+
+        return stop_listening
+
     # -- to be overridden -----------------------------------------------------------------------------------------
 
     def reconfigure(self, old: Any, new: Any) -> None:
@@ -97,12 +118,21 @@ class Module(Node):
         for attribute in declared(type(self)):
             function = getattr(type(self), attribute)
             handler: Callable[..., Any] = getattr(self, attribute)
-            for place in places_of(function):
+            for place in () if hasattr(function, _ON_DEMAND) else places_of(function):
                 self.scope.add(self.host.chains.add(handler, place, self.name))
             for request in requests_of(function):
                 self.scope.add(self.host.iqs.add(request, handler))
             if is_command(function):
                 self.scope.add(self.host.server.commands.add(handler, self.host.name))
+
+
+def on_demand(handler: H) -> H:
+    """Mark a handler that stands in its chains only while its module says so (`Module.listen`).
+
+    While nobody needs it, it costs nothing: it stands before the decorators of the hooks, as ``@on_demand``.
+    """
+    setattr(handler, _ON_DEMAND, True)
+    return handler
 
 
 def declared(cls: type[Module]) -> list[str]:

@@ -14,7 +14,7 @@ from unittest import skipUnless
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.api import HANDLED, IQ, JID, Element, Module, Outcome, Session, Stanza, hooks, iq_get
+from federix.api import HANDLED, IQ, JID, Element, Module, Outcome, Session, Stanza, hooks, iq_get, on_demand
 from federix.core.module import declared
 from federix.testing import World
 
@@ -92,6 +92,20 @@ class Busy(Module):
     def answer(self, iq: IQ) -> None: ...
 
 
+class Idle(Module):
+    """Listens only while it is told to."""
+
+    name = "mod_idle"
+
+    async def on_start(self) -> None:
+        self.heard: list[str] = []
+
+    @on_demand
+    @hooks.user_sent_packet
+    def watch(self, session: Session, stanza: Stanza) -> None:
+        self.heard.append(stanza.kind)
+
+
 class FailsToRegister(Module):
     name = "mod_fails"
 
@@ -105,7 +119,7 @@ class FailsToRegister(Module):
     def answer(self, iq: IQ) -> None: ...
 
 
-CLASSES: list[type[Module]] = [Base, Derived, Overriding, Silencing, Busy, FailsToRegister]
+CLASSES: list[type[Module]] = [Base, Derived, Overriding, Silencing, Busy, Idle, FailsToRegister]
 
 
 class ModuleTests(WorldTestCase):
@@ -153,6 +167,27 @@ class ModuleTests(WorldTestCase):
         self.assertEqual(len(module.scope), 0)
         self.assertEqual(host.chains.of(hooks.user_sent_packet), ())
         self.assertIsNone(host.find(Busy))
+
+    def test_a_handler_on_demand_is_in_its_chains_only_while_the_module_listens(self) -> None:
+        world = self.arrange(Idle)
+        host = world.host("example.org")
+        module, romeo = host.module(Idle), world.client(ROMEO)
+        self.assertEqual(host.chains.of(hooks.user_sent_packet), ())
+        for _ in range(2):
+            stop_listening = module.listen(module.watch)
+            romeo.send("<message to='example.org' type='headline'/>")
+            stop_listening()
+            stop_listening()
+            romeo.send("<presence to='example.org'/>")
+        self.assertEqual(module.heard, ["message", "message"])
+        self.assertEqual((host.chains.of(hooks.user_sent_packet), len(module.scope)), ((), 0))
+
+    def test_a_handler_on_demand_goes_with_its_module(self) -> None:
+        world = self.arrange(Idle)
+        host = world.host("example.org")
+        host.module(Idle).listen(host.module(Idle).watch)
+        world.run(host.modules.remove("mod_idle"))
+        self.assertEqual(host.chains.of(hooks.user_sent_packet), ())
 
     def test_a_module_may_come_back(self) -> None:
         world = self.arrange(Busy)
