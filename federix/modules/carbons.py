@@ -1,12 +1,13 @@
 """XEP-0280: Message Carbons -- each of a user's clients sees both sides of all conversations.
 
-Copies are made when the message itself has been taken: they never are of one that got lost.
+Copies are made when the message itself has been taken: they never are of one that got lost. Where nobody wants copies,
+nobody looks at messages.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..api import (
@@ -24,6 +25,7 @@ from ..api import (
     hooks,
     iq_set,
     ns,
+    on_demand,
 )
 from .directed import DIRECTED
 
@@ -72,6 +74,7 @@ class Carbons(Module):
 
     async def on_start(self) -> None:
         self._accounts: dict[str, Copied] = {}
+        self._stop_listening: Callable[[], None] = lambda: None
 
     # -- §4, §5: who wants them ---------------------------------------------------------------------------------------
 
@@ -93,6 +96,8 @@ class Carbons(Module):
     def enable(self, iq: IQ) -> None:
         """Have the client that asks get copies. §10.1: to ask again is no error."""
         session = self._session(iq)
+        if not self._accounts:
+            self._stop_listening = self.listen(self.delivered, self.accepted)
         copied = self._accounts.setdefault(session.jid.local, Copied())
         if session not in copied.sessions:
             copied.sessions.append(session)
@@ -120,9 +125,12 @@ class Carbons(Module):
         copied.sessions.remove(session)
         if not copied.sessions:
             del self._accounts[session.jid.local]
+        if not self._accounts:
+            self._stop_listening()
 
     # -- §7, §8: copies -----------------------------------------------------------------------------------------------
 
+    @on_demand
     @hooks.sm_delivered_message
     def delivered(self, account: JID, message: Message, sessions: Sequence[Session]) -> None:
         """§7: "to each Carbons-enabled resource … that did not receive it under the RFC 6121 delivery rules"."""
@@ -139,6 +147,7 @@ class Carbons(Module):
         delays = message.element.children_of(ns.DELAY, "delay")
         return any(delay.get("from") == self.host.name for delay in delays)
 
+    @on_demand
     @hooks.user_accepted_message
     def accepted(self, session: Session, message: Message) -> None:
         """§8: "to each Carbons-enabled resource for the matching bare JID sender, excluding the sending client"."""

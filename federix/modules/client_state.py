@@ -5,6 +5,7 @@ What waits has not been sent: streams do not count it, and it ends with its sess
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,6 +23,7 @@ from ..api import (
     Xep,
     hooks,
     ns,
+    on_demand,
     option,
 )
 from .client_state_held import Held, Name, chat_state_name, event_name, presence_name
@@ -46,6 +48,10 @@ class ClientState(Module):
 
     options: Options
 
+    async def on_start(self) -> None:
+        self._inactive = 0
+        self._stop_listening: Callable[[], None] = lambda: None
+
     async def on_stop(self) -> None:
         for session in self.host.sessions:
             self._activate(session)
@@ -66,6 +72,9 @@ class ClientState(Module):
             self._activate(session)
         elif HELD not in session.notes:
             session.notes[HELD] = Held()
+            self._inactive += 1
+            if self._inactive == 1:
+                self._stop_listening = self.listen(self.receive)
         return [True]
 
     @hooks.session_resumed
@@ -73,14 +82,28 @@ class ClientState(Module):
         """§5.2: the state "always defaults to 'active' for new and resumed streams"."""
         self._activate(session)
 
+    @hooks.sm_remove_connection
+    def closed(self, session: Session) -> None:
+        self._forget(session)
+
     def _activate(self, session: Session) -> None:
-        held = session.notes.pop(HELD)
+        held = self._forget(session)
         if held is not None:
             self._flush(session, held)
+
+    def _forget(self, session: Session) -> Held | None:
+        """The session is not inactive any more; what waits for it."""
+        held = session.notes.pop(HELD)
+        if held is not None:
+            self._inactive -= 1
+            if not self._inactive:
+                self._stop_listening()
+        return held
 
     # -- what it is good for ------------------------------------------------------------------------------------------
 
     # Behind all others: what waited is not shown to them again.
+    @on_demand
     @hooks.user_receive_packet.at(Slot.FALLBACK)
     def receive(self, session: Session, stanza: Stanza) -> Outcome:
         """Hold back what can wait. With what cannot, all goes that waited before it."""

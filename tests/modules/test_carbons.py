@@ -142,6 +142,14 @@ class EnablingTests(CarbonsCase):
         self.garden.close()
         self.assertEqual(self.world.host("example.org").module(Carbons)._accounts, {})
 
+    def test_while_nobody_wants_copies_nobody_looks_at_messages(self) -> None:
+        chains = self.world.host("example.org").chains
+        for listening in (False, True, False, True):
+            for hook in (hooks.user_accepted_message, hooks.sm_delivered_message):
+                self.assertEqual(bool(chains.of(hook)), listening)
+            for client in (self.home, self.garden):
+                self.ask(client, "disable" if listening else "enable")
+
     def test_a_new_session_has_to_ask_anew(self) -> None:
         self.enable(self.garden)
         self.garden.close()

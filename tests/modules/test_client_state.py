@@ -119,6 +119,15 @@ class StateTests(CsiCase):
         self.phone.expect(f"<presence from='{BALCONY}'/>")
         self.phone.expect("<iq type='result' id='ping1'/>")
 
+    def test_while_all_clients_are_active_nobody_looks_at_what_they_are_sent(self) -> None:
+        chains = self.world.host("example.org").chains
+        for send in (self.phone.send, lambda state: self.phone.cut()):
+            self.phone.send(INACTIVE + INACTIVE)
+            self.assertEqual(len(chains.of(hooks.user_receive_packet)), 1)
+            send(ACTIVE)
+            self.world.pump()
+            self.assertEqual(chains.of(hooks.user_receive_packet), ())
+
     def test_to_be_inactive_twice_is_to_be_inactive(self) -> None:
         self.assert_waits(f"<presence from='{BALCONY}'/>")
         self.phone.send(INACTIVE)
