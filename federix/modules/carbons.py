@@ -68,7 +68,7 @@ class Carbons(Module):
     """Copies what a user sends and receives to all of their clients that want it."""
 
     name = "mod_carboncopy"
-    implements = (Xep(280, "1.0.1"), Xep(297, "1.0"))
+    implements = (Xep(280, "1.0.1"), Xep(297, "1.0"), Xep(334, "1.0.0", "no-copy"))
     # §6.2: "If that feature is advertised, the rules above must be treated as REQUIRED".
     features = (ns.CARBONS, ns.CARBONS_RULES)
 
