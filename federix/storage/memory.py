@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TypeVar
@@ -117,6 +117,11 @@ class MemoryLogs(Logs):
         self._kept.setdefault((store, owner), []).append(entry)
         return entry.id
 
+    async def append_within(self, store: str, owner: str, value: bytes, most: int) -> int | None:
+        if len(self._kept.get((store, owner), ())) >= most:
+            return None
+        return await self.append(store, owner, value)
+
     async def range(
         self, store: str, owner: str, after: int | None, before: int | None, limit: int, reverse: bool
     ) -> list[RawEntry]:
@@ -131,6 +136,9 @@ class MemoryLogs(Logs):
         if length and not entries:
             del self._kept[store, owner]
         return length - len(entries)
+
+    async def remove(self, store: str, owner: str, ids: Collection[int]) -> int:
+        return sum([await self.drop(store, owner, id_ - 1, id_ + 1) for id_ in ids])
 
     async def count(self, store: str, owner: str) -> int:
         return len(self._kept.get((store, owner), ()))

@@ -16,7 +16,7 @@ that write return when the data is safe.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Generic, NamedTuple, Protocol, Self, TypeVar, overload
 
 from .codec import Codec
@@ -187,7 +187,7 @@ class TableStore(Generic[T]):
 
 
 class LogStore(Generic[T]):
-    """A sequence per owner. How long it may become is the module's to bound, with :meth:`count` and :meth:`drop`."""
+    """A sequence per owner. How long it may become is the module's to bound, with `append_within` and `drop`."""
 
     def __init__(self, logs: Logs, name: str, codec: Codec[T]) -> None:
         self._logs = logs
@@ -197,6 +197,10 @@ class LogStore(Generic[T]):
     async def append(self, owner: str, value: T) -> int:
         """Add at the end; returns the entry's id."""
         return await self._logs.append(self._name, owner, self._codec.encode(value))
+
+    async def append_within(self, owner: str, value: T, most: int) -> int | None:
+        """Add at the end, unless there are *most* entries already: then ``None``. Counting and adding are one step."""
+        return await self._logs.append_within(self._name, owner, self._codec.encode(value), most)
 
     async def range(
         self,
@@ -218,7 +222,11 @@ class LogStore(Generic[T]):
 
     async def remove(self, owner: str, id_: int) -> bool:
         """Remove one entry; true if it was there."""
-        return await self._logs.drop(self._name, owner, id_ - 1, id_ + 1) == 1
+        return await self.remove_all(owner, (id_,)) == 1
+
+    async def remove_all(self, owner: str, ids: Collection[int]) -> int:
+        """Remove these entries, and none between them, as one step; returns how many were there."""
+        return await self._logs.remove(self._name, owner, ids) if ids else 0
 
     async def count(self, owner: str) -> int:
         """How many entries there are."""

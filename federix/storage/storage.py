@@ -8,7 +8,7 @@ good: neither a crash of the process nor a power cut loses it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..xmpp.errors import Condition, ErrorType, StanzaError
@@ -114,6 +114,10 @@ class Logs(ABC):
         """Add at the end; returns the entry's id."""
 
     @abstractmethod
+    async def append_within(self, store: str, owner: str, value: bytes, most: int) -> int | None:
+        """As `append`, unless the owner has *most* entries there; one step, which no other change can come between."""
+
+    @abstractmethod
     async def range(
         self, store: str, owner: str, after: int | None, before: int | None, limit: int, reverse: bool
     ) -> list[RawEntry]: ...
@@ -121,6 +125,10 @@ class Logs(ABC):
     @abstractmethod
     async def drop(self, store: str, owner: str, after: int | None, before: int | None) -> int:
         """Remove what lies between the bounds; returns how many entries that were."""
+
+    @abstractmethod
+    async def remove(self, store: str, owner: str, ids: Collection[int]) -> int:
+        """Remove the entries of these ids, as one step; returns how many there were."""
 
     @abstractmethod
     async def count(self, store: str, owner: str) -> int: ...

@@ -235,6 +235,14 @@ class ShapesContract(Contract):
         self.assertEqual(await self.held.drop(ROMEO), 1)
         self.assertEqual(await self.held.owners(limit=10), [])
 
+    async def test_several_entries_are_removed_and_none_between_them(self) -> None:
+        ids = [await self.held.append(ROMEO, str(number)) for number in range(5)]
+        other = await self.held.append(JULIET, "of another")
+        self.assertEqual(await self.held.remove_all(ROMEO, [ids[0], ids[3], ids[0], other, -1, 2**80]), 2)
+        self.assertEqual([text for _, text in await self.held.range(ROMEO, limit=10)], ["1", "2", "4"])
+        self.assertEqual(await self.held.remove_all(ROMEO, []), 0)
+        self.assertEqual(await self.held.count(JULIET), 1)
+
     async def test_an_id_is_never_given_twice(self) -> None:
         first = await self.held.append(ROMEO, "one")
         await self.held.drop(ROMEO)
@@ -246,6 +254,16 @@ class ShapesContract(Contract):
         self.assertEqual(
             await self.held.range(ROMEO, limit=100), [Entry(i, t) for i, t in sorted(zip(ids, texts, strict=True))]
         )
+
+    async def test_a_log_that_is_full_takes_no_more_even_of_those_who_come_together(self) -> None:
+        ids = await together(self.held.append_within(ROMEO, str(number), 3) for number in range(6))
+        self.assertEqual(len([id_ for id_ in ids if id_ is not None]), 3)
+        self.assertEqual(await self.held.count(ROMEO), 3)
+        self.assertIsNone(await self.held.append_within(ROMEO, "more", 0))
+        self.assertIsNotNone(await self.held.append_within(JULIET, "of another", 3))
+        await self.sent.append(ROMEO, "in another log")
+        await self.held.drop(ROMEO)
+        self.assertIsNotNone(await self.held.append_within(ROMEO, "again", 3))
 
     async def test_who_does_not_wait_for_a_write_sees_it_all_the_same(self) -> None:
         put = Deferred.fromCoroutine(self.private.put(ROMEO, "a", "one"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import Table, bindparam, delete, func, insert, select
 
 from ..storage import Documents, Logs, RawChange, RawEntry, RawUpdate, Tables
@@ -144,6 +146,15 @@ class SqlLogs(Logs):
         new = Insertion(ENTRY_APPEND, {"owner": owner, "store": store, "value": value})
         return await self._database.write(owner, new)
 
+    async def append_within(self, store: str, owner: str, value: bytes, most: int) -> int | None:
+        async def work(tx: Transaction) -> int | None:
+            ((count,),) = await tx.run(ENTRY_COUNT, owner=owner, store=store)
+            if count >= most:
+                return None
+            return await tx.insert(ENTRY_APPEND, owner=owner, store=store, value=value)
+
+        return await self._database.write(owner, work)
+
     async def range(
         self, store: str, owner: str, after: int | None, before: int | None, limit: int, reverse: bool
     ) -> list[RawEntry]:
@@ -157,6 +168,16 @@ class SqlLogs(Logs):
     async def drop(self, store: str, owner: str, after: int | None, before: int | None) -> int:
         after, before = _bounds(after, before)
         return await self._database.change(owner, ENTRY_DROP, owner=owner, store=store, after=after, before=before)
+
+    async def remove(self, store: str, owner: str, ids: Collection[int]) -> int:
+        async def work(tx: Transaction) -> int:
+            removed = 0
+            for id_ in ids:
+                after, before = _bounds(id_ - 1, id_ + 1)
+                removed += await tx.change(ENTRY_DROP, owner=owner, store=store, after=after, before=before)
+            return removed
+
+        return await self._database.write(owner, work)
 
     async def count(self, store: str, owner: str) -> int:
         return await self._database.number(owner, ENTRY_COUNT, owner=owner, store=store)
