@@ -99,7 +99,7 @@ THEMES: Final[tuple[Theme, ...]] = (
         "storage",
         "What is kept",
         "A module declares a shape and uses the store it becomes; the back end is the operator's choice.",
-        ("Document", "Table", "Log", "Codec", "TEXT", "BYTES", "JSON", "Json", "ELEMENT", "StoreError"),
+        ("Document", "Table", "Log", "Codec", "TEXT", "BYTES", "JSON", "Json", "STANZA", "ELEMENT", "StoreError"),
         tuple(("storage/shapes.py", name) for name in ("DocumentStore", "TableStore", "LogStore", "Update", "Entry")),
     ),
     Theme(

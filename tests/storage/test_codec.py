@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.storage.codec import BYTES, ELEMENT, JSON, TEXT
+from federix.storage.codec import BYTES, ELEMENT, JSON, STANZA, TEXT
 from federix.xmpp.element import Element
+from federix.xmpp.stanza import IQ, Message, Presence, Stanza
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 json_values = st.recursive(
@@ -45,6 +46,23 @@ class CodecTest(SynchronousTestCase):
     def test_what_is_not_one_whole_element_is_refused(self) -> None:
         for stored in (b"", b"<a>", b"<a/><b/>", b"text", b"</stored>", b"<a/></stored>", b"<!DOCTYPE a><a/>"):
             self.assertRaises(ValueError, ELEMENT.decode, stored)
+
+    @given(st.sampled_from((Message, Presence, IQ)), st.lists(elements()), st.dictionaries(names, xml_texts))
+    def test_a_stanza_comes_back(self, kind: type[Stanza], children: list[Element], attrs: dict[str, str]) -> None:
+        stanza = kind(Element(kind.kind, "jabber:client", *children, attrs=attrs))
+        found = STANZA.decode(STANZA.encode(stanza))
+        self.assertIs(type(found), kind)
+        self.assertEqual(found.element, stanza.element)
+
+    def test_a_stanza_comes_back_with_its_bytes(self) -> None:
+        raw = b"<message  to = 'a' ><body  >&#120;</body><x xmlns = 'urn:x'/></message >"
+        found = STANZA.decode(raw)
+        self.assertEqual((found.raw, STANZA.encode(found)), (raw, raw))
+        self.assertEqual(found.element.text_of("jabber:client", "body"), "x")
+
+    def test_what_is_not_one_whole_stanza_is_refused(self) -> None:
+        for stored in (b"", b"<message>", b"<message/><message/>", b"<a/>", b"<message xmlns='urn:x'/>", b"text"):
+            self.assertRaises(ValueError, STANZA.decode, stored)
 
     def test_a_codec_writes_other_types_through_another(self) -> None:
         numbers = TEXT.through(write=str, read=int)
