@@ -18,7 +18,7 @@ class Fate(Enum):
     """What becomes of a stanza."""
 
     DELIVER = auto()  # to the sessions named
-    OFFLINE = auto()  # to offline storage; bounced where there is none
+    OFFLINE = auto()  # to offline storage; where nobody keeps it, to the sessions named, or bounced if there are none
     BOUNCE = auto()  # service-unavailable
     IGNORE = auto()
     ANSWER = auto()  # the server answers this iq for the account
@@ -44,7 +44,9 @@ def decide(stanza: Stanza, resource: str, sessions: Mapping[str, Session]) -> Ve
     """What becomes of *stanza* for *resource* ("" for the bare JID) of an account that has *sessions*, by resource."""
     match = sessions.get(resource)
     if isinstance(stanza, Message):
-        return _message(stanza, resource, sessions) if match is None else (DELIVER, (match,))
+        if match is None:
+            return _message(stanza, resource, sessions)
+        return (Fate.OFFLINE if match.catching_up else DELIVER), (match,)
     if isinstance(stanza, Presence):
         return _presence(stanza, resource, match, sessions)
     assert isinstance(stanza, IQ)
@@ -67,17 +69,23 @@ def _message(stanza: Message, resource: str, sessions: Mapping[str, Session]) ->
     kind = stanza.type
     if kind == "error":
         return _IGNORE
-    if resource and kind != "chat":
-        return _BOUNCE  # §8.5.3.2.1
-    if kind == "groupchat":
-        return _BOUNCE  # §8.5.2.1.1: "MUST NOT deliver … but instead MUST return a stanza error"
+    if resource and kind in ("normal", "headline"):
+        # §8.5.3.2.1: "the server MUST either (a) silently ignore the stanza or (b) return an error stanza": a normal
+        # message is no exception, only one of type "chat" may be stored.
+        return _BOUNCE
     willing = [s for s in sessions.values() if s.available and s.priority >= 0]
+    if kind == "groupchat":
+        # §8.5.2.1.1: "MUST NOT deliver … but instead MUST return a stanza error". Offline storage is asked nevertheless
+        # where there is nobody: an operator may want such messages kept.
+        return _BOUNCE if willing else _OFFLINE
     if kind == "headline":
         return (DELIVER, willing) if willing else _IGNORE
     if not willing:
         return _OFFLINE
     highest = max(s.priority for s in willing)
-    return DELIVER, [s for s in willing if s.priority == highest]
+    chosen = [s for s in willing if s.priority == highest]
+    # RFC 6120 §10.1: what was sent later arrives later, also behind what waited.
+    return (Fate.OFFLINE if all(s.catching_up for s in chosen) else DELIVER), chosen
 
 
 def _presence(stanza: Presence, resource: str, match: Session | None, sessions: Mapping[str, Session]) -> Verdict:

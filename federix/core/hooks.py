@@ -155,8 +155,9 @@ roster_in_subscription: Filter[JID] = Filter(
 )
 offline_message: Filter[JID] = Filter(
     "offline_message",
-    "A message for an account that exists has no resource to go to (RFC 6121 §8.5.2.2). HANDLED: it is kept. Not"
-    " HANDLED: it is bounced or dropped as its type demands.",
+    "A message for an account that exists has no resource to go to (RFC 6121 §8.5.2.2), or only ones that are still"
+    " being handed what waited for them (`Session.catching_up`). HANDLED: it is kept. Not HANDLED: those get it, or it"
+    " is bounced where there are none. StanzaError: it is bounced.",
 )
 sm_delivered_message: Event[[JID, Message, Sequence[Session]]] = Event(
     "sm_delivered_message",
@@ -194,6 +195,9 @@ disco_sm_features: Collect[[JID, JID, str], str] = Collect(
 )
 disco_sm_identity: Collect[[JID, JID, str], Identity] = Collect(
     "disco_sm_identity", "Identities of an account (the account, who asks, which node)."
+)
+disco_sm_info: Collect[[JID, JID, str], Form] = Collect(
+    "disco_sm_info", "Extension forms of an account (XEP-0128): the account, who asks, which node."
 )
 disco_sm_items: Collect[[JID, JID, str], Element] = Collect(
     "disco_sm_items", "An account's disco items (the account, who asks, which node)."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .commands import Commands
     from .host_options import HostOptions
     from .router import Router
-    from .rules import AccessRule
+    from .rules import AccessRule, ShaperRule
 
 log = Logger()
 
@@ -192,6 +193,11 @@ class Host(Branch):
     def allows(self, rule: AccessRule, jid: JID | None, ip: str | None = None) -> bool:
         """Whether an access rule among a module's options allows *jid*, or who comes from *ip* (as text)."""
         return self.server.access(self.name).allows(rule, Who(jid, ip, self.name))
+
+    def number(self, rule: ShaperRule, jid: JID) -> int | None:
+        """The number that a shaper rule among a module's options gives *jid*; ``None`` where there is no limit."""
+        value = self.server.access(self.name).value(rule, Who(jid, None, self.name))
+        return value if isinstance(value, int) else None
 
     async def may_see_presence(self, account: JID, who: JID) -> bool:
         """Whether *who* may know if that account is there, and with it that it exists (RFC 6120 §13.10.2, §13.11).
@@ -384,9 +390,7 @@ class Host(Branch):
         if fate is Fate.OFFLINE:
             assert isinstance(stanza, Message)
             self._delivered(to, stanza, chosen)
-            # What the archive keeps is not lost: nothing goes back to its sender.
-            bounce = not has_id(stanza, to.bare)
-            return self._unless_taken(hooks.offline_message, to.bare, stanza, bounce=bounce)
+            return self._store(stanza, to.bare, chosen)
         if fate is Fate.BOUNCE:
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
         return None
@@ -395,26 +399,49 @@ class Host(Branch):
         if self.chains.of(hooks.sm_delivered_message):
             hooks.sm_delivered_message.run(self.chains, to.bare, message, sessions)
 
-    def _unless_taken(self, hook: Filter[JID], account: JID, stanza: Stanza, *, bounce: bool) -> Awaitable[None] | None:
+    def _store(self, message: Message, account: JID, instead: Sequence[Session]) -> Awaitable[None] | None:
+        """Offer a message to offline storage. What the archive keeps is not lost: nothing goes back to its sender."""
+        kept = has_id(message, account)
+        try:
+            storing = self._unless_taken(hooks.offline_message, account, message, bounce=not kept, instead=instead)
+        except StanzaError:
+            if kept:
+                return None
+            raise
+        return storing if storing is None or not kept else _without_errors(storing)
+
+    def _unless_taken(
+        self, hook: Filter[JID], account: JID, stanza: Stanza, *, bounce: bool, instead: Sequence[Session] = ()
+    ) -> Awaitable[None] | None:
+        """Offer *stanza*; what nobody takes goes to the sessions *instead*, or back where there are none."""
         outcome: Stanza | Handled | Awaitable[Stanza | Handled]
         try:
             outcome = hook.run(self.chains, account, stanza)
         except HandlerCrashed:
             outcome = stanza  # nobody took it; what failed is no business of the sender's
         if inspect.isawaitable(outcome):
-            return self._unless_taken_later(stanza, outcome, bounce)
-        if bounce and isinstance(outcome, Stanza):
-            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+            return self._unless_taken_later(stanza, outcome, bounce, instead)
+        if isinstance(outcome, Stanza):
+            _not_taken(outcome, bounce, instead)
         return None
 
-    async def _unless_taken_later(self, stanza: Stanza, waiting: Awaitable[Stanza | Handled], bounce: bool) -> None:
+    async def _unless_taken_later(
+        self, stanza: Stanza, waiting: Awaitable[Stanza | Handled], bounce: bool, instead: Sequence[Session]
+    ) -> None:
         outcome: Stanza | Handled
         try:
             outcome = await waiting
         except HandlerCrashed:
             outcome = stanza
-        if bounce and isinstance(outcome, Stanza):
-            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        if isinstance(outcome, Stanza):
+            _not_taken(outcome, bounce, instead)
+
+
+def _not_taken(stanza: Stanza, bounce: bool, instead: Sequence[Session]) -> None:
+    if bounce and not instead:
+        raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+    for session in instead:
+        session.send(stanza)
 
 
 def _nothing_more(stanza: Stanza, passage: Passage | None) -> Awaitable[None] | None:
@@ -422,6 +449,11 @@ def _nothing_more(stanza: Stanza, passage: Passage | None) -> Awaitable[None] | 
     if passage is None or not isinstance(stanza, Message):
         return None
     return passage.go(stanza, lambda _: None)
+
+
+async def _without_errors(waiting: Awaitable[None]) -> None:
+    with suppress(StanzaError):
+        await waiting
 
 
 async def _ignoring(waiting: Awaitable[object]) -> None:

@@ -42,6 +42,10 @@ class Attachment(Protocol):
         """Whether it is not reading at the moment, because a stanza of its own waits."""
 
     @property
+    def waiting(self) -> int:
+        """Bytes that were sent through it and that its connection has not taken yet."""
+
+    @property
     def peer(self) -> str:
         """The address of the other end, for people."""
 
@@ -76,6 +80,7 @@ class Session:
     __slots__ = (
         "attachment",
         "available",
+        "catching_up",
         "ended",
         "heard",
         "host",
@@ -108,6 +113,8 @@ class Session:
         self.available = False
         #: That of its presence, -128 to 127 (RFC 6121 §4.7.2.3).
         self.priority = 0
+        #: Whether it is being handed what waited for it: messages are kept behind that, and follow in their order.
+        self.catching_up = False
         #: Whether it is over. After each `await` look: what is sent to it then is lost.
         self.ended = False
 

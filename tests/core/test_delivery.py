@@ -135,6 +135,9 @@ TYPES = ("normal", "chat", "groupchat", "headline", "error")
 #: Rows of RFC 6121 §8.5.4 and some between them: Juliet's resources with their priorities; then for each address what
 #: happens to each of TYPES. E: returned with an error. O: offered to offline storage, and returned if nobody keeps it.
 #: S: ignored. Otherwise the resources that receive it.
+#: Of type groupchat the server "MUST return an error" (§8.5.2.2.1); where nobody is there storage may take it all the
+#: same, which is for an operator to decide. A normal message for a resource that is gone is not for storage: "the
+#: server MUST either (a) silently ignore the stanza or (b) return an error stanza" (§8.5.3.2.1).
 MESSAGES: Table = {
     "account_does_not_exist": (
         None,
@@ -142,19 +145,19 @@ MESSAGES: Table = {
     ),
     "no_resources": (
         {},
-        {"": "O O E S S", NOWHERE: "E O E E S"},
+        {"": "O O O S S", NOWHERE: "E O O E S"},
     ),
     "no_available_resources": (
         {"a": None},
-        {"": "O O E S S", "a": "a a a a a", NOWHERE: "E O E E S"},
+        {"": "O O O S S", "a": "a a a a a", NOWHERE: "E O O E S"},
     ),
     "one_negative_resource": (
         {"n": -1},
-        {"": "O O E S S", "n": "n n n n n", NOWHERE: "E O E E S"},
+        {"": "O O O S S", "n": "n n n n n", NOWHERE: "E O O E S"},
     ),
     "two_negative_resources": (
         {"n": -1, "m": -128},
-        {"": "O O E S S", "m": "m m m m m", NOWHERE: "E O E E S"},
+        {"": "O O O S S", "m": "m m m m m", NOWHERE: "E O O E S"},
     ),
     "one_non_negative_resource": (
         {"a": 0},
@@ -269,6 +272,65 @@ class OtherMessageTests(Delivery):
         self.romeo.send("".join(sent))
         self.assertEqual([e.get("id") for e in self.juliet["a"].drain()], [f"m{n}" for n in range(30) if n % 3])
         self.assertEqual([e.get("id") for e in self.romeo.drain()], [f"m{n}" for n in range(0, 30, 3)])
+
+
+#: Of her resources "a" and "c" are being handed what waited for them: name and priority, then for each address what
+#: becomes of TYPES. Small letters: those who get it now. "+" and letters: storage, or these where nobody keeps it.
+CATCHING_UP: Table = {
+    "alone": (
+        {"a": 0},
+        {"": "+a +a E a S", "a": "+a +a +a +a +a", NOWHERE: "E +a E E S"},
+    ),
+    "before_others": (
+        {"a": 5, "b": 0},
+        {"": "+a +a E ab S", "a": "+a +a +a +a +a", "b": "b b b b b", NOWHERE: "E +a E E S"},
+    ),
+    "behind_others": (
+        {"a": 0, "b": 5},
+        {"": "b b E ab S", "a": "+a +a +a +a +a", NOWHERE: "E b E E S"},
+    ),
+    "beside_others": (
+        {"a": 5, "b": 5},
+        {"": "ab ab E ab S", NOWHERE: "E ab E E S"},
+    ),
+    "both": (
+        {"a": 5, "c": 5},
+        {"": "+ac +ac E ac S", NOWHERE: "E +ac E E S"},
+    ),
+    "not_available": (
+        {"a": None},
+        {"": "O O O S S", NOWHERE: "E O O E S"},
+    ),
+}
+
+
+class CatchingUpTests(Delivery):
+    """RFC 6120 §10.1: what is sent later comes later, also behind what waited."""
+
+    def check(self, keep: bool) -> None:
+        for row, (resources, cells) in CATCHING_UP.items():
+            self.arrange(resources, keep)
+            for session in self.world.host("example.org").sessions.of("juliet"):
+                session.catching_up = session.jid.resource in "ac"
+            for resource, outcomes in cells.items():
+                to, _ = _address(resource)
+                for kind, outcome in zip(TYPES, outcomes.split(), strict=True):
+                    self.stage.clear()
+                    got = self.send(f"<message id='s1' to='{to}' type='{kind}'><body>x</body></message>", to)
+                    stored = outcome[0] in "O+"
+                    if outcome == "S" or (stored and keep):
+                        wanted = {}
+                    elif outcome in "EO":
+                        wanted = {"error": "service-unavailable"}
+                    else:
+                        wanted = dict.fromkeys(outcome.removeprefix("+"), kind)
+                    self.assertEqual((got, len(self.watching.offered)), (wanted, stored), (row, to, kind))
+
+    def test_messages_are_offered_to_storage(self) -> None:
+        self.check(keep=True)
+
+    def test_what_nobody_keeps_is_delivered(self) -> None:
+        self.check(keep=False)
 
 
 # -- presence ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, ensureDeferred
 
-from federix.api import IQ, JID, Element, Module, Session, StanzaError, hooks, iq_get, option
+from federix.api import IQ, JID, Element, Module, Session, ShaperRule, StanzaError, hooks, iq_get, option
 from federix.life.tree import Node, State
 from federix.testing import Client, World
 
@@ -319,3 +319,14 @@ class AccountTests(HostTestCase):
         self.assertEqual(self.world.run(self.accounts.count()), 3)
         self.assertEqual(self.world.run(self.accounts.names(limit=2)), ["a", "b"])
         self.assertEqual(self.world.run(self.accounts.names(limit=2, after="b")), ["c"])
+
+
+class RulesTests(WorldTestCase):
+    def test_a_rule_of_a_module_gives_a_number_or_none_for_no_limit(self) -> None:
+        config = {
+            "shaper_rules": {"much": [{5: {"user": "romeo@example.org"}}, 2], "endless": "infinity", "c2s": "fast"}
+        }
+        host = self.new_world(config=config).host("example.org")
+        who = [JID.parse("romeo@example.org"), JID.parse("juliet@example.org")]
+        self.assertEqual([host.number(ShaperRule("much"), jid) for jid in who], [5, 2])
+        self.assertEqual([host.number(ShaperRule(name), who[0]) for name in ("endless", "none", "c2s")], [None] * 3)
