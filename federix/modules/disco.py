@@ -195,12 +195,14 @@ class Disco(Module):
         chains = self.host.chains
         identities = await hooks.disco_sm_identity.gather(chains, account, who, node)
         features = await hooks.disco_sm_features.gather(chains, account, who, node)
+        extensions = await hooks.disco_sm_info.gather(chains, account, who, node)
         if node:
-            return _known(caps.Information(tuple(identities), tuple(features)))
+            return _known(caps.Information(tuple(identities), tuple(features), tuple(extensions)))
         # §3.1: "the primary identity SHOULD have a category of "account" with an appropriate type".
         return caps.Information(
             (caps.Identity("account", "registered"), *identities),
             (*self.host.iqs.namespaces("account"), *features),
+            tuple(extensions),
         )
 
     @iq_get(ns.DISCO_ITEMS, "query", on=("account",))
