@@ -18,7 +18,7 @@ from .core.session import Candidate, Session
 from .core.stream_management import STREAM_MANAGEMENT, StreamManagement
 from .life.scope import Scope, Timer
 from .life.turns import Share, TooManyWait, Turns
-from .storage.codec import BYTES, ELEMENT, JSON, TEXT, Codec, Json
+from .storage.codec import BYTES, ELEMENT, JSON, STANZA, TEXT, Codec, Json
 from .storage.roster import Contact, Relations, Roster, RosterItem, Rosters, Transition
 from .storage.shapes import Document, Log, Table
 from .storage.storage import StoreError
@@ -39,6 +39,7 @@ __all__ = [
     "S2S_BIDI",
     "S2S_DIALBACK",
     "SOFTWARE_VERSION",
+    "STANZA",
     "STREAM_MANAGEMENT",
     "SUBSCRIPTION_TYPES",
     "TEXT",

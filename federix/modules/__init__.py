@@ -6,6 +6,7 @@ from .carbons import Carbons
 from .client_state import ClientState
 from .disco import Disco
 from .last import Last
+from .offline import Offline
 from .ping import Ping
 from .private import Private
 from .push import Push
@@ -24,6 +25,7 @@ MODULES: dict[str, type[Module]] = {
     "mod_client_state": ClientState,
     "mod_disco": Disco,
     "mod_last": Last,
+    "mod_offline": Offline,
     "mod_ping": Ping,
     "mod_private": Private,
     "mod_push": Push,

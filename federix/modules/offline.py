@@ -1,0 +1,342 @@
+"""XEP-0160: messages for somebody who is not there are kept, and handed over when a client of his comes.
+
+A message is removed only when it has been written to a stream (or its session keeps it): what a crash meets in between
+comes twice, and nothing is lost. What arrives while a session is being handed what waited is kept behind it, so order
+holds. XEP-0013, with which a client fetches them itself, is in `offline_retrieval`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from ..api import (
+    HANDLED,
+    IQ,
+    JID,
+    CommandError,
+    Condition,
+    Element,
+    InvalidJID,
+    Key,
+    Log,
+    Message,
+    Module,
+    Outcome,
+    Presence,
+    Session,
+    ShaperRule,
+    Slot,
+    StanzaError,
+    StoreError,
+    Turns,
+    Xep,
+    caps,
+    command,
+    delay,
+    forms,
+    hints,
+    hooks,
+    iq_get,
+    iq_set,
+    ns,
+    option,
+)
+from .offline_catching_up import CatchingUp
+from .offline_cleaning import older_than, remove_where
+from .offline_records import RECORD, Record
+from .offline_retrieval import Retrieval
+
+log = Logger()
+
+#: How many more may wait than an account's quota, while a session is being handed what does: it makes room by that.
+MOST_BEHIND: Final = 1000
+#: How many sessions are handed a piece at the same time: what is read for them is in memory.
+MOST_TOGETHER: Final = 8
+#: Seconds until what could not be read is tried again.
+RETRY_AFTER: Final = 60.0
+
+#: Children that make nothing worth keeping of a message that has no others.
+_SLIGHT: Final = frozenset((ns.CHAT_STATES, ns.DELAY, ns.HINTS, ns.SID))
+
+_TAKES_MESSAGES: Final[Key[bool]] = Key("mod_offline.takes_messages")
+
+
+class Offline(Module):
+    """Keeps messages for those who are not there."""
+
+    name = "mod_offline"
+    implements = (
+        Xep(160, "1.0.1"),
+        Xep(13, "1.3"),
+        Xep(23, "1.3", "for messages kept offline"),
+        Xep(203, "2.0", "for messages kept offline"),
+        Xep(334, "1.0.0", "for messages kept offline"),
+    )
+
+    @dataclass(frozen=True)
+    class Options(Module.Options):
+        """Settings of mod_offline."""
+
+        access_max_user_messages: ShaperRule = option(
+            ShaperRule("max_user_offline_messages"),
+            "How many messages are kept for one account. What is beyond goes back with service-unavailable.",
+        )
+        store_empty_body: Literal[True, False, "unless_chat_state"] = option(
+            "unless_chat_state",
+            "Keep messages without a body: always, never, or unless they are nothing but a chat state.",
+        )
+        store_groupchat: bool = option(False, "Keep messages of type groupchat, which RFC 6121 would have returned.")
+        bounce_groupchat: bool = option(
+            False, "Return messages of type groupchat that should be kept, but for which there is no room."
+        )
+
+    options: Options
+    # XEP-0160 §4: "it SHOULD return a "msgoffline" feature"; XEP-0013 §2.1: "it MUST return a <feature/> element".
+    features = ("msgoffline", ns.OFFLINE)
+
+    kept = Log("offline", RECORD)
+
+    async def on_start(self) -> None:
+        self.turns = Turns(self.scope, most=1, together=MOST_TOGETHER)
+        self._retrieval = Retrieval(self)
+        #: By the local part of their account.
+        self._catching_up: dict[str, CatchingUp] = {}
+        self._storing: Counter[str] = Counter()
+        self._handing = False
+
+    async def on_stop(self) -> None:
+        for catching_up in self._catching_up.values():
+            catching_up.end()
+
+    # -- a message comes ----------------------------------------------------------------------------------------------
+
+    @hooks.sm_receive_packet.only(Message, Slot.CHANGE)
+    def without_forgeries(self, _: JID, message: Message) -> Outcome:
+        """XEP-0203 §5: "the recipient's server SHOULD discard a delayed delivery notation whose 'from' attribute
+        matches the server's JabberID"; and that of XEP-0013 is ours to add as well.
+        """
+        return message.dropping(self._is_ours)
+
+    def _is_ours(self, child: Element) -> bool:
+        if child.ns != ns.DELAY:
+            return child.ns == ns.OFFLINE
+        try:
+            return JID.parse(child.get("from") or "") == self.host.jid
+        except InvalidJID:
+            return False
+
+    @hooks.offline_message
+    def keep(self, account: JID, message: Message) -> Outcome | Awaitable[Outcome]:
+        """XEP-0160 §2: the server "stores the message stanza for later delivery"."""
+        if message.child(ns.OFFLINE, "offline") is not None:
+            return HANDLED  # a session has fetched it (XEP-0013) and not taken it: it is where it was
+        if self.host.accounts.is_leaving(account.local) or not self._is_for_storage(message):
+            return None
+        return self._keep(account, message)
+
+    def _is_for_storage(self, message: Message) -> bool:
+        """XEP-0160 §3, and what its sender wishes."""
+        kind = message.type
+        if kind in ("error", "headline") or hints.no_store(message):
+            return False
+        # XEP-0334 §4.4: "A message containing the <store/> hint … SHOULD be stored".
+        if hints.store(message):
+            return True
+        if kind == "groupchat" and not self.options.store_groupchat:
+            return False
+        empty = self.options.store_empty_body
+        if empty is True or message.body is not None:
+            return True
+        return empty == "unless_chat_state" and not _is_slight(message)
+
+    async def _keep(self, account: JID, message: Message) -> Outcome:
+        local = account.local
+        # What a session was handed before and did not take has waited since then.
+        waited = next((child for child in message.element.elements() if self._is_ours(child)), None)
+        at = self.host.now() if waited is None else delay.parse_stamp(waited.get("stamp") or "")
+        record = Record.of(message.dropping(self._is_ours), at)
+        most = self.host.number(self.options.access_max_user_messages, account)
+        if most is not None and local in self._catching_up:
+            most += MOST_BEHIND
+        self._storing[local] += 1
+        try:
+            if most is None:
+                await self.kept.append(str(account), record)
+            elif await self.kept.append_within(str(account), record, most) is None:
+                # XEP-0160 §2: "if not (e.g., because the recipient's offline message queue is full), the server returns
+                # a <service-unavailable/> error to the sender".
+                raise StanzaError(Condition.SERVICE_UNAVAILABLE, "The recipient's offline message queue is full.")
+        except StanzaError:
+            if message.type == "groupchat" and not self.options.bounce_groupchat:
+                return HANDLED
+            raise
+        finally:
+            self._storing[local] -= 1
+            if not self._storing[local]:
+                del self._storing[local]
+        self._look_for_session(local)  # one may have come while this was written
+        return HANDLED
+
+    def is_storing(self, local: str) -> bool:
+        """Whether something is being stored for that account at this moment."""
+        return local in self._storing
+
+    # -- a session comes ----------------------------------------------------------------------------------------------
+
+    @hooks.set_presence
+    def available(self, session: Session, _: Presence) -> None:
+        """XEP-0160 §2: "When the recipient next sends non-negative available presence to the server, the server
+        delivers the message to the resource that has sent that presence."
+        """
+        if session.priority < 0:
+            session.notes.pop(_TAKES_MESSAGES)
+        elif _TAKES_MESSAGES not in session.notes:
+            session.notes[_TAKES_MESSAGES] = True
+            self._catch_up(session)
+
+    @hooks.unset_presence
+    def unavailable(self, session: Session, _: Presence) -> None:
+        session.notes.pop(_TAKES_MESSAGES)
+
+    def _look_for_session(self, local: str) -> None:
+        """Hand what waits for an account to a session of its, if there is one."""
+        willing = [s for s in self.host.sessions.available(local) if s.priority >= 0]
+        if willing:
+            self._catch_up(max(willing, key=lambda session: session.priority))
+
+    def _catch_up(self, session: Session) -> None:
+        local = session.jid.local
+        # XEP-0013 §2.2: while a session that fetches its messages itself is there, the server "MUST NOT flood the
+        # second resource with the offline message queue".
+        if any(map(self._retrieval.is_used_by, self.host.sessions.of(local))):
+            return
+        earlier = self._catching_up.get(local)
+        if earlier is not None:
+            if earlier.goes_on:
+                return
+            earlier.end()
+        catching_up = self._catching_up[local] = CatchingUp(self, session)
+        self.scope.spawn(self._run(local, catching_up))
+
+    async def _run(self, local: str, catching_up: CatchingUp) -> None:
+        try:
+            done = await catching_up.run()
+        except StoreError as error:
+            log.error("could not hand over what was kept: {error}", error=error)
+            self.scope.later(RETRY_AFTER, self._look_for_session, local)
+            done = True
+        finally:
+            if self._catching_up.get(local) is catching_up:
+                del self._catching_up[local]
+            catching_up.end()
+        if not done:
+            self._look_for_session(local)
+
+    @hooks.user_receive_packet.only(Message, Slot.CHECK)
+    def hold(self, session: Session, message: Message) -> Outcome:
+        """What is not for storage follows when the session has been handed what waited."""
+        if not session.catching_up or self._handing:
+            return None
+        catching_up = self._catching_up.get(session.jid.local)
+        if catching_up is None or catching_up.session is not session:
+            return None
+        return HANDLED if catching_up.hold(message) else None
+
+    # -- for those who hand over --------------------------------------------------------------------------------------
+
+    def hand(self, session: Session, record: Record, *more: Element) -> None:
+        """Send a message that was kept to *session*, with *more* children."""
+        self._handing = True
+        try:
+            session.send(record.delivered(self.host.jid, *more))
+        except Exception:
+            log.failure("could not hand over a message")
+        finally:
+            self._handing = False
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        return deferLater(self.host.clock, seconds, lambda: None)
+
+    # -- XEP-0013 -----------------------------------------------------------------------------------------------------
+
+    @hooks.sm_receive_packet.only(IQ, Slot.CHECK)
+    def check(self, account: JID, stanza: IQ) -> Outcome:
+        """§2.3: "If the requester is a JID other than an authorized resource of the user …, the server MUST return a
+        <forbidden/> error"; be there such an account or not.
+        """
+        payload = stanza.payload
+        if payload is None or stanza.type not in ("get", "set") or stanza.to is None or stanza.to.resource:
+            return None
+        asks = payload.ns in (ns.DISCO_INFO, ns.DISCO_ITEMS) and payload.get("node") == ns.OFFLINE
+        if (asks or payload.ns == ns.OFFLINE) and (stanza.sender is None or stanza.sender.bare != account):
+            raise StanzaError(Condition.FORBIDDEN)
+        return None
+
+    @hooks.disco_sm_identity
+    def identity(self, account: JID, who: JID, node: str) -> list[caps.Identity]:
+        return [caps.Identity("automation", "message-list")] if node == ns.OFFLINE and who.bare == account else []
+
+    @hooks.disco_sm_features
+    def node_features(self, account: JID, who: JID, node: str) -> list[str]:
+        return [ns.OFFLINE] if node == ns.OFFLINE and who.bare == account else []
+
+    @hooks.disco_sm_info
+    async def number(self, account: JID, who: JID, node: str) -> list[forms.Form]:
+        """§2.2: "it MUST include Service Discovery Extensions (XEP-0128) data specifying the number of messages"."""
+        if node != ns.OFFLINE or who.bare != account:
+            return []
+        return [await self._retrieval.number(who)]
+
+    @hooks.disco_sm_items
+    async def headers(self, account: JID, who: JID, node: str) -> list[Element]:
+        """§2.3: "The server now MUST return headers for all of the user's offline messages."."""
+        if node != ns.OFFLINE or who.bare != account:
+            return []
+        return await self._retrieval.headers(who)
+
+    @iq_get(ns.OFFLINE, "offline", on=("account",), detached=True)
+    async def fetch(self, iq: IQ) -> None:
+        """§2.4, §2.6: some messages, or all."""
+        await self._retrieval.fetch(iq)
+
+    @iq_set(ns.OFFLINE, "offline", on=("account",))
+    async def discard(self, iq: IQ) -> None:
+        """§2.5, §2.7: some messages are removed, or all."""
+        await self._retrieval.discard(iq)
+
+    # -- for the operator ---------------------------------------------------------------------------------------------
+
+    @command()
+    async def get_offline_count(self, user: str, host: str) -> int:
+        """How many messages wait for an account."""
+        try:
+            account = JID.build(user, host)
+        except InvalidJID as error:
+            raise CommandError(f"user: {error}") from None
+        return await self.kept.count(str(account))
+
+    @command()
+    async def delete_expired_messages(self, host: str = "") -> int:
+        """Remove messages that wait and have expired, of one host or of all; how many."""
+        now = self.host.now()
+        return await remove_where(self, host, lambda record: record.has_expired(now))
+
+    @command()
+    async def delete_old_messages(self, days: int, host: str = "") -> int:
+        """Remove messages that have waited for more than so many days, of one host or of all; how many."""
+        return await remove_where(self, host, older_than(self.host.now(), days))
+
+
+def _is_slight(message: Message) -> bool:
+    """XEP-0160 §3: "with the exception of messages that contain only Chat State Notifications (XEP-0085) content"."""
+    return all(
+        child.ns in _SLIGHT or (child.ns == ns.CLIENT and child.name == "thread")
+        for child in message.element.elements()
+    )

@@ -1,0 +1,68 @@
+"""What is kept of a message for somebody who is not there: its own bytes, behind one line about them.
+
+The line says what must be known without reading the message: when it came, when it expires, and who sent it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from ..api import JID, STANZA, Codec, Element, Message, delay, ns
+
+_MICROSECONDS: Final = 1_000_000
+#: Digits of a lifetime in seconds: of more it is for ever.
+_MOST_DIGITS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A message as it is kept: it came *at* so many seconds since 1970, *expires* then (or never), *sender* sent it."""
+
+    at: float
+    expires: float | None
+    sender: str
+    stanza: bytes
+
+    @classmethod
+    def of(cls, message: Message, at: float) -> Record:
+        """What is kept of *message*, which has come *at* that time."""
+        return cls(at, _expiry(message, at), str(message.sender or ""), STANZA.encode(message))
+
+    def has_expired(self, now: float) -> bool:
+        return self.expires is not None and self.expires <= now
+
+    def delivered(self, host: JID, *more: Element) -> Message:
+        """The message as its recipient gets it, with *more* children.
+
+        XEP-0160 §2: "it is RECOMMENDED for the server to add a Delayed Delivery (XEP-0203) extension".
+        """
+        message = STANZA.decode(self.stanza)
+        assert isinstance(message, Message)
+        return message.appending(delay.delay(host, self.at), *more)
+
+
+def _encode(record: Record) -> bytes:
+    times = (record.at, record.expires if record.expires is not None else -1)
+    at, expires = (round(time * _MICROSECONDS) if time >= 0 else -1 for time in times)
+    return b"%d %d %b\n%b" % (at, expires, record.sender.encode(), record.stanza)
+
+
+def _decode(stored: bytes) -> Record:
+    line, _, stanza = stored.partition(b"\n")
+    at, expires, sender = line.split(b" ", 2)
+    ends = int(expires)
+    return Record(int(at) / _MICROSECONDS, None if ends < 0 else ends / _MICROSECONDS, sender.decode(), stanza)
+
+
+#: How it is written down.
+RECORD: Final[Codec[Record]] = Codec(_encode, _decode)
+
+
+def _expiry(message: Message, at: float) -> float | None:
+    """XEP-0023 §2: "a 'seconds' attribute that contains a value representing the stanza's TTL, in seconds"."""
+    element = message.child(ns.EXPIRE, "x")
+    seconds = "" if element is None else (element.get("seconds") or "").strip()
+    if not (seconds.isascii() and seconds.isdigit() and len(seconds) <= _MOST_DIGITS):
+        return None
+    return at + int(seconds)
