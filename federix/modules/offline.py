@@ -50,7 +50,7 @@ from ..api import (
 )
 from .offline_catching_up import CatchingUp
 from .offline_cleaning import older_than, remove_where
-from .offline_records import RECORD, Record
+from .offline_records import RECORD, Record, Sign
 from .offline_retrieval import Retrieval
 
 log = Logger()
@@ -61,6 +61,8 @@ MOST_BEHIND: Final = 1000
 MOST_TOGETHER: Final = 8
 #: Seconds until what could not be read is tried again.
 RETRY_AFTER: Final = 60.0
+#: Seconds in which what a session was sent and had not taken is delivered anew when it is over.
+LEFT_BEHIND: Final = 60.0
 
 #: Children that make nothing worth keeping of a message that has no others.
 _SLIGHT: Final = frozenset((ns.CHAT_STATES, ns.DELAY, ns.HINTS, ns.SID))
@@ -108,6 +110,8 @@ class Offline(Module):
         self._retrieval = Retrieval(self)
         #: By the local part of their account.
         self._catching_up: dict[str, CatchingUp] = {}
+        #: What sessions that are over were handed and had not taken, by the local part: it is still kept.
+        self._left_behind: dict[str, list[Sign]] = {}
         self._storing: Counter[str] = Counter()
         self._handing = False
 
@@ -137,9 +141,18 @@ class Offline(Module):
         """XEP-0160 §2: the server "stores the message stanza for later delivery"."""
         if message.child(ns.OFFLINE, "offline") is not None:
             return HANDLED  # a session has fetched it (XEP-0013) and not taken it: it is where it was
+        record = self._record_of(message)
+        if record.sign(message) in self._left_behind.get(account.local, ()):
+            return HANDLED  # a session was handed it and has not taken it
         if self.host.accounts.is_leaving(account.local) or not self._is_for_storage(message):
             return None
-        return self._keep(account, message)
+        return self._keep(account, message, record)
+
+    def _record_of(self, message: Message) -> Record:
+        """As it is kept. What a session was handed before and did not take has waited since then."""
+        waited = next((child for child in message.element.elements() if self._is_ours(child)), None)
+        at = self.host.now() if waited is None else delay.parse_stamp(waited.get("stamp") or "")
+        return Record.of(message.dropping(self._is_ours), at)
 
     def _is_for_storage(self, message: Message) -> bool:
         """XEP-0160 §3, and what its sender wishes."""
@@ -156,12 +169,8 @@ class Offline(Module):
             return True
         return empty == "unless_chat_state" and not _is_slight(message)
 
-    async def _keep(self, account: JID, message: Message) -> Outcome:
+    async def _keep(self, account: JID, message: Message, record: Record) -> Outcome:
         local = account.local
-        # What a session was handed before and did not take has waited since then.
-        waited = next((child for child in message.element.elements() if self._is_ours(child)), None)
-        at = self.host.now() if waited is None else delay.parse_stamp(waited.get("stamp") or "")
-        record = Record.of(message.dropping(self._is_ours), at)
         most = self.host.number(self.options.access_max_user_messages, account)
         if most is not None and local in self._catching_up:
             most += MOST_BEHIND
@@ -196,7 +205,7 @@ class Offline(Module):
         delivers the message to the resource that has sent that presence."
         """
         if session.priority < 0:
-            session.notes.pop(_TAKES_MESSAGES)
+            self.unavailable(session, _)
         elif _TAKES_MESSAGES not in session.notes:
             session.notes[_TAKES_MESSAGES] = True
             self._catch_up(session)
@@ -204,6 +213,25 @@ class Offline(Module):
     @hooks.unset_presence
     def unavailable(self, session: Session, _: Presence) -> None:
         session.notes.pop(_TAKES_MESSAGES)
+        if session.catching_up:
+            self._look_for_session(session.jid.local)
+
+    @hooks.sm_remove_connection
+    def left(self, session: Session) -> None:
+        """Another session of the account is handed what this one has not taken; which may be delivered anew as well,
+        where its stream was managed (XEP-0198 §4)."""
+        local = session.jid.local
+        catching_up = self._catching_up.get(local)
+        if catching_up is None or catching_up.session is not session:
+            return
+        if catching_up.on_the_way:
+            self._left_behind[local] = catching_up.on_the_way
+            self.scope.later(LEFT_BEHIND, self._forget, local, catching_up.on_the_way)
+        self._look_for_session(local)
+
+    def _forget(self, local: str, left_behind: list[Sign]) -> None:
+        if self._left_behind.get(local) is left_behind:
+            del self._left_behind[local]
 
     def _look_for_session(self, local: str) -> None:
         """Hand what waits for an account to a session of its, if there is one."""
@@ -222,7 +250,7 @@ class Offline(Module):
             if earlier.goes_on:
                 return
             earlier.end()
-        catching_up = self._catching_up[local] = CatchingUp(self, session)
+        catching_up = self._catching_up[local] = CatchingUp(self, session, earlier)
         self.scope.spawn(self._run(local, catching_up))
 
     async def _run(self, local: str, catching_up: CatchingUp) -> None:
@@ -236,6 +264,7 @@ class Offline(Module):
             if self._catching_up.get(local) is catching_up:
                 del self._catching_up[local]
             catching_up.end()
+            catching_up.finished.callback(None)
         if not done:
             self._look_for_session(local)
 
@@ -251,15 +280,18 @@ class Offline(Module):
 
     # -- for those who hand over --------------------------------------------------------------------------------------
 
-    def hand(self, session: Session, record: Record, *more: Element) -> None:
-        """Send a message that was kept to *session*, with *more* children."""
+    def hand(self, session: Session, record: Record, *more: Element) -> list[Sign]:
+        """Send a message that was kept to *session*, with *more* children; by what it is known if it comes back."""
         self._handing = True
         try:
-            session.send(record.delivered(self.host.jid, *more))
+            message = record.delivered(self.host.jid, *more)
+            session.send(message)
         except Exception:
             log.failure("could not hand over a message")
+            return []
         finally:
             self._handing = False
+        return [record.sign(message)]
 
     def sleep(self, seconds: float) -> Deferred[None]:
         return deferLater(self.host.clock, seconds, lambda: None)

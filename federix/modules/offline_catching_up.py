@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.defer import Deferred
+
 from ..api import Message, Session
 
 if TYPE_CHECKING:
     from .offline import Offline
+    from .offline_records import Sign
 
 #: A session is handed so many messages, or bytes of them, at a time; others have their turn in between.
 PIECE: Final = 20
@@ -22,15 +25,20 @@ MOST_HELD_BYTES: Final = 256 * 1024
 
 
 class CatchingUp:
-    """What waits for the account of *session* is handed to it."""
+    """What waits for the account of *session* is handed to it, when *earlier* has ended, which did the same."""
 
-    def __init__(self, offline: Offline, session: Session) -> None:
+    def __init__(self, offline: Offline, session: Session, earlier: CatchingUp | None) -> None:
         self._offline = offline
         self.session = session
         self._owner = str(session.jid.bare)
+        self._earlier = earlier
         self._held: deque[Message] = deque()
         self._held_bytes = 0
         self._over = False
+        #: What is handed over and not removed.
+        self.on_the_way: list[Sign] = []
+        #: Fires when nothing is handed over or removed any more.
+        self.finished: Deferred[None] = Deferred()
         session.catching_up = True
 
     @property
@@ -42,6 +50,9 @@ class CatchingUp:
     async def run(self) -> bool:
         """Hand over all that waits; false if the session did not want it to the end. Raises `StoreError`."""
         offline = self._offline
+        earlier, self._earlier = self._earlier, None
+        if earlier is not None and not earlier.session.ended:
+            await earlier.finished  # what that session has taken is not for this one
         while self.goes_on:
             handed = await offline.turns.take(self._owner, self._hand_piece)
             if handed:
@@ -50,6 +61,7 @@ class CatchingUp:
                 # all up to the last: one with a lower id may be written just now.
                 if not self.session.ended:
                     await offline.kept.remove_all(self._owner, handed)
+                    self.on_the_way.clear()
             elif not self.goes_on:
                 break
             elif offline.is_storing(self.session.jid.local):
@@ -70,7 +82,7 @@ class CatchingUp:
             # XEP-0023 §3: "the mechanism should simply drop the message, without notifying either".
             if not record.has_expired(offline.host.now()):
                 size += len(record.stanza)
-                offline.hand(self.session, record)
+                self.on_the_way += offline.hand(self.session, record)
         return handed
 
     def hold(self, message: Message) -> bool:

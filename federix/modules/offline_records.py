@@ -6,13 +6,17 @@ The line says what must be known without reading the message: when it came, when
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..api import JID, STANZA, Codec, Element, Message, delay, ns
 
 _MICROSECONDS: Final = 1_000_000
 #: Digits of a lifetime in seconds: of more it is for ever.
 _MOST_DIGITS: Final = 10
+
+
+Sign: TypeAlias = tuple[float, str, str | None, str | None]
+"""By which a message is known again: when it came, to the microsecond, who sent it, its id and its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Record:
 
     def has_expired(self, now: float) -> bool:
         return self.expires is not None and self.expires <= now
+
+    def sign(self, message: Message) -> Sign:
+        """What *message*, which it keeps, has in common with no other."""
+        return self.at, self.sender, message.id, message.body
 
     def delivered(self, host: JID, *more: Element) -> Message:
         """The message as its recipient gets it, with *more* children.

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from federix.api import Message, StoreError, delay
 from federix.modules import offline
 from federix.modules import offline_catching_up as catching
-from federix.modules.offline import RETRY_AFTER
+from federix.modules.offline import LEFT_BEHIND, RETRY_AFTER
 from federix.testing import Client
 from federix.testing.world import BEGINNING
 
@@ -309,6 +309,31 @@ class PiecesTest(OfflineCase):
         self.world.advance(5)
         self.assertEqual((self.got(garden), self.kept()), (list("abcdefgh"), 0))
 
+    def test_one_that_is_there_already_takes_over_and_nothing_overtakes(self) -> None:
+        self.write(*"abcdefgh")
+        juliet = self.slow_client()
+        garden = self.world.client(f"{JULIET}/garden")
+        juliet.send("<presence><priority>5</priority></presence>")
+        garden.send("<presence/>")
+        self.world.advance(1)
+        juliet.cut()
+        self.write("i")
+        self.world.advance(5)
+        self.assertEqual((self.got(garden), self.kept()), (list("abcdefghi"), 0))
+
+    def test_one_that_is_there_gets_what_another_that_does_not_want_more_has_left(self) -> None:
+        self.write(*"abcdefgh")
+        juliet = self.slow_client()
+        garden = self.world.client(f"{JULIET}/garden")
+        juliet.send("<presence><priority>5</priority></presence>")
+        garden.send("<presence/>")
+        juliet.send("<presence type='unavailable'/>")
+        self.write("i")
+        self.world.advance(1)
+        self.assertEqual(self.got(garden), [])
+        self.take(juliet)
+        self.assertEqual((self.got(juliet), self.got(garden), self.kept()), (list("abc"), list("defghi"), 0))
+
     def test_one_that_lowers_its_priority_leaves_the_rest(self) -> None:
         self.write(*"abcdefgh")
         juliet = self.slow_client()
@@ -409,6 +434,18 @@ class AgainTest(OfflineCase):
         self.again(self.come())
         self.world.advance(3700)
         self.assertEqual((self.got(self.come("garden")), self.kept()), ([], 0))
+
+    def test_what_was_on_its_way_to_a_session_is_not_kept_twice(self) -> None:
+        # XEP-0198 §4 has what was not acknowledged delivered anew: it is where it was.
+        self.write(*"abc")
+        juliet = self.world.client(f"{JULIET}/balcony")
+        stopped = Deferred[None]()
+        self.patch(self.offline, "sleep", lambda seconds: stopped)
+        juliet.send("<presence/>")
+        self.again(juliet)
+        self.assertEqual(self.kept(), 3)
+        self.world.advance(LEFT_BEHIND)
+        self.assertEqual(self.offline._left_behind, {})
 
     def test_what_was_fetched_and_not_removed_is_kept_once(self) -> None:
         # XEP-0013 §2.5.
