@@ -53,6 +53,11 @@ class Service(Module):
     async def account_features(self, account: JID, who: JID, node: str) -> list[str]:
         return [] if node else ["urn:x-test:account-hook"]
 
+    @hooks.disco_sm_info
+    async def account_forms(self, account: JID, who: JID, node: str) -> list[forms.Form]:
+        field = forms.Field("of", values=(f"{account} {node}",))
+        return [forms.Form.of(forms.FormType.RESULT, "urn:x-test:account-form", [field])] if node == "counted" else []
+
     @hooks.disco_sm_items
     async def account_items(self, account: JID, who: JID, node: str) -> list[Element]:
         return [] if node else [Element("item", ns.DISCO_ITEMS, attrs={"jid": str(account), "node": "tunes"})]
@@ -313,6 +318,8 @@ class AccountTests(Case):
     def test_nodes_of_an_account(self) -> None:
         self.assertEqual(self.info("juliet@example.org", node="known").identities, (Identity("pubsub", "pep"),))
         self.assertEqual(self.items("juliet@example.org", node="known"), [])
+        (form,) = self.info("juliet@example.org", node="counted").forms
+        self.assertEqual(form.value("of"), "juliet@example.org counted")
         for what in ("info", "items"):
             self.assert_error(self.ask(what, "juliet@example.org", node="nowhere"), "item-not-found")
 
