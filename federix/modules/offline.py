@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal, TypeAlias
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
 from ..api import (
     HANDLED,
@@ -34,8 +33,6 @@ from ..api import (
     ShaperRule,
     Slot,
     StanzaError,
-    StoreError,
-    Turns,
     Xep,
     caps,
     command,
@@ -48,21 +45,16 @@ from ..api import (
     ns,
     option,
 )
-from .offline_catching_up import CatchingUp
 from .offline_cleaning import older_than, remove_where
-from .offline_records import RECORD, Record, Sign
+from .offline_deliveries import Deliveries
+from .offline_records import RECORD, Record
 from .offline_retrieval import Retrieval
 
-log = Logger()
+#: Messages that are kept, behind their ids, the oldest first.
+Entries: TypeAlias = list[tuple[int, Record]]
 
 #: How many more may wait than an account's quota, while a session is being handed what does: it makes room by that.
 MOST_BEHIND: Final = 1000
-#: How many sessions are handed a piece at the same time: what is read for them is in memory.
-MOST_TOGETHER: Final = 8
-#: Seconds until what could not be read is tried again.
-RETRY_AFTER: Final = 60.0
-#: Seconds in which what a session was sent and had not taken is delivered anew when it is over.
-LEFT_BEHIND: Final = 60.0
 
 #: Children that make nothing worth keeping of a message that has no others.
 _SLIGHT: Final = frozenset((ns.CHAT_STATES, ns.DELAY, ns.HINTS, ns.SID))
@@ -98,6 +90,9 @@ class Offline(Module):
         bounce_groupchat: bool = option(
             False, "Return messages of type groupchat that should be kept, but for which there is no room."
         )
+        use_mam_for_storage: bool = option(
+            False, "Keep but once what the archive of the account keeps (mod_mam): it is handed over from there."
+        )
 
     options: Options
     # XEP-0160 §4: "it SHOULD return a "msgoffline" feature"; XEP-0013 §2.1: "it MUST return a <feature/> element".
@@ -106,18 +101,12 @@ class Offline(Module):
     kept = Log("offline", RECORD)
 
     async def on_start(self) -> None:
-        self.turns = Turns(self.scope, most=1, together=MOST_TOGETHER)
-        self._retrieval = Retrieval(self)
-        #: By the local part of their account.
-        self._catching_up: dict[str, CatchingUp] = {}
-        #: What sessions that are over were handed and had not taken, by the local part: it is still kept.
-        self._left_behind: dict[str, list[Sign]] = {}
+        self.retrieval = Retrieval(self)
+        self.deliveries = Deliveries(self)
         self._storing: Counter[str] = Counter()
-        self._handing = False
 
     async def on_stop(self) -> None:
-        for catching_up in self._catching_up.values():
-            catching_up.end()
+        self.deliveries.end()
 
     # -- a message comes ----------------------------------------------------------------------------------------------
 
@@ -141,14 +130,13 @@ class Offline(Module):
         """XEP-0160 §2: the server "stores the message stanza for later delivery"."""
         if message.child(ns.OFFLINE, "offline") is not None:
             return HANDLED  # a session has fetched it (XEP-0013) and not taken it: it is where it was
-        record = self._record_of(message)
-        if record.sign(message) in self._left_behind.get(account.local, ()):
-            return HANDLED  # a session was handed it and has not taken it
+        if self.deliveries.has(account.local, message):
+            return HANDLED
         if self.host.accounts.is_leaving(account.local) or not self._is_for_storage(message):
             return None
-        return self._keep(account, message, record)
+        return self._keep(account, message)
 
-    def _record_of(self, message: Message) -> Record:
+    def record_of(self, message: Message) -> Record:
         """As it is kept. What a session was handed before and did not take has waited since then."""
         waited = next((child for child in message.element.elements() if self._is_ours(child)), None)
         at = self.host.now() if waited is None else delay.parse_stamp(waited.get("stamp") or "")
@@ -169,11 +157,14 @@ class Offline(Module):
             return True
         return empty == "unless_chat_state" and not _is_slight(message)
 
-    async def _keep(self, account: JID, message: Message, record: Record) -> Outcome:
-        local = account.local
+    async def _keep(self, account: JID, message: Message) -> Outcome:
+        local, record = account.local, self.record_of(message)
         most = self.host.number(self.options.access_max_user_messages, account)
-        if most is not None and local in self._catching_up:
+        if most is not None and local in self.deliveries:
             most += MOST_BEHIND
+        archived = self._archived(account, message) if self.options.use_mam_for_storage else None
+        if archived is not None:
+            record = record.in_archive(archived)
         self._storing[local] += 1
         try:
             if most is None:
@@ -190,12 +181,34 @@ class Offline(Module):
             self._storing[local] -= 1
             if not self._storing[local]:
                 del self._storing[local]
-        self._look_for_session(local)  # one may have come while this was written
+        self.deliveries.look_for_session(local)  # one may have come while this was written
         return HANDLED
+
+    def _archived(self, account: JID, message: Message) -> int | None:
+        """By which id the archive of the account keeps the message, if it does."""
+        if self.host.archive is None:
+            return None  # then it is others who say so
+        ids = (child.get("id") or "" for child in message.element.elements() if _is_id_by(child, account))
+        return next((int(id_) for id_ in ids if id_.isascii() and id_.isdigit()), None)
+
+    async def read(self, owner: str, *, limit: int, after: int | None = None, before: int | None = None) -> Entries:
+        """As `kept.range`, with the bytes of those that the archive keeps; without, where it has let go of them."""
+        entries: Entries = [*await self.kept.range(owner, limit=limit, after=after, before=before)]
+        ids = [record.archived for _, record in entries if record.archived is not None]
+        if not ids:
+            return entries
+        stanzas = {row.id: row.stanza for row in await self.storage.archives.rows(owner, ids)}
+        return [
+            (id_, record if record.archived is None else replace(record, stanza=stanzas.get(record.archived, b"")))
+            for id_, record in entries
+        ]
 
     def is_storing(self, local: str) -> bool:
         """Whether something is being stored for that account at this moment."""
         return local in self._storing
+
+    def sleep(self, seconds: float) -> Deferred[None]:
+        return deferLater(self.host.clock, seconds, lambda: None)
 
     # -- a session comes ----------------------------------------------------------------------------------------------
 
@@ -208,93 +221,23 @@ class Offline(Module):
             self.unavailable(session, _)
         elif _TAKES_MESSAGES not in session.notes:
             session.notes[_TAKES_MESSAGES] = True
-            self._catch_up(session)
+            self.deliveries.begin(session)
 
     @hooks.unset_presence
     def unavailable(self, session: Session, _: Presence) -> None:
         session.notes.pop(_TAKES_MESSAGES)
-        if session.catching_up:
-            self._look_for_session(session.jid.local)
+        if session.catching_up and not session.ended:
+            self.deliveries.look_for_session(session.jid.local)
 
     @hooks.sm_remove_connection
     def left(self, session: Session) -> None:
-        """Another session of the account is handed what this one has not taken; which may be delivered anew as well,
-        where its stream was managed (XEP-0198 §4)."""
-        local = session.jid.local
-        catching_up = self._catching_up.get(local)
-        if catching_up is None or catching_up.session is not session:
-            return
-        if catching_up.on_the_way:
-            self._left_behind[local] = catching_up.on_the_way
-            self.scope.later(LEFT_BEHIND, self._forget, local, catching_up.on_the_way)
-        self._look_for_session(local)
-
-    def _forget(self, local: str, left_behind: list[Sign]) -> None:
-        if self._left_behind.get(local) is left_behind:
-            del self._left_behind[local]
-
-    def _look_for_session(self, local: str) -> None:
-        """Hand what waits for an account to a session of its, if there is one."""
-        willing = [s for s in self.host.sessions.available(local) if s.priority >= 0]
-        if willing:
-            self._catch_up(max(willing, key=lambda session: session.priority))
-
-    def _catch_up(self, session: Session) -> None:
-        local = session.jid.local
-        # XEP-0013 §2.2: while a session that fetches its messages itself is there, the server "MUST NOT flood the
-        # second resource with the offline message queue".
-        if any(map(self._retrieval.is_used_by, self.host.sessions.of(local))):
-            return
-        earlier = self._catching_up.get(local)
-        if earlier is not None:
-            if earlier.goes_on:
-                return
-            earlier.end()
-        catching_up = self._catching_up[local] = CatchingUp(self, session, earlier)
-        self.scope.spawn(self._run(local, catching_up))
-
-    async def _run(self, local: str, catching_up: CatchingUp) -> None:
-        try:
-            done = await catching_up.run()
-        except StoreError as error:
-            log.error("could not hand over what was kept: {error}", error=error)
-            self.scope.later(RETRY_AFTER, self._look_for_session, local)
-            done = True
-        finally:
-            if self._catching_up.get(local) is catching_up:
-                del self._catching_up[local]
-            catching_up.end()
-            catching_up.finished.callback(None)
-        if not done:
-            self._look_for_session(local)
+        """Another session of its account is handed what this one has not taken."""
+        self.deliveries.left(session)
 
     @hooks.user_receive_packet.only(Message, Slot.CHECK)
     def hold(self, session: Session, message: Message) -> Outcome:
         """What is not for storage follows when the session has been handed what waited."""
-        if not session.catching_up or self._handing:
-            return None
-        catching_up = self._catching_up.get(session.jid.local)
-        if catching_up is None or catching_up.session is not session:
-            return None
-        return HANDLED if catching_up.hold(message) else None
-
-    # -- for those who hand over --------------------------------------------------------------------------------------
-
-    def hand(self, session: Session, record: Record, *more: Element) -> list[Sign]:
-        """Send a message that was kept to *session*, with *more* children; by what it is known if it comes back."""
-        self._handing = True
-        try:
-            message = record.delivered(self.host.jid, *more)
-            session.send(message)
-        except Exception:
-            log.failure("could not hand over a message")
-            return []
-        finally:
-            self._handing = False
-        return [record.sign(message)]
-
-    def sleep(self, seconds: float) -> Deferred[None]:
-        return deferLater(self.host.clock, seconds, lambda: None)
+        return HANDLED if self.deliveries.hold(session, message) else None
 
     # -- XEP-0013 -----------------------------------------------------------------------------------------------------
 
@@ -324,24 +267,24 @@ class Offline(Module):
         """§2.2: "it MUST include Service Discovery Extensions (XEP-0128) data specifying the number of messages"."""
         if node != ns.OFFLINE or who.bare != account:
             return []
-        return [await self._retrieval.number(who)]
+        return [await self.retrieval.number(who)]
 
     @hooks.disco_sm_items
     async def headers(self, account: JID, who: JID, node: str) -> list[Element]:
         """§2.3: "The server now MUST return headers for all of the user's offline messages."."""
         if node != ns.OFFLINE or who.bare != account:
             return []
-        return await self._retrieval.headers(who)
+        return await self.retrieval.headers(who)
 
     @iq_get(ns.OFFLINE, "offline", on=("account",), detached=True)
     async def fetch(self, iq: IQ) -> None:
         """§2.4, §2.6: some messages, or all."""
-        await self._retrieval.fetch(iq)
+        await self.retrieval.fetch(iq)
 
     @iq_set(ns.OFFLINE, "offline", on=("account",))
     async def discard(self, iq: IQ) -> None:
         """§2.5, §2.7: some messages are removed, or all."""
-        await self._retrieval.discard(iq)
+        await self.retrieval.discard(iq)
 
     # -- for the operator ---------------------------------------------------------------------------------------------
 
@@ -364,6 +307,10 @@ class Offline(Module):
     async def delete_old_messages(self, days: int, host: str = "") -> int:
         """Remove messages that have waited for more than so many days, of one host or of all; how many."""
         return await remove_where(self, host, older_than(self.host.now(), days))
+
+
+def _is_id_by(child: Element, account: JID) -> bool:
+    return child.name == "stanza-id" and child.ns == ns.SID and child.get("by") == account.text
 
 
 def _is_slight(message: Message) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 
@@ -13,15 +13,25 @@ if TYPE_CHECKING:
     from .offline import Offline
     from .offline_records import Sign
 
-#: A session is handed so many messages, or bytes of them, at a time; others have their turn in between.
+#: So many messages are read at a time; others have their turn in between.
 PIECE: Final = 20
-PIECE_BYTES: Final = 64 * 1024
-#: Seconds until a session is asked again if it has taken a piece: at first, and at most.
+#: So many messages, or bytes of them, are on their way to a session before it has taken them.
+MOST_ON_THE_WAY: Final = 100
+BYTES_ON_THE_WAY: Final = 64 * 1024
+#: Seconds until it is looked again if a session has taken what it was handed: at first, and at most.
 FIRST_WAIT: Final = 0.01
 LONGEST_WAIT: Final = 0.5
 #: What is not for storage and comes meanwhile waits here: so many stanzas, and bytes of them. More overtakes.
 MOST_HELD: Final = 100
 MOST_HELD_BYTES: Final = 256 * 1024
+
+
+class Handed(NamedTuple):
+    """A message that was handed to a session; by *signs* it is known if it comes back."""
+
+    id: int
+    size: int
+    signs: list[Sign]
 
 
 class CatchingUp:
@@ -35,8 +45,8 @@ class CatchingUp:
         self._held: deque[Message] = deque()
         self._held_bytes = 0
         self._over = False
-        #: What is handed over and not removed.
-        self.on_the_way: list[Sign] = []
+        #: What was handed over and is not removed.
+        self._on_the_way: list[Handed] = []
         #: Fires when nothing is handed over or removed any more.
         self.finished: Deferred[None] = Deferred()
         session.catching_up = True
@@ -54,14 +64,9 @@ class CatchingUp:
         if earlier is not None and not earlier.session.ended:
             await earlier.finished  # what that session has taken is not for this one
         while self.goes_on:
-            handed = await offline.turns.take(self._owner, self._hand_piece)
-            if handed:
-                await written(offline, self.session)
-                # Only now: what is handed over and not removed comes twice after a crash, and is never lost. And not
-                # all up to the last: one with a lower id may be written just now.
-                if not self.session.ended:
-                    await offline.kept.remove_all(self._owner, handed)
-                    self.on_the_way.clear()
+            await self._hand()
+            if self._on_the_way:
+                await self._taken()
             elif not self.goes_on:
                 break
             elif offline.is_storing(self.session.jid.local):
@@ -70,20 +75,42 @@ class CatchingUp:
                 return True
         return False
 
-    async def _hand_piece(self) -> list[int]:
-        """Hand over the oldest that wait; their ids."""
-        offline = self._offline
-        handed: list[int] = []
-        size = 0
-        for id_, record in await offline.kept.range(self._owner, limit=PIECE):
-            if size >= PIECE_BYTES or not self.goes_on:
-                break
-            handed.append(id_)
+    async def _hand(self) -> None:
+        """Hand over the oldest that wait, as many as may be on their way."""
+        while await self._offline.deliveries.turns.take(self._owner, self._hand_piece):
+            pass
+
+    async def _hand_piece(self) -> bool:
+        """Hand over the next that wait; whether more may follow."""
+        offline, session, handed = self._offline, self.session, self._on_the_way
+        limit = min(PIECE, MOST_ON_THE_WAY - len(handed))
+        last = handed[-1].id if handed else None
+        entries = await offline.read(self._owner, limit=limit, after=last)
+        size = sum(each.size for each in handed)
+        for id_, record in entries:
+            if size >= BYTES_ON_THE_WAY or not self.goes_on:
+                return False
             # XEP-0023 §3: "the mechanism should simply drop the message, without notifying either".
-            if not record.has_expired(offline.host.now()):
-                size += len(record.stanza)
-                self.on_the_way += offline.hand(self.session, record)
-        return handed
+            expired = record.has_expired(offline.host.now())
+            signs = [] if expired else offline.deliveries.hand(session, record)
+            size += len(record.stanza)
+            handed.append(Handed(id_, len(record.stanza), signs))
+        return len(entries) == PIECE and len(handed) < MOST_ON_THE_WAY and size < BYTES_ON_THE_WAY
+
+    async def _taken(self) -> None:
+        """Wait until the session has taken what it was handed, and remove that.
+
+        Not before: what is handed over and not removed comes twice after a crash, and is never lost. And not all up to
+        the last: one with a lower id may be written just now.
+        """
+        await taken(self._offline, self.session)
+        if not self.session.ended:
+            await self._offline.kept.remove_all(self._owner, [each.id for each in self._on_the_way])
+            self._on_the_way.clear()
+
+    def leave(self) -> list[Sign]:
+        """The session is over: what was on its way to it."""
+        return [sign for each in self._on_the_way for sign in each.signs]
 
     def hold(self, message: Message) -> bool:
         """Keep what comes meanwhile until its turn; whether there is room for it."""
@@ -104,11 +131,11 @@ class CatchingUp:
             self.session.send(self._held.popleft())
 
 
-async def written(offline: Offline, session: Session) -> None:
+async def taken(offline: Offline, session: Session) -> None:
     """Wait until all that was sent to *session* has been taken by its connection, or the session is over."""
     pause = 0.0
-    while True:
+    while not session.ended:
         await offline.sleep(pause)
-        if session.ended or not session.attachment.waiting:
+        if not session.attachment.waiting:
             return
         pause = min(max(2 * pause, FIRST_WAIT), LONGEST_WAIT)

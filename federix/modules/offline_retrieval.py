@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ..api import IQ, JID, Condition, Element, Key, Session, StanzaError, forms, ns
-from .offline_catching_up import PIECE, PIECE_BYTES, written
+from .offline_catching_up import BYTES_ON_THE_WAY, PIECE, taken
 
 if TYPE_CHECKING:
     from .offline import Offline
@@ -79,13 +79,13 @@ class Retrieval:
         owner = str(session.jid.bare)
         last: int | None = None
         size = 0
-        while entries := await self._offline.kept.range(owner, limit=PIECE, after=last):
+        while entries := await self._offline.read(owner, limit=PIECE, after=last):
             for id_, record in entries:
                 size += self._hand(session, id_, record)
                 last = id_
-                if size >= PIECE_BYTES:
+                if size >= BYTES_ON_THE_WAY:
                     break
-            await written(self._offline, session)
+            await taken(self._offline, session)
             size = 0
             if session.ended:
                 return
@@ -93,12 +93,10 @@ class Retrieval:
     async def _send(self, session: Session, ids: list[int]) -> None:
         size = 0
         for count, id_ in enumerate(ids, 1):
-            for _, record in await self._offline.kept.range(
-                str(session.jid.bare), limit=1, after=id_ - 1, before=id_ + 1
-            ):
+            for _, record in await self._offline.read(str(session.jid.bare), limit=1, after=id_ - 1, before=id_ + 1):
                 size += self._hand(session, id_, record)
-            if size >= PIECE_BYTES or count % PIECE == 0:
-                await written(self._offline, session)
+            if size >= BYTES_ON_THE_WAY or count % PIECE == 0:
+                await taken(self._offline, session)
                 size = 0
             if session.ended:
                 return
@@ -106,7 +104,7 @@ class Retrieval:
     def _hand(self, session: Session, id_: int, record: Record) -> int:
         """§2.4: "In order to distinguish incoming messages, each message MUST contain the node value."."""
         item = Element("item", ns.OFFLINE, attrs={"node": _node(id_)})
-        self._offline.hand(session, record, Element("offline", ns.OFFLINE, item))
+        self._offline.deliveries.hand(session, record, Element("offline", ns.OFFLINE, item))
         return len(record.stanza)
 
     # -- removing -----------------------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
-from federix.api import Message, StoreError, delay
-from federix.modules import offline
+from federix.api import JID, Message, StoreError, delay
+from federix.modules import offline, offline_deliveries
 from federix.modules import offline_catching_up as catching
-from federix.modules.offline import LEFT_BEHIND, RETRY_AFTER
+from federix.modules.offline_deliveries import LEFT_BEHIND, RETRY_AFTER
+from federix.storage.archive import EVERYTHING
 from federix.testing import Client
 from federix.testing.world import BEGINNING
 
@@ -264,7 +265,8 @@ class PiecesTest(OfflineCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(catching, "PIECE", 3)
+        self.patch(catching, "PIECE", 2)
+        self.patch(catching, "MOST_ON_THE_WAY", 3)
 
     def slow_client(self, resource: str = "balcony") -> Any:
         """Juliet's client, which takes nothing of what is sent to it from now on."""
@@ -386,7 +388,7 @@ class PiecesTest(OfflineCase):
         self.assertEqual(self.got(juliet), [*ids, "a", "b"])
 
     def test_a_piece_is_bounded_in_bytes(self) -> None:
-        self.patch(catching, "PIECE_BYTES", 1)
+        self.patch(catching, "BYTES_ON_THE_WAY", 1)
         self.write(*"abc")
         juliet = self.slow_client()
         juliet.send("<presence/>")
@@ -414,7 +416,9 @@ class AgainTest(OfflineCase):
         got = [element for element in juliet.drain() if element.name == "message"]
         juliet.cut()
         for element in got:
-            self.world.host("example.org").deliver_again(Message(element))
+            waiting = self.world.host("example.org").deliver_again(Message(element))
+            if waiting is not None:
+                self.world.run(waiting)
         self.world.pump()
 
     def test_it_is_as_old_as_it_was_and_says_so_once(self) -> None:
@@ -445,7 +449,7 @@ class AgainTest(OfflineCase):
         self.again(juliet)
         self.assertEqual(self.kept(), 3)
         self.world.advance(LEFT_BEHIND)
-        self.assertEqual(self.offline._left_behind, {})
+        self.assertEqual(self.offline.deliveries._left_behind, {})
 
     def test_what_was_fetched_and_not_removed_is_kept_once(self) -> None:
         # XEP-0013 §2.5.
@@ -455,6 +459,79 @@ class AgainTest(OfflineCase):
         self.world.advance(1)
         self.again(juliet)
         self.assertEqual(self.kept(), 1)
+
+
+class Everything:
+    """An archive that keeps all but what nurses write."""
+
+    def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool:
+        return peer.local != "nurse" and account.local != "nurse"
+
+
+class ArchivedTest(OfflineCase):
+    options: ClassVar = {"use_mam_for_storage": True}
+    rules: ClassVar = {"max_user_offline_messages": 3}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.world.host("example.org").archive = Everything()
+
+    def stored(self) -> list[int]:
+        """How many bytes of each message are kept beside the archive."""
+        return [len(record.stanza) for _, record in self.world.run(self.offline.kept.range(JULIET, limit=9))]
+
+    def test_what_the_archive_keeps_is_not_kept_twice_and_comes_from_there(self) -> None:
+        self.romeo.send(f"<message  id='a' to='{JULIET}'><body >x</body></message >")
+        self.write("b")
+        self.assertEqual(self.stored(), [0, 0])
+        self.world.advance(60)
+        juliet = self.come()
+        first, second = [element for element in juliet.drain() if element.name == "message"]
+        self.assertEqual([first.get("id"), second.get("id"), self.kept()], ["a", "b", 0])
+        self.assertIn(b"<body >x</body><delay ", juliet.raw)
+        # XEP-0359 §3.1.
+        (id_,) = first.children_of("urn:xmpp:sid:0", "stanza-id")
+        self.assertEqual(id_.get("by"), JULIET)
+        rows = self.world.run(self.world.server.storage.archives.rows(JULIET, [int(id_.get("id") or "")]))
+        self.assertEqual(len(rows), 1)
+        self.assertEqual(len(first.children_of("urn:xmpp:delay", "delay")), 1)
+
+    def test_what_it_does_not_keep_is(self) -> None:
+        nurse = self.world.client("nurse@example.org/room")
+        nurse.send(f"<message id='a' to='{JULIET}'><body>x</body></message>")
+        self.assertGreater(self.stored()[0], 0)
+        self.write("b")
+        self.assertEqual(self.got(self.come()), ["a", "b"])
+
+    def test_what_it_has_let_go_of_is_gone(self) -> None:
+        self.write("a")
+        self.world.run(self.world.server.storage.archives.remove(JULIET, EVERYTHING, limit=10))
+        self.write("b")
+        self.assertEqual((self.got(self.come()), self.kept()), (["b"], 0))
+
+    def test_what_there_is_no_room_for_is_in_the_archive_and_does_not_go_back(self) -> None:
+        self.write(*"abcd")
+        self.assertEqual((self.errors(), self.got(self.come())), ({}, list("abc")))
+
+    def test_it_can_be_fetched_by_the_client(self) -> None:
+        self.write("a")
+        juliet = self.world.client(f"{JULIET}/balcony")
+        juliet.send("<iq type='get' id='q'><offline xmlns='http://jabber.org/protocol/offline'><fetch/></offline></iq>")
+        self.world.advance(1)
+        self.assertEqual(self.got(juliet), ["a"])
+
+    def test_what_was_on_its_way_is_kept_once(self) -> None:
+        self.write("a")
+        juliet = self.come()
+        (message,) = [element for element in juliet.drain() if element.name == "message"]
+        juliet.cut()
+        waiting = self.world.host("example.org").deliver_again(Message(message))
+        if waiting is not None:
+            self.world.run(waiting)
+        self.assertEqual(self.stored(), [0])
+        garden = self.come("garden")
+        (again,) = [element for element in garden.drain() if element.name == "message"]
+        self.assertEqual(len(again.children_of("urn:xmpp:sid:0", "stanza-id")), 1)
 
 
 class RacesTest(OfflineCase):
@@ -504,7 +581,7 @@ class RacesTest(OfflineCase):
         self.assertEqual(self.kept(), 1)
 
     def test_no_more_than_a_few_are_handed_something_at_the_same_time(self) -> None:
-        self.patch(offline, "MOST_TOGETHER", 2)
+        self.patch(offline_deliveries, "MOST_TOGETHER", 2)
         reload(self.world, {"mod_roster": {}})
         reload(self.world, {"mod_roster": {}, "mod_offline": {}})
         people = [f"nurse{number}@example.org" for number in range(5)]
@@ -568,7 +645,7 @@ class FailuresTest(OfflineCase):
 
     def test_what_cannot_be_read_at_all_is_logged_and_holds_up_nothing(self) -> None:
         self.write("a", "b")
-        self.world.run(self.world.server.storage.logs.append("offline", JULIET, b"0 -1 x\n<message"))
+        self.world.run(self.world.server.storage.logs.append("offline", JULIET, b"0 -1 -1 x\n<message"))
         self.write("c")
         juliet = self.come()
         self.assertEqual((self.got(juliet), self.kept()), (list("abc"), 0))

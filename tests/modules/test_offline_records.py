@@ -23,9 +23,11 @@ class RecordTest(TestCase):
     def test_a_record_comes_back_as_it_was(self, at: float, expires: float | None, sender: str, stanza: bytes) -> None:
         record = Record(at, expires, sender, stanza)
         self.assertEqual(RECORD.decode(RECORD.encode(record)), record)
+        archived = record.in_archive(2**62)
+        self.assertEqual(RECORD.decode(RECORD.encode(archived)), Record(at, expires, sender, b"", 2**62))
 
     def kept(self, sent: Message) -> Message:
-        return RECORD.decode(RECORD.encode(Record.of(sent, 1000.0))).delivered(HOST)
+        return RECORD.decode(RECORD.encode(Record.of(sent, 1000.0))).delivered(HOST, "juliet@example.org")
 
     def test_a_message_is_the_same_with_a_delay_at_its_end(self) -> None:
         sent = message("chat", Element("x", "urn:x", attrs={"{urn:y}a": "1"}), body="<&\n\u2603>", id="i")

@@ -1,0 +1,136 @@
+"""Who is handed what waits: one session of an account at a time, and the next when that one is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.logger import Logger
+
+from ..api import Element, Message, Session, StoreError, Turns
+from .offline_catching_up import CatchingUp
+from .offline_records import Record, Sign
+
+if TYPE_CHECKING:
+    from .offline import Offline
+
+log = Logger()
+
+#: How many sessions are handed a piece at the same time: what is read for them is in memory.
+MOST_TOGETHER: Final = 8
+#: Seconds until what could not be read is tried again.
+RETRY_AFTER: Final = 60.0
+#: Seconds in which what a session was sent and had not taken is delivered anew when it is over.
+LEFT_BEHIND: Final = 60.0
+
+
+class Deliveries:
+    """The sessions of one host that are handed what waits for their accounts."""
+
+    def __init__(self, offline: Offline) -> None:
+        self._offline = offline
+        self.turns = Turns(offline.scope, most=1, together=MOST_TOGETHER)
+        #: By the local part of their account.
+        self._catching_up: dict[str, CatchingUp] = {}
+        #: What sessions that are over were handed and had not taken, by the local part: it is still kept.
+        self._left_behind: dict[str, list[Sign]] = {}
+        self._handing = False
+
+    def __contains__(self, local: str) -> bool:
+        """Whether a session of that account is being handed what waits."""
+        return local in self._catching_up
+
+    def end(self) -> None:
+        """Hand over no more."""
+        for catching_up in self._catching_up.values():
+            catching_up.end()
+
+    # -- sessions come and go -----------------------------------------------------------------------------------------
+
+    def look_for_session(self, local: str) -> None:
+        """Hand what waits for an account to a session of its, if there is one."""
+        willing = [s for s in self._offline.host.sessions.available(local) if s.priority >= 0]
+        if willing:
+            self.begin(max(willing, key=lambda session: session.priority))
+
+    def begin(self, session: Session) -> None:
+        """Hand what waits to *session*, unless another has it, or fetches it itself."""
+        local = session.jid.local
+        # XEP-0013 §2.2: while a session that fetches its messages itself is there, the server "MUST NOT flood the
+        # second resource with the offline message queue".
+        if any(map(self._offline.retrieval.is_used_by, self._offline.host.sessions.of(local))):
+            return
+        earlier = self._catching_up.get(local)
+        if earlier is not None:
+            if earlier.goes_on:
+                return
+            earlier.end()
+        catching_up = self._catching_up[local] = CatchingUp(self._offline, session, earlier)
+        self._offline.scope.spawn(self._run(local, catching_up))
+
+    async def _run(self, local: str, catching_up: CatchingUp) -> None:
+        try:
+            done = await catching_up.run()
+        except StoreError as error:
+            log.error("could not hand over what was kept: {error}", error=error)
+            self._offline.scope.later(RETRY_AFTER, self.look_for_session, local)
+            done = True
+        finally:
+            if self._catching_up.get(local) is catching_up:
+                del self._catching_up[local]
+            catching_up.end()
+            catching_up.finished.callback(None)
+        if not done:
+            self.look_for_session(local)
+
+    def left(self, session: Session) -> None:
+        """*session* is over: another of its account is handed what it has not taken.
+
+        That may be delivered anew as well, where its stream was managed (XEP-0198 §4).
+        """
+        local = session.jid.local
+        catching_up = self._catching_up.get(local)
+        if catching_up is None or catching_up.session is not session:
+            return
+        left_behind = catching_up.leave()
+        if left_behind:
+            self._left_behind[local] = left_behind
+            self._offline.scope.later(LEFT_BEHIND, self._forget, local, left_behind)
+        self.look_for_session(local)
+
+    def _forget(self, local: str, left_behind: list[Sign]) -> None:
+        if self._left_behind.get(local) is left_behind:
+            del self._left_behind[local]
+
+    # -- messages on their way ----------------------------------------------------------------------------------------
+
+    def has(self, local: str, message: Message) -> bool:
+        """Whether it was on its way to a session that is over: then it is kept, or handed to another already."""
+        left_behind = self._left_behind.get(local)
+        return left_behind is not None and self._offline.record_of(message).sign(message) in left_behind
+
+    def hold(self, session: Session, message: Message) -> bool:
+        """Whether *message*, which is for *session*, goes no further: it is held back, or it is there already."""
+        if self._handing:
+            return False
+        local = session.jid.local
+        if self.has(local, message):
+            return True
+        if not session.catching_up:
+            return False
+        catching_up = self._catching_up.get(local)
+        return catching_up is not None and catching_up.session is session and catching_up.hold(message)
+
+    def hand(self, session: Session, record: Record, *more: Element) -> list[Sign]:
+        """Send a message that was kept to *session*, with *more* children; by what it is known if it comes back."""
+        if not record.stanza:
+            return []
+        self._handing = True
+        try:
+            message = record.delivered(self._offline.host.jid, str(session.jid.bare), *more)
+            session.send(message)
+        except Exception:
+            log.failure("could not hand over a message")
+            return []
+        finally:
+            self._handing = False
+        return [record.sign(message)]
