@@ -51,6 +51,7 @@ class Asleep:
     __slots__ = ("peer", "secure")
 
     paused = False
+    waiting = 0
 
     def __init__(self, before: Attachment) -> None:
         self.peer = before.peer
@@ -121,6 +122,22 @@ class Managed:
     def resumable(self) -> bool:
         """Whether the session may outlive its stream."""
         return bool(self.id)
+
+    @property
+    def sent(self) -> int:
+        """How many stanzas it was sent, or would have been, in all."""
+        return self._acknowledged + len(self.queue)
+
+    @property
+    def received(self) -> int:
+        """How many of these its client has acknowledged."""
+        return self._acknowledged
+
+    @property
+    def crowded(self) -> bool:
+        """Whether half of what may wait here does."""
+        rules = self.rules
+        return 2 * len(self.queue) >= rules.most_stanzas or 2 * self.size >= rules.most_bytes
 
     # -- sending --------------------------------------------------------------------------------------------------
 

@@ -157,6 +157,21 @@ class Session:
         managed = self.managed
         return [] if managed is None else managed.unacknowledged(most)
 
+    @property
+    def sent(self) -> int | None:
+        """How many stanzas it was sent so far, where its client says what it has received (XEP-0198)."""
+        return None if self.managed is None else self.managed.sent
+
+    @property
+    def received(self) -> int:
+        """How many of them its client has received."""
+        return 0 if self.managed is None else self.managed.received
+
+    @property
+    def crowded(self) -> bool:
+        """Whether much waits for its client to acknowledge it: what can wait is better sent later."""
+        return self.managed is not None and self.managed.crowded
+
     def ask(self) -> bool:
         """Have its client say how much it has received (XEP-0198 §4); False where it cannot be asked so.
 

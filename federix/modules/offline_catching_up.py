@@ -27,10 +27,13 @@ MOST_HELD_BYTES: Final = 256 * 1024
 
 
 class Handed(NamedTuple):
-    """A message that was handed to a session; by *signs* it is known if it comes back."""
+    """A message that was handed to a session, which had been *sent* so many stanzas with it, where its client says what
+    it has received; *signs* tell it by if it comes back.
+    """
 
     id: int
     size: int
+    sent: int | None
     signs: list[Sign]
 
 
@@ -65,7 +68,7 @@ class CatchingUp:
             await earlier.finished  # what that session has taken is not for this one
         while self.goes_on:
             await self._hand()
-            if self._on_the_way:
+            if self._on_the_way or self.session.crowded:
                 await self._taken()
             elif not self.goes_on:
                 break
@@ -88,13 +91,13 @@ class CatchingUp:
         entries = await offline.read(self._owner, limit=limit, after=last)
         size = sum(each.size for each in handed)
         for id_, record in entries:
-            if size >= BYTES_ON_THE_WAY or not self.goes_on:
+            if size >= BYTES_ON_THE_WAY or session.crowded or not self.goes_on:
                 return False
             # XEP-0023 §3: "the mechanism should simply drop the message, without notifying either".
             expired = record.has_expired(offline.host.now())
             signs = [] if expired else offline.deliveries.hand(session, record)
             size += len(record.stanza)
-            handed.append(Handed(id_, len(record.stanza), signs))
+            handed.append(Handed(id_, len(record.stanza), session.sent, signs))
         return len(entries) == PIECE and len(handed) < MOST_ON_THE_WAY and size < BYTES_ON_THE_WAY
 
     async def _taken(self) -> None:
@@ -109,8 +112,12 @@ class CatchingUp:
             self._on_the_way.clear()
 
     def leave(self) -> list[Sign]:
-        """The session is over: what was on its way to it."""
-        return [sign for each in self._on_the_way for sign in each.signs]
+        """The session is over: remove what its client has said that it has; the rest of what was on its way to it."""
+        received = self.session.received
+        gone = [each.id for each in self._on_the_way if each.sent is not None and each.sent <= received]
+        if gone:
+            self._offline.scope.spawn(self._offline.kept.remove_all(self._owner, gone))
+        return [sign for each in self._on_the_way if each.id not in gone for sign in each.signs]
 
     def hold(self, message: Message) -> bool:
         """Keep what comes meanwhile until its turn; whether there is room for it."""
@@ -132,10 +139,15 @@ class CatchingUp:
 
 
 async def taken(offline: Offline, session: Session) -> None:
-    """Wait until all that was sent to *session* has been taken by its connection, or the session is over."""
+    """Wait until all that was sent to *session* has arrived, as far as one can know, or the session is over.
+
+    Its client says so, where it manages its stream (XEP-0198); or else its connection has taken it.
+    """
+    sent = session.sent
     pause = 0.0
     while not session.ended:
+        session.ask()
         await offline.sleep(pause)
-        if not session.attachment.waiting:
+        if session.received >= sent if sent is not None else not session.attachment.waiting:
             return
         pause = min(max(2 * pause, FIRST_WAIT), LONGEST_WAIT)

@@ -83,7 +83,7 @@ class Retrieval:
             for id_, record in entries:
                 size += self._hand(session, id_, record)
                 last = id_
-                if size >= BYTES_ON_THE_WAY:
+                if size >= BYTES_ON_THE_WAY or session.crowded:
                     break
             await taken(self._offline, session)
             size = 0
@@ -95,7 +95,7 @@ class Retrieval:
         for count, id_ in enumerate(ids, 1):
             for _, record in await self._offline.read(str(session.jid.bare), limit=1, after=id_ - 1, before=id_ + 1):
                 size += self._hand(session, id_, record)
-            if size >= BYTES_ON_THE_WAY or count % PIECE == 0:
+            if size >= BYTES_ON_THE_WAY or count % PIECE == 0 or session.crowded:
                 await taken(self._offline, session)
                 size = 0
             if session.ended:

@@ -11,6 +11,7 @@ from ..xmpp.element import Element
 from ..xmpp.events import Header
 from ..xmpp.limits import Limits
 from ..xmpp.parser import StreamParser
+from ..xmpp.reading import read_stanza
 from ..xmpp.stanza import Stanza
 
 T = TypeVar("T")
@@ -54,16 +55,6 @@ def _write_stanza(stanza: Stanza) -> bytes:
     return stanza.to_bytes()
 
 
-def _read_stanza(stored: bytes) -> Stanza:
-    parser = StreamParser(_WITHOUT_LIMITS)
-    events = parser.feed(b"<stored xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>" + stored)
-    parser.close()
-    match events:
-        case [Header(), Stanza() as stanza]:
-            return stanza
-    raise ValueError("what is stored is not one stanza")
-
-
 def _write_element(element: Element) -> bytes:
     return element.to_bytes()
 
@@ -87,6 +78,6 @@ TEXT: Codec[str] = Codec(str.encode, bytes.decode)
 #: Plain data, as JSON; tuples come back as lists.
 JSON: Codec[Json] = Codec(_write_json, _read_json)
 #: A stanza, in the bytes it came in: it comes back with them, and they leave again as they are.
-STANZA: Codec[Stanza] = Codec(_write_stanza, _read_stanza)
+STANZA: Codec[Stanza] = Codec(_write_stanza, read_stanza)
 #: An XML element.
 ELEMENT: Codec[Element] = Codec(_write_element, _read_element)
