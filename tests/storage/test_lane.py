@@ -114,6 +114,15 @@ class LaneTest(LaneCase):
             self.executor.step()
             self.assertEqual(sum(result.called for result in results), done)
 
+    def test_a_job_keeps_all_busy_whom_it_concerns_until_it_is_done(self) -> None:
+        self.lane.submit("a", add(1), ("b", "c"))
+        self.lane.submit("b", add(2), ("b",))
+        self.assertEqual([self.lane.is_busy(owner) for owner in ("a", "b", "c", "d", None)], [True] * 3 + [False, True])
+        self.executor.step()
+        self.assertEqual([self.lane.is_busy(owner) for owner in "abc"], [False, True, False])
+        self.executor.step()
+        self.assertEqual([self.lane.is_busy(owner) for owner in ("b", None)], [False, False])
+
     def test_the_queue_is_bounded_and_has_room_again(self) -> None:
         lane = self.make_lane(most_waiting=2)
         for number in range(3):
