@@ -18,6 +18,7 @@ from .core.session import Candidate, Session
 from .core.stream_management import STREAM_MANAGEMENT, StreamManagement
 from .life.scope import Scope, Timer
 from .life.turns import Share, TooManyWait, Turns
+from .storage.archive import ArchiveRow, Archives, Span
 from .storage.codec import BYTES, ELEMENT, JSON, STANZA, TEXT, Codec, Json
 from .storage.roster import Contact, Relations, Roster, RosterItem, Rosters, Transition
 from .storage.shapes import Document, Log, Table
@@ -44,6 +45,8 @@ __all__ = [
     "SUBSCRIPTION_TYPES",
     "TEXT",
     "AccessRule",
+    "ArchiveRow",
+    "Archives",
     "Candidate",
     "Codec",
     "Collect",
@@ -82,6 +85,7 @@ __all__ = [
     "ShaperRule",
     "Share",
     "Slot",
+    "Span",
     "Stanza",
     "StanzaError",
     "StoreError",

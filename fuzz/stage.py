@@ -19,6 +19,7 @@ MODULES: Final[dict[str, dict[str, Any]]] = {
     "mod_blocking": {"max_items": 10},
     "mod_disco": {},
     "mod_last": {},
+    "mod_mam": {},
     "mod_ping": {"send_pings": True},
     "mod_private": {},
     "mod_push": {"max_registrations": 3},

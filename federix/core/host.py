@@ -226,9 +226,12 @@ class Host(Branch):
         """Deliver to an account what one of its sessions got and did not take: to others of it, or offline.
 
         The archive has it already, and no check is made again. What cannot be delivered is bounced, unless it is kept.
+        Where clients are expected to ask the archive, what it keeps is not delivered again.
         """
         to = message.to
         assert to is not None
+        if self.archive is not None and self.archive.assumes_usage and has_id(message, to.bare):
+            return None
         try:
             acting = self._act(message.addressed(to.bare), to.bare, self.sessions.resources(to.local))
         except StanzaError as error:

@@ -34,6 +34,10 @@ Deliver = Callable[[int | None], Awaitable[None] | None]
 class Archiver(Protocol):
     """Decides what a host's archives keep: a module that runs there."""
 
+    @property
+    def assumes_usage(self) -> bool:
+        """Whether clients are expected to fetch what they missed: what is kept is not delivered a second time."""
+
     def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool | Awaitable[bool]:
         """Whether *account* keeps this message to or from *peer* (bare JIDs); it has *sent* it, or receives it."""
 

@@ -6,6 +6,7 @@ from .carbons import Carbons
 from .client_state import ClientState
 from .disco import Disco
 from .last import Last
+from .mam.module import MessageArchive
 from .offline import Offline
 from .ping import Ping
 from .private import Private
@@ -26,6 +27,7 @@ MODULES: dict[str, type[Module]] = {
     "mod_disco": Disco,
     "mod_last": Last,
     "mod_offline": Offline,
+    "mod_mam": MessageArchive,
     "mod_ping": Ping,
     "mod_private": Private,
     "mod_push": Push,

@@ -29,7 +29,8 @@ class ArchiveRow:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How many stanzas of a client are settled in one managed stream (XEP-0198): *key* names it, *h* is the number.
+    """How many stanzas of *owner*'s client are settled in one managed stream (XEP-0198): *key* names it, *h* is the
+    number.
 
     It is kept in the same step as the message that was settled last, so neither is ever there without the other.
     """
@@ -41,7 +42,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Which rows of an archive: all with ``after < id < before``, with *peer*, and with that *resource* of it.
+    """Which rows of an archive: all whose id is past *after* and below *before*, with *peer* and that *resource* of it.
 
     ``None`` is no condition; a *resource* counts only beside a *peer*.
     """
@@ -62,14 +63,14 @@ EVERYTHING = Span()
 
 
 class RowSize(NamedTuple):
-    """A row's id, and how many bytes its stanza has."""
+    """A row's *id*, and the *size* of its stanza in bytes."""
 
     id: int
     size: int
 
 
 class Oldest(NamedTuple):
-    """Whose archive it is, and the id of its oldest row."""
+    """Whose archive it is (*owner*), and the *id* of its oldest row."""
 
     owner: str
     id: int
@@ -93,10 +94,12 @@ class Archives(ABC):
         """The ids of what *owner* sent, by fingerprint: those past the id *since*, the newest *limit* of them."""
 
     @abstractmethod
-    async def counted(self, key: str) -> Counted | None: ...
+    async def counted(self, key: str) -> Counted | None:
+        """How far that stream is settled."""
 
     @abstractmethod
-    async def forget_counted(self, key: str) -> None: ...
+    async def forget_counted(self, key: str) -> None:
+        """That stream is over."""
 
     @abstractmethod
     async def forget_counted_before(self, seconds: float) -> int:

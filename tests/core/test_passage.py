@@ -65,6 +65,7 @@ class Keeper(Module):
     """Archives every message with a body; blocks a word; notes what the events say."""
 
     name = "mod_keeper"
+    assumes_usage = False
 
     async def on_start(self) -> None:
         self.host.archive = self

@@ -256,6 +256,16 @@ MODULES: Final[Mapping[str, str]] = {
 }
 """ejabberd's modules, each with the options it has of its own."""
 
+MODULE_OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "mod_mam": {
+        "archive_muc_as_mucsub": "!rooms have archives of their own",
+        "clear_archive_on_room_destroy": "planned: comes with the archives of rooms",
+        "compress_xml": "!messages are kept in the bytes they came in",
+        "user_mucsub_from_muc_archive": "!rooms have archives of their own",
+    },
+}
+"""What to say of single options of modules."""
+
 MODULES_NOT_WANTED: Final[Mapping[str, str]] = {
     "mod_admin_update_sql": "the schema is brought up to date at start",
     "mod_legacy_auth": "passwords would be sent in a way that is obsolete since 2008 (XEP-0078)",

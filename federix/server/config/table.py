@@ -114,18 +114,19 @@ def listener_rows(module: str, cls: type[Options] | None) -> list[Row]:
 def module_rows(module: str, cls: type | None) -> list[Row]:
     """The module called *module* and its options; *cls* is None for one that is not done."""
     own = ejabberd.MODULES.get(module, "").split()
+    notes = ejabberd.MODULE_OPTIONS.get(module, {})
     refused = ejabberd.MODULES_NOT_WANTED.get(module)
     if cls is not None:
         done = _ordered(options_of(cls))
         return [
             Row("modules", module, "done"),
             *(Row(module, name, "done") for name in done),
-            *_not_done(module, {**dict.fromkeys(own, "planned"), **ejabberd.EVERY_MODULE}, done),
+            *_not_done(module, {**dict.fromkeys(own, "planned"), **notes, **ejabberd.EVERY_MODULE}, done),
         ]
     note = f"!{refused}" if refused else ejabberd.MODULE_NOTES.get(module, "planned")
     return [
         *_not_done("modules", {module: note}, ()),
-        *_not_done(module, dict.fromkeys(own, "!" if refused else "planned"), ()),
+        *_not_done(module, {**dict.fromkeys(own, "!" if refused else "planned"), **notes}, ()),
     ]
 
 

@@ -1,0 +1,115 @@
+"""What grows too old, too long or too large in an archive goes, the oldest first (XEP-0313 §3.2)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from ...api import Archives, Host, Scope, Span, StoreError
+from .query import MICROSECONDS
+
+log = Logger()
+
+#: Seconds from the start until archives are looked at, and from one look to the next.
+FIRST: Final = 600.0
+AGAIN: Final = 3600.0
+#: How many archives are looked at, and how many messages are removed, in one step; and the seconds between two steps.
+ARCHIVES: Final = 100
+MESSAGES: Final = 500
+BETWEEN: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is kept of one archive: messages of *age* seconds at most, that *number*, so many bytes (*size*)."""
+
+    age: float = math.inf
+    number: int | None = None
+    size: int | None = None
+
+    @property
+    def any(self) -> bool:
+        """Whether there is something to look at."""
+        return self.age < math.inf or self.number is not None or self.size is not None
+
+
+class Retention:
+    """Looks at the archives of a host, one after the other, for as long as *scope* lives."""
+
+    def __init__(self, host: Host, scope: Scope, limits: Limits) -> None:
+        self._host = host
+        self._scope = scope
+        self.limits = limits
+        scope.later(FIRST, self._begin)
+
+    def _begin(self) -> None:
+        self._scope.spawn(self._look())
+
+    async def _look(self) -> None:
+        try:
+            if self.limits.any:
+                await self.apply(self.limits)
+        except StoreError as error:
+            log.warn("could not remove old messages from archives: {reason}", reason=error.reason)
+        finally:
+            self._scope.later(AGAIN, self._begin)
+
+    async def apply(self, limits: Limits) -> int:
+        """Hold every archive to *limits*; returns how many messages went."""
+        removed = 0
+        past = ""
+        domain = f"@{self._host.name}"
+        archives = self._host.storage.archives
+        while found := await archives.owners(past, ARCHIVES):
+            for owner, oldest in found:
+                if owner.endswith(domain):
+                    removed += await self._hold(owner, oldest, limits)
+            past = found[-1].owner
+            await self._pause()
+        return removed
+
+    async def _hold(self, owner: str, oldest: int, limits: Limits) -> int:
+        archives = self._host.storage.archives
+        before = 0
+        if limits.age < math.inf:
+            before = round((self._host.now() - limits.age) * MICROSECONDS)
+        if limits.number is not None:
+            past = await archives.newest_but(owner, limits.number)
+            before = max(before, 0 if past is None else past + 1)
+        if limits.size is not None:
+            before = max(before, await self._too_large(archives, owner, limits.size))
+        return await self.remove(owner, Span(before=before)) if oldest < before else 0
+
+    async def _too_large(self, archives: Archives, owner: str, size: int) -> int:
+        """The id from which on the newest messages are no more than *size* bytes; 0 where all are."""
+        before: int | None = None
+        while rows := await archives.sizes(owner, Span(before=before), limit=MESSAGES, reverse=True):
+            for row in rows:
+                size -= row.size
+                if size < 0:
+                    return row.id + 1
+            before = rows[-1].id
+            await self._pause()
+        return 0
+
+    async def remove(self, owner: str, span: Span) -> int:
+        """Remove the messages of *span* piece by piece; returns how many there were."""
+        removed = 0
+        while gone := await self._host.storage.archives.remove(owner, span, limit=MESSAGES):
+            removed += gone
+            if gone < MESSAGES:
+                break
+            await self._pause()
+        return removed
+
+    async def _pause(self) -> None:
+        over: Deferred[None] = Deferred()
+        timer = self._scope.later(BETWEEN, over.callback, None)
+        try:
+            await over
+        finally:
+            timer.cancel()
