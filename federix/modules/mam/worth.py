@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...api import Message, hints, ns
+from ...api import Message, ns
 
+_CLIENT: Final = ns.CLIENT
+_HINTS: Final = ns.HINTS
+#: What a sender wishes not to be kept (XEP-0334 §4.1, §4.2).
+_FORBIDDING: Final = frozenset(("no-store", "no-permanent-store"))
 #: Children of `jabber:client` that people say something with.
 _SAID: Final = frozenset(("body", "subject"))
 
@@ -42,16 +46,23 @@ def is_worth_keeping(message: Message) -> bool:
     show a conversation as it was. Bare chat states are none of them; what rooms say is in the archives of rooms.
     """
     kind = message.type
-    if kind == "error" or kind == "groupchat" or hints.no_permanent_store(message):
+    if kind == "error" or kind == "groupchat":
         return False
-    # "messages of type 'headline' … not generally suggested": only where their sender asks for it (XEP-0334 §4.4).
-    if kind != "headline":
-        for child in message.element.children:
-            if isinstance(child, str):
-                continue
-            if child.ns == ns.CLIENT:
-                if child.name in _SAID:
-                    return True
-            elif child.ns in _KEPT and child.name not in _ASKING:
-                return True
-    return hints.store(message)
+    is_said = is_wished = False
+    for child in message.element.children:  # once over them, as this is asked of every message
+        if isinstance(child, str):
+            continue
+        namespace, name = child.ns, child.name
+        if namespace == _CLIENT:
+            if name in _SAID:
+                is_said = True
+        elif namespace == _HINTS:
+            if name in _FORBIDDING:
+                return False
+            # XEP-0334 §4.4: with it a message "that is not of type 'error' SHOULD be stored".
+            if name == "store":
+                is_wished = True
+        elif namespace in _KEPT and name not in _ASKING:
+            is_said = True
+    # "messages of type 'headline' … not generally suggested": only where their sender asks for it.
+    return is_wished or (is_said and kind != "headline")
