@@ -27,7 +27,7 @@ from .delivery import DELIVER, Fate, decide, nobody
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
 from .keys import Notes
 from .module import Module
-from .passage import Archiver, Passage, has_id, with_id
+from .passage import Archiver, Passage, has_id, unclaimed, with_id
 from .session import Session
 from .sessions import Sessions
 
@@ -362,6 +362,8 @@ class Host(Branch):
 
     def _kept(self, message: Message, to: JID, passage: Passage | None, wanted: bool) -> Awaitable[None] | None:
         account = to.bare
+        if self.archive is not None:
+            message = unclaimed(message, account)
         if passage is None:
             passage = Passage(self.server)
         if wanted:
@@ -369,9 +371,7 @@ class Host(Branch):
             passage.note(account, message.sender, message, sent=False)
 
         def deliver(id_: int | None) -> Awaitable[None] | None:
-            copy = message
-            if self.archive is not None:
-                copy = with_id(message, account, id_ if wanted else None)
+            copy = with_id(message, account, id_ if wanted else None)
             return self._act(copy, to, self.sessions.resources(to.local))
 
         return passage.go(message, deliver)

@@ -19,7 +19,7 @@ from ..storage.archive import ArchiveRow, Counted
 from ..xmpp import ns
 from ..xmpp.element import Element
 from ..xmpp.errors import Condition, StanzaError
-from ..xmpp.jid import JID
+from ..xmpp.jid import JID, InvalidJID, parse
 from ..xmpp.stanza import Message
 
 if TYPE_CHECKING:
@@ -172,22 +172,45 @@ _DIGEST: Final = 9
 
 
 def with_id(message: Message, account: JID, id_: int | None) -> Message:
-    """XEP-0359 §3.1: the copy for *account*, with the id its archive gave it.
+    """The copy for *account* of a message that is `unclaimed`, with the id its archive gave it, if it did.
 
-    "the value of the 'by' attribute MUST be the XMPP address of the entity assigning the unique and stable stanza ID";
-    what claims to be from there and is not is removed (§5).
+    XEP-0359 §3, rule 7: "The value of the 'by' attribute MUST be the XMPP address of the entity assigning the unique
+    and stable stanza ID."
     """
-    by = account.text
-    if any(child.ns == ns.SID for child in message.element.elements()):
-        message = message.dropping(lambda child: child.ns == ns.SID and child.get("by") == by)
     if id_ is None:
         return message
-    return message.appending(Element("stanza-id", ns.SID, attrs={"by": by, "id": str(id_)}))
+    return message.appending(Element("stanza-id", ns.SID, attrs={"by": account.text, "id": str(id_)}))
+
+
+def unclaimed(message: Message, account: JID) -> Message:
+    """*message* without ids that claim to be given by the archive of *account*: it has given none yet.
+
+    XEP-0359 §3, rule 2: "Stanza ID generating entities, which encounter a <stanza-id/> element where the 'by' attribute
+    matches the 'by' attribute they would otherwise set, MUST delete that element even if they are not adding their own
+    stanza ID."
+    """
+    for child in message.element.children:
+        if not isinstance(child, str) and child.ns == ns.SID and _claims(child, account):
+            return message.dropping(lambda child: _claims(child, account))
+    return message
 
 
 def has_id(message: Message, account: JID) -> bool:
     """Whether the archive of *account* has given it an id, and so keeps it."""
-    return any(child.ns == ns.SID and child.get("by") == account.text for child in message.element.elements())
+    return any(_claims(child, account) for child in message.element.elements())
+
+
+def _claims(child: Element, account: JID) -> bool:
+    if child.name != "stanza-id" or child.ns != ns.SID:
+        return False
+    by = child.get("by") or ""
+    if by == account.text:
+        return True
+    try:
+        # "Note that XMPP addresses are normalized": whoever compares them so is not deceived either.
+        return parse(by) == account
+    except InvalidJID:
+        return False
 
 
 def fingerprint(message: Message, sender: JID) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ..core import hooks
-from ..core.passage import Keeping, Passage, fingerprint, with_id
+from ..core.passage import Keeping, Passage, fingerprint, unclaimed, with_id
 from ..core.session import Session
 from ..xmpp.errors import StanzaError
 from ..xmpp.jid import JID
@@ -67,11 +67,13 @@ def _go(session: Session, message: Message, to: JID, before: Keeping | None) -> 
     host = session.host
     passage = Passage(host.server, before)
     account = session.jid.bare
+    archive = host.archive
+    if archive is not None:
+        message = unclaimed(message, account)
     if host.chains.of(hooks.user_accepted_message):
         passage.accepted = lambda id_: hooks.user_accepted_message.run(
             host.chains, session, message if id_ is None else with_id(message, account, id_)
         )
-    archive = host.archive
     if archive is None:
         return host.server.router.send(message, passage)
     wanted = archive.wants(account, to.bare, message, True)

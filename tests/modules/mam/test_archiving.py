@@ -69,6 +69,23 @@ class ArchivingTests(ArchivingCase):
         (row,) = self.kept(JULIET)
         self.assertEqual(ids(got), [(JULIET, str(row.id))])
 
+    def test_an_id_that_claims_to_be_the_archives_is_in_no_archive(self) -> None:
+        claimed = "".join(f"<stanza-id xmlns='{SID}' by='{by}' id='1'/>" for by in (ROMEO, JULIET, "a@b"))
+        (got,) = self.say(chat(JULIET, inside=claimed))
+        self.assertEqual([by for by, _ in ids(got)], ["a@b", JULIET])
+        (mine,), (hers,) = self.ask().results, self.ask(client=self.juliet).results
+        self.assertEqual([by for by, _ in ids(forwarded(hers))], ["a@b"])
+        self.assertNotIn(ROMEO, [by for by, _ in ids(forwarded(mine))])
+
+    def test_addresses_of_claims_are_compared_as_addresses(self) -> None:
+        claimed = f"<stanza-id xmlns='{SID}' by='Juliet@EXAMPLE.org' id='1'/><stanza-id xmlns='{SID}' by='@' id='2'/>"
+        (got,) = self.say(chat(JULIET, inside=claimed))
+        self.assertEqual([by for by, _ in ids(got)], ["@", JULIET])
+
+    def test_what_refers_to_an_id_of_the_archive_is_left_alone(self) -> None:
+        (got,) = self.say(chat(JULIET, inside=f"<referenced-stanza xmlns='{SID}' by='{JULIET}' id='1'/>"))
+        self.assertIsNotNone(got.child(SID, "referenced-stanza"))
+
     def test_an_id_that_claims_to_be_the_archives_is_removed_where_none_is_set(self) -> None:
         claimed = f"<stanza-id xmlns='{SID}' by='{JULIET}' id='1'/>"
         (got,) = self.say(chat(JULIET, inside=claimed + "<no-store xmlns='urn:xmpp:hints'/>"))
