@@ -138,7 +138,7 @@ class FederixServer(Federix):
 
     def _settings(self, folder: Path, authority: Authority, module_options: Mapping[str, Options]) -> Options:
         listener = {"module": "ejabberd_c2s", "ip": "127.0.0.1"}
-        modules: dict[str, Options] = {"mod_disco": {}, "mod_ping": {}, "mod_roster": {}}
+        modules: dict[str, Options] = {"mod_disco": {}, "mod_mam": {}, "mod_ping": {}, "mod_roster": {}}
         return {
             "hosts": [HOST],
             "certfiles": [str(authority.server_chain)],

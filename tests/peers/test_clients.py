@@ -49,6 +49,19 @@ def test_messages_arrive_in_both_directions_and_in_order(pair: Pair) -> None:
     assert [pair.romeos.expect("message", sender=pair.juliet.jid)["body"] for _ in LINES] == list(LINES)
 
 
+@pytest.mark.parametrize("pair", _cases("slixmpp"), indirect=True, scope="module")
+def test_what_was_said_can_be_read_in_the_archive_page_by_page(pair: Pair) -> None:
+    lines = [f"{line} (for the archive)" for line in LINES]
+    for line in lines:
+        pair.romeos.do("message", to=pair.juliet.jid, body=line)
+        pair.juliets.expect("message", sender=pair.romeo.jid, body=line)
+    for reads, contact in ((pair.juliets, pair.romeo.jid), (pair.romeos, pair.juliet.jid)):
+        reads.do("history", contact=contact)
+        found = [reads.expect("archived") for _ in lines]
+        assert [message["body"] for message in found] == lines[::-1]
+        assert len({message["id"] for message in found}) == len(lines)
+
+
 @pytest.mark.parametrize("pair", _cases("slixmpp", "aioxmpp", "xmppjs", "profanity"), indirect=True, scope="module")
 def test_a_change_of_the_roster_comes_back_as_a_push(pair: Pair) -> None:
     pair.romeos.do("roster", contact="nurse@localhost", name="Angelica", group="Capulets")

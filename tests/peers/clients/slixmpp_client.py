@@ -24,6 +24,7 @@ class Slixmpp(ClientXMPP):
         self.auto_authorize = None
         self.auto_subscribe = False
         self.register_plugin("xep_0199")
+        self.register_plugin("xep_0313")
         self.add_event_handler("session_start", self._begin)
         self.add_event_handler("message", self._hear_message)
         self.add_event_handler("roster_update", self._hear_roster)
@@ -43,7 +44,18 @@ class Slixmpp(ClientXMPP):
                     self.send_presence_subscription(command["to"], ptype="subscribed")
                 case "roster":
                     self.update_roster(JID(command["contact"]), name=command["name"], groups=[command["group"]])
+                case "history":
+                    await self._tell_history(JID(command["contact"]))
         await self.disconnect()
+
+    async def _tell_history(self, contact: JID) -> None:
+        """What the archive holds of *contact*, one message a page, the newest page first."""
+        pages = self.plugin["xep_0313"].iterate(
+            jid=JID(self.boundjid.bare), with_jid=contact, reverse=True, rsm={"max": 1}
+        )
+        async for result in pages:
+            kept = result["mam_result"]["forwarded"]["stanza"]
+            tell("archived", sender=str(kept["from"]), body=kept["body"], id=result["mam_result"]["id"])
 
     async def _begin(self, _event: object) -> None:
         await self.get_roster()
