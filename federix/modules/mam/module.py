@@ -82,11 +82,14 @@ class MessageArchive(Module):
             math.inf, "How long messages are kept. Older ones go within an hour.", unit="s", minimum=60, infinity=True
         )
         max_messages: int | None = option(
-            1_000_000, "Messages in one archive; when there are more, the oldest go.", minimum=1, infinity=True
+            1_000_000,
+            "Messages in one archive; where there are more, the oldest go within a day.",
+            minimum=1,
+            infinity=True,
         )
         max_size: int | None = option(
             None,
-            "Size of one archive; when it is larger, the oldest messages go.",
+            "Size of one archive; where it is larger, the oldest messages go within a day.",
             unit="bytes",
             minimum=1,
             infinity=True,

@@ -17,6 +17,9 @@ log = Logger()
 #: Seconds from the start until archives are looked at, and from one look to the next.
 FIRST: Final = 600.0
 AGAIN: Final = 3600.0
+#: To see how many messages an archive has, or how large they are, it must be gone through: that is for one look in so
+#: many, a day. The oldest message is at hand.
+THOROUGH: Final = 24
 #: How many archives are looked at, and how many messages are removed, in one step; and the seconds between two steps.
 ARCHIVES: Final = 100
 MESSAGES: Final = 500
@@ -44,15 +47,18 @@ class Retention:
         self._host = host
         self._scope = scope
         self.limits = limits
+        self._looks = 0
         scope.later(FIRST, self._begin)
 
     def _begin(self) -> None:
         self._scope.spawn(self._look())
 
     async def _look(self) -> None:
+        limits = self.limits if self._looks % THOROUGH == 0 else Limits(self.limits.age)
+        self._looks += 1
         try:
-            if self.limits.any:
-                await self.apply(self.limits)
+            if limits.any:
+                await self.apply(limits)
         except StoreError as error:
             log.warn("could not remove old messages from archives: {reason}", reason=error.reason)
         finally:

@@ -86,6 +86,16 @@ class NumberTests(RetentionCase):
         self.assertEqual(self.owned(), [7, 8, 9, 10])
         self.assertEqual(self.owned(JULIET), [0, 1, 2, 3])
 
+    def test_archives_are_gone_through_once_a_day_and_not_each_time(self) -> None:
+        self.patch(retention, "THOROUGH", 3)
+        self.pass_on()
+        self.fill(11)
+        found = []
+        for _ in range(3):
+            self.world.advance(retention.AGAIN + 5)
+            found.append(len(self.owned()))
+        self.assertEqual(found, [11, 11, 4])
+
 
 class SizeTests(RetentionCase):
     options: ClassVar[dict[str, Any]] = {"max_size": 5000}
