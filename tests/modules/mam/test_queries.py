@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+from federix.api import Stanza
 from federix.modules.mam import answers, pages
 from federix.modules.mam.query import MOST_IDS
 from federix.xmpp import ns
@@ -373,6 +374,47 @@ class BoundTests(Case):
         (refused,) = self.romeo.drain()
         self.assert_error(refused, "service-unavailable")
         self.assertIsNone(self.world.host("example.org").archive)
+
+
+class TogetherTests(Case):
+    def setUp(self) -> None:
+        self.patch(answers, "TOGETHER", 2)
+        self.patch(pages, "PIECE", 1)
+        super().setUp()
+
+    def test_few_queries_are_answered_at_the_same_time_and_all_of_them_in_the_end(self) -> None:
+        self.fill(5)
+        clients = [self.romeo, *(self.world.client(f"{ROMEO}/r{number}") for number in range(4))]
+        begun: list[str] = []
+        most = 0
+        for session in self.world.host("example.org").sessions:
+            name = session.jid.resource
+
+            def note(stanza: Stanza, name: str = name, send: Any = session.attachment.send) -> None:
+                nonlocal most
+                if name not in begun:
+                    begun.append(name)
+                most = max(most, len(begun))
+                if stanza.kind == "iq":
+                    begun.remove(name)
+                send(stanza)
+
+            session.attachment = Noting(session.attachment, note)  # type: ignore[assignment]
+        for client in clients:
+            client.write(f"<iq type='set' id='q1'><query xmlns='{MAM}'/></iq>")
+        self.world.advance(1)
+        self.assertEqual(([len(client.drain()) for client in clients], most), ([6] * 5, 2))
+
+
+class Noting:
+    """A session's stream that tells what is sent."""
+
+    def __init__(self, stream: object, send: object) -> None:
+        self._stream = stream
+        self.send = send
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 class PrivacyTests(Case):
