@@ -19,6 +19,7 @@ _KEPT: Final = frozenset(
     (
         ns.JINGLE_MESSAGE,
         ns.MARKERS,
+        ns.MUC_USER,
         ns.RECEIPTS,
         "eu.siacs.conversations.axolotl",
         "jabber:x:conference",

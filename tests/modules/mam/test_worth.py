@@ -33,6 +33,10 @@ KEPT = {
     "a reaction": ("<reactions xmlns='urn:xmpp:reactions:0' id='1'/>", "chat"),
     "a call": ("<propose xmlns='urn:xmpp:jingle-message:0' id='1'/>", "chat"),
     "an invitation": ("<x xmlns='jabber:x:conference' jid='a@b'/>", "normal"),
+    "an invitation that a room passes on": (
+        "<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@b'/></x>",
+        "normal",
+    ),
     "what its sender wants stored": (f"{STATE}<store {HINT}/>", "chat"),
     "a headline that its sender wants stored": (f"{BODY}<store {HINT}/>", "headline"),
 }
