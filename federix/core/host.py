@@ -347,7 +347,9 @@ class Host(Branch):
         """Have the archive of the recipient note it; when it is kept it is delivered."""
         if decide(message, to.resource, sessions)[0] is Fate.BOUNCE:
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
-        archive, sender = self.archive, message.sender
+        archive = self.archive
+        # An error comes from where the message went, which need be no address.
+        sender = None if archive is None or message.type == "error" else message.sender
         if archive is None or sender is None:
             return self._kept(message, to, passage, False)
         wanted = archive.wants(to.bare, sender.bare, message, False)

@@ -162,6 +162,10 @@ class ArchivingTests(ArchivingCase):
         self.assert_error(self.romeo.receive(), "service-unavailable")
         self.assertEqual(self.kept("nobody@example.org"), [])
 
+    def test_the_error_comes_back_of_a_message_to_what_is_no_address(self) -> None:
+        self.romeo.send(chat("a b@example.org"))
+        self.assert_error(self.romeo.receive(), "jid-malformed")
+
     def test_a_message_is_kept_for_who_is_not_there(self) -> None:
         self.juliet.close()
         self.romeo.send(chat(JULIET))
