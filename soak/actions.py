@@ -17,8 +17,6 @@ Everybody = dict[str, Resident]
 Action = Callable[[Resident, Everybody, Random], Awaitable[None]]
 
 _REFUSED_MESSAGES: Final = (
-    (people.bare(people.ABSENT), "service-unavailable"),
-    (f"{people.bare(people.ABSENT)}/gone", "service-unavailable"),
     (f"nobody-at-all@{DOMAIN}", "service-unavailable"),
     (f"nobody-at-all@{DOMAIN}/x", "service-unavailable"),
     ("@", "jid-malformed"),
@@ -29,7 +27,7 @@ _REFUSED_MESSAGES: Final = (
 
 
 async def refused_message(resident: Resident, everybody: Everybody, random: Random) -> None:
-    """To somebody who is offline, to nobody, to what is no address: it comes back."""
+    """To nobody, to what is no address: it comes back. Who is offline finds it in the archive."""
     to, condition = random.choice(_REFUSED_MESSAGES)
     identifier = f"e{random.getrandbits(60):x}"
     error = resident.expect("error", identifier)
