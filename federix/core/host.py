@@ -406,7 +406,7 @@ class Host(Branch):
 
     def _store(self, message: Message, account: JID, instead: Sequence[Session]) -> Awaitable[None] | None:
         """Offer a message to offline storage. What the archive keeps is not lost: nothing goes back to its sender."""
-        kept = has_id(message, account)
+        kept = self.archive is not None and has_id(message, account)
         try:
             storing = self._unless_taken(hooks.offline_message, account, message, bounce=not kept, instead=instead)
         except StanzaError:
