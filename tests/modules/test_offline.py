@@ -464,6 +464,8 @@ class AgainTest(OfflineCase):
 class Everything:
     """An archive that keeps all but what nurses write."""
 
+    assumes_usage = False
+
     def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool:
         return peer.local != "nurse" and account.local != "nurse"
 
