@@ -318,6 +318,14 @@ class OrderTest(PostgresCase):
         await gatherResults(reads)
         self.assertEqual(self.storage.figures(), {"database_connections": begun, "database_jobs_waiting": 0})
 
+    async def test_what_was_stopped_can_start_again(self) -> None:
+        await NOTES.bind(self.storage).put(ROMEO, "a", "one")
+        await self.storage.stop()
+        self.assertEqual(self.storage.figures(), {"database_connections": 0, "database_jobs_waiting": 0})
+        await self.storage.start()
+        self.assertEqual(await NOTES.bind(self.storage).get(ROMEO, "a"), "one")
+        await NOTES.bind(self.storage).put(ROMEO, "a", "two")
+
     async def test_stopping_finishes_the_writes_that_were_begun(self) -> None:
         puts = [Deferred.fromCoroutine(NOTES.bind(self.storage).put(ROMEO, key, "one")) for key in "abcdef"]
         await self.storage.stop()

@@ -112,6 +112,8 @@ class Pool(Generic[K]):
 
     async def start(self) -> None:
         """Connect; returns when each lane has a connection at least."""
+        self._closed = False
+        self._ready = Deferred()
         self._watching = self._reactor.callLater(WATCH_EVERY, self._watch)
         self._mend()
         await self._ready
@@ -124,8 +126,7 @@ class Pool(Generic[K]):
                 call.cancel()
         if self._mending is not None:
             self._mending.cancel()
-        if not self.open:
-            self._refuse()
+        self._refuse()
         deadline = self._reactor.callLater(CLOSE_WITHIN, self._disconnect, "the server stops")
         try:
             for lane in self._lanes:
@@ -135,6 +136,7 @@ class Pool(Generic[K]):
                 deadline.cancel()
             for slot in self._slots:
                 if slot.connection is not None:
+                    slot.lane.withdraw(slot)
                     slot.connection.close()
                     slot.connection = None
 
@@ -209,8 +211,7 @@ class Pool(Generic[K]):
         slot.lane.withdraw(slot)
         slot.connection = None
         if self._closed:
-            if not self.open:
-                self._refuse()
+            self._refuse()
             return
         if not self.open:
             self._outage.is_away(reason)
