@@ -26,8 +26,7 @@ class Daemon:
     """Runs *command* in *folder* whenever it is started; what it prints is added to *log*."""
 
     def __init__(self, command: Sequence[str | Path], folder: Path, log: Path, environment: Mapping[str, str]) -> None:
-        dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-        self._command = [*dies_with_us, *map(str, command)]
+        self._command = [*dies_with_us(), *map(str, command)]
         self._name = str(command[0])
         self._folder = folder
         self._log = log
@@ -87,6 +86,11 @@ class Daemon:
     def tail(self) -> str:
         """The end of what it printed."""
         return self._log.read_bytes()[-_TAIL:].decode(errors="replace") if self._log.exists() else ""
+
+
+def dies_with_us() -> list[str]:
+    """What stands before a command whose process is to end with this one."""
+    return ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 
 def accepts(address: str, port: int) -> bool:

@@ -18,7 +18,11 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest import SkipTest
 
+import pytest
+
+from .daemon import dies_with_us
 from .requirements import requires_program_in, requires_python_package
 from .server import free_ports
 
@@ -58,9 +62,13 @@ class Postgres:
 
     def __init__(self, *, settings: Mapping[str, str] | None = None) -> None:
         """*settings* go into its configuration; without any it may forget what it said when the machine stops."""
-        self._programs = requires_program_in("postgres", *_FOLDERS)
-        requires_python_package("psycopg2")
-        requires_python_package("txpostgres")
+        try:
+            self._programs = requires_program_in("postgres", *_FOLDERS)
+            requires_python_package("psycopg2")
+            requires_python_package("txpostgres")
+        except pytest.skip.Exception as skipped:
+            # Trial knows its own word for it alone.
+            raise SkipTest(str(skipped)) from None
         self.folder = Path(tempfile.mkdtemp(prefix="federix-pg-"))
         self._data = self.folder / "data"
         (self.port,) = free_ports(1)
@@ -76,6 +84,7 @@ class Postgres:
         with (self._data / "postgresql.conf").open("a") as configuration:
             configuration.write(_CONFIGURATION.format(folder=self.folder) + "\n".join([*lines, ""]))
         (self._data / "pg_hba.conf").write_text(_ACCESS)
+        atexit.register(self.remove)
         self.start()
         self.admin(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
 
@@ -85,7 +94,8 @@ class Postgres:
             return
         with (self.folder / "log").open("ab") as output:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, "-p", str(self.port)],
+                # It ends with this process in any case, however that ends.
+                [*dies_with_us(), self._programs / "postgres", "-D", self._data, "-p", str(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -108,6 +118,8 @@ class Postgres:
         self._end(signal.SIGQUIT)
 
     def remove(self) -> None:
+        """End it, and forget what it kept."""
+        atexit.unregister(self.remove)
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -206,9 +218,7 @@ class Postgres:
 @cache
 def shared_postgres() -> Postgres:
     """One for all tests of this process that leave it running."""
-    server = Postgres()
-    atexit.register(server.remove)
-    return server
+    return Postgres()
 
 
 @cache

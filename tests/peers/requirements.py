@@ -27,7 +27,7 @@ def requires_program_in(program: str, *folders: str) -> Path:
     if not found and on_path is None:
         _missing(f"{program} is not installed")
     by_version = sorted(found, key=lambda path: [int(number) for number in re.findall(r"\d+", str(path))])
-    return (by_version[-1] if by_version else Path(str(on_path))).parent
+    return (by_version[-1] if by_version else Path(str(on_path)).resolve()).parent
 
 
 def requires_root() -> None:
