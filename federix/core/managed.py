@@ -152,10 +152,11 @@ class Managed:
         if queue is _NOTHING:
             queue = self.queue = deque()
         queue.append((raw, session.host.now()))
-        self.size += len(raw)
-        rules = self.rules
+        size, rules = len(raw), self.rules
+        self.size += size
+        rules.held += size
         if len(queue) > rules.most_stanzas or self.size > rules.most_bytes:
-            self._overflow()
+            self.overflow()
         elif self._direct:
             session.attachment.send(stanza)
             if not self._asked:
@@ -163,8 +164,11 @@ class Managed:
                     self.timer = session.scope.later(ASK_IN, self.ask)
                 elif len(queue) >= ASK_AFTER:
                     self.ask()
+        if rules.held > rules.most_held:
+            rules.relieve()
 
-    def _overflow(self) -> None:
+    def overflow(self) -> None:
+        """Too much waits for the client: the session ends, and what waits goes back to delivery."""
         session = self._session
         log.info("too much is not acknowledged: session ended", session=str(session.jid), stanzas=len(self.queue))
         session.end(StreamError(StreamCondition.POLICY_VIOLATION, "too many stanzas are not acknowledged"))
@@ -230,11 +234,13 @@ class Managed:
 
     def _forget(self, h: int) -> None:
         count = (h - self._acknowledged) % MODULUS
-        queue = self.queue
+        queue, size = self.queue, 0
         if count > len(queue):
             return  # it has said more before
         for _ in range(count):
-            self.size -= len(queue.popleft()[0])
+            size += len(queue.popleft()[0])
+        self.size -= size
+        self.rules.held -= size
         if not queue:
             self.queue = _NOTHING
         self._acknowledged += count

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Sessions of one account that may wait to be resumed; past them the one that has waited longest ends.
 MOST_ASLEEP: Final = 20
+#: Bytes that all sessions of a host together may leave unacknowledged; past them the one with most ends.
+MOST_HELD: Final = 256 * 1024 * 1024
 
 Resend = Literal["false", "true", "if_offline"]
 """What becomes of messages that were not acknowledged when their session ends."""
@@ -61,6 +63,10 @@ class StreamManagement:
         self.host = host
         self.memory = memory
         self.reconfigure(options)
+        #: Bytes that were sent to clients of the host and are not acknowledged.
+        self.held = 0
+        #: How many there may be.
+        self.most_held = MOST_HELD
         #: Sessions that may be resumed, with a stream and without.
         self._sessions: dict[str, Session] = {}
 
@@ -106,7 +112,13 @@ class StreamManagement:
 
     def forget(self, managed: Managed) -> None:
         """The session is over."""
+        self.held -= managed.size
         self._sessions.pop(managed.id, None)
+
+    def relieve(self) -> None:
+        """All together hold too much: the session that holds most ends."""
+        managed = [session.managed for session in self.host.sessions if session.managed is not None]
+        max(managed, key=lambda one: one.size).overflow()
 
     def close(self) -> None:
         """Nobody is to be resumed any more: those that sleep end."""

@@ -197,4 +197,4 @@ class CountingTests(ManagedCase):
     def managed(self) -> Managed:
         scope = SimpleNamespace(later=lambda *_: SimpleNamespace(cancel=lambda: None))
         session = SimpleNamespace(scope=scope, attachment=SimpleNamespace(write=lambda _: None), jid="romeo")
-        return Managed(cast(Any, session), cast(Any, SimpleNamespace()), ns.SM, "", 0.0)
+        return Managed(cast(Any, session), cast(Any, SimpleNamespace(held=0)), ns.SM, "", 0.0)

@@ -7,7 +7,7 @@ from typing import Any
 
 from twisted.internet.defer import ensureDeferred
 
-from federix.api import HANDLED, JID, Message, Module, Outcome, hooks
+from federix.api import HANDLED, JID, STREAM_MANAGEMENT, Message, Module, Outcome, hooks
 from federix.core.returning import TOGETHER
 from federix.xmpp import ns
 from federix.xmpp.delay import parse_stamp
@@ -229,6 +229,23 @@ class TooMuchTests(ManagedCase):
         self.assertTrue(self.is_there())
         self.say("x" * 2000)
         self.assertFalse(self.is_there())
+
+    def test_where_all_together_leave_too_much_the_one_with_most_ends(self) -> None:
+        self.begin()
+        other = self.world.client("romeo@example.org/other")
+        for client in (self.romeo, other):
+            self.enable(client)
+        management = self.world.host("example.org").notes[STREAM_MANAGEMENT]
+        management.most_held = 20_000
+        self.say("x" * 6000)
+        for _ in range(3):
+            self.say("x" * 1000, to="romeo@example.org/other")
+        self.assertTrue(self.is_there())
+        self.say("x" * 2000, to="romeo@example.org/other")
+        self.assertFalse(self.is_there())
+        self.assertTrue(self.is_there(resource="other"))
+        other.send(a(4))
+        self.assertEqual(management.held, 0)
 
     def test_and_one_that_sleeps_too(self) -> None:
         self.begin({"max_ack_queue": 10}, modules={"mod_store": {}}, own_modules={"mod_store": Store})
