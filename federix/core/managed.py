@@ -77,6 +77,7 @@ class Managed:
         "_direct",
         "_owed",
         "_session",
+        "_waking",
         "_written",
         "asleep",
         "finished",
@@ -97,6 +98,8 @@ class Managed:
         self.timeout = timeout
         #: Whether it has no stream at present.
         self.asleep = False
+        #: A stream has taken the place of another, and its client does not know it yet.
+        self._waking = False
         #: Whether its client has closed its stream as one should: it will not come back.
         self.finished = False
         #: What was sent, or waits to be, and is not acknowledged, the oldest first; and the bytes of it.
@@ -182,7 +185,7 @@ class Managed:
 
     def ask(self) -> None:
         """Have the client say how much it has; if it says nothing, its stream is cut."""
-        if self._asked or self.asleep:
+        if self._asked or self.asleep or self._waking:
             return
         self._rest()
         self._asked = True
@@ -265,7 +268,7 @@ class Managed:
 
     def _tell(self) -> None:
         self._asking = False
-        if not self.asleep:
+        if not (self.asleep or self._waking):
             self.answer()
 
     def _acknowledgement(self, handled: int) -> bytes:
@@ -285,6 +288,7 @@ class Managed:
         """The stream is lost. What is sent from now on waits."""
         session = self._session
         self.hold()
+        self._waking = False
         self.asleep = True
         session.attachment = Asleep(session.attachment)
         self.timer = session.scope.later(self.timeout, self._expired)
@@ -305,10 +309,12 @@ class Managed:
         # SHOULD send a 'conflict' stream error and close that stream."
         old.close(StreamError(StreamCondition.CONFLICT, "resumed on another stream"))
         self.asleep = False
+        self._waking = True
         self._forget(h)
 
     def go_on(self) -> None:
         """§5: "after processing it MUST re-send to the peer any stanzas that are still marked as unhandled"."""
+        self._waking = False
         self._written = 0
         self._write_on()
         session = self._session

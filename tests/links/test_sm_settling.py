@@ -60,6 +60,20 @@ class SettlingTests(ManagedCase):
         client.expect(f"<resumed {SM} h='2' previd='{self.id}'/>", exact=True)
         self.assertEqual(self.bodies(client), ["meanwhile"])
 
+    def test_nothing_is_said_to_him_before_that(self) -> None:
+        self.tell("1")
+        self.romeo.write(R)
+        self.archives.slow = False
+        client = self.logged_in()
+        self.romeo.write(R)
+        client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        self.session().ask()
+        self.archives.commit()
+        client.expect(f"<resumed {SM} h='1'/>")
+        client.nothing()
+        self.session().ask()
+        client.expect(R)
+
     def test_but_does_not_wait_for_ever(self) -> None:
         self.tell("1")
         self.romeo.cut()
