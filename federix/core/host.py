@@ -5,18 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ..life.scope import Scope
-from ..life.tree import Branch, Node
+from ..life.tree import Branch
 from ..storage.storage import Storage
 from ..xmpp.element import Element
-from ..xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
+from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.jid import JID
 from ..xmpp.stanza import IQ, Message, Presence, Stanza
 from . import hooks
@@ -30,6 +29,7 @@ from .module import Module
 from .passage import Archiver, Passage, has_id, unclaimed, with_id
 from .session import Session
 from .sessions import Sessions
+from .sessions_node import SessionsNode
 
 if TYPE_CHECKING:
     from ..life.executor import Executor
@@ -40,11 +40,6 @@ if TYPE_CHECKING:
     from .rules import AccessRule, ShaperRule
 
 log = Logger()
-
-#: How often, and how many seconds apart, it is looked whether clients have acknowledged what they have before a host
-#: stops.
-LAST_ACKS: Final = 10
-LAST_ACK_EVERY: Final = 0.1
 
 M = TypeVar("M", bound=Module)
 
@@ -469,35 +464,3 @@ def _is_lost_on_absent(stanza: Stanza, resource: str) -> bool:
     """Whether it is ignored where nobody is there, be there an account or none."""
     ignored = Fate.IGNORE
     return decide(stanza, resource, {})[0] is ignored and nobody(stanza, resource)[0] is ignored
-
-
-class SessionsNode(Node):
-    """The sessions' place in the service tree: it ends them when the host stops."""
-
-    def __init__(self, host: Host) -> None:
-        super().__init__("sessions", host.clock)
-        self._host = host
-
-    async def on_drain(self, deadline: float) -> None:
-        """What clients have not acknowledged goes back to delivery while there are modules to take it."""
-        await self._ask_all()
-        self._end_all()
-        await self._host.sessions.returns.done(deadline)
-
-    async def on_stop(self) -> None:
-        self._end_all()
-
-    async def _ask_all(self) -> None:
-        """Let clients acknowledge what they have, or they would get it again."""
-        managed = [session.managed for session in self._host.sessions if session.managed and not session.asleep]
-        for one in managed:
-            if one.queue:
-                one.ask()
-        for _ in range(LAST_ACKS):
-            if not any(one.queue for one in managed):
-                return
-            await deferLater(self.clock, LAST_ACK_EVERY)
-
-    def _end_all(self) -> None:
-        for session in self._host.sessions:
-            session.end(StreamError(StreamCondition.SYSTEM_SHUTDOWN))
