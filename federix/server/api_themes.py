@@ -110,6 +110,19 @@ THEMES: Final[tuple[Theme, ...]] = (
         (("storage/roster.py", "ItemUpdate"),),
     ),
     Theme(
+        "archives",
+        "Archives",
+        "What accounts have sent and received, for modules that show or search it: `self.storage.archives`. The core"
+        " keeps it, as `host.archive` decides.",
+        ("Archives", "ArchiveRow", "Span"),
+        (
+            ("storage/archive.py", "Counted"),
+            ("storage/archive.py", "RowSize"),
+            ("storage/archive.py", "Oldest"),
+            ("core/passage.py", "Archiver"),
+        ),
+    ),
+    Theme(
         "scopes",
         "Time, tasks and turns",
         "What a module starts, it starts in `self.scope` or in a session's: it ends with its owner. Time is"

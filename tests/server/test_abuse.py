@@ -152,7 +152,8 @@ class AuthenticatedTests(AbuseCase):
         self.assert_as_before(200)
 
     def test_those_who_do_not_read(self) -> None:
-        self.serve(5, send_timeout=1)
+        # What is archived, and kept for those who are thrown out, belongs on a disk.
+        self.serve(5, {"default_db": "sql"}, send_timeout=1)
         attacking = Unread(self.server.port, 3)
         attacking.begin()
         attacking.left = [4 * MIB // PIECE] * 3
