@@ -26,19 +26,22 @@ LEFT_BEHIND: Final = 60.0
 MODULUS: Final = 1 << 32
 
 
-class _Mark:
-    """One stanza among those that are not settled."""
+class Mark:
+    """One stanza among those that are not settled, in the order in which they came."""
 
-    __slots__ = ("settled",)
+    __slots__ = ("placed", "settled")
 
     def __init__(self, settled: bool = False) -> None:
         self.settled = settled
+        #: Whether its place among what is kept is taken: whatever is kept later is kept after it.
+        self.placed = False
 
 
 class Intake:
     """Of one session; it outlives the session's stream."""
 
     __slots__ = (
+        "_arrived",
         "_bytes",
         "_flying",
         "_idle",
@@ -66,7 +69,9 @@ class Intake:
         self._latest: dict[JID, Keeping] | None = None
         # Those that go on in their own time.
         self._slow: set[Keeping] | None = None
-        self._unsettled: deque[_Mark] | None = None
+        self._unsettled: deque[Mark] | None = None
+        # That of the stanza which is handed on right now.
+        self._arrived: Mark | None = None
         self._relief: Deferred[None] | None = None
         self._idle: list[Deferred[None]] = []
 
@@ -85,15 +90,34 @@ class Intake:
 
     def resume(self) -> int:
         """How many are settled, which the client is told now: what is not among them it sends again."""
-        self._unsettled = None
+        self._unsettled = self._arrived = None
         self.known = None
         return self.handled
 
-    def counted(self, owner: JID) -> Counted | None:
-        """What is to be kept with the stanza that is next: with it, all before it are settled."""
+    def arrive(self) -> Mark | None:
+        """A message has come, and is about to be handed on; `take` follows. Nothing where nobody counts for good."""
         if not self._key:
             return None
-        h = self.handled + len(self._unsettled or ()) + 1
+        if self._unsettled is None:
+            self._unsettled = deque()
+        self._arrived = mark = Mark()
+        self._unsettled.append(mark)
+        return mark
+
+    def counted(self, owner: JID, mark: Mark | None) -> Counted | None:
+        """What is to be kept with the message of that *mark*: how many are settled as soon as it is kept.
+
+        One before it whose place is not taken yet may be kept later, or never: the count ends before that one.
+        """
+        if mark is None or not self._key:
+            return None
+        h = self.handled
+        for each in self._unsettled or ():
+            if each is mark:
+                h += 1
+            if each is mark or not (each.settled or each.placed):
+                break
+            h += 1
         return Counted(self._key, owner.text, h % MODULUS)
 
     async def settled(self, scope: Scope, timeout: float) -> None:
@@ -148,19 +172,26 @@ class Intake:
 
     def take(self, going: Awaitable[None] | None, size: int) -> Awaitable[None] | None:
         """The next stanza, of *size* bytes, is handed on; the stream waits for what is returned, if anything is."""
+        mark, self._arrived = self._arrived, None
         if going is None:
-            if self._key is not None:
+            if mark is not None:
+                mark.settled = True
+                self._advance()
+            elif self._key is not None:
                 if self._unsettled is None:
                     self.handled = (self.handled + 1) % MODULUS
                 else:
-                    self._unsettled.append(_Mark(settled=True))
+                    self._unsettled.append(Mark(settled=True))
             return None
-        mark = self._mark()
+        if mark is None:
+            mark = self._mark()
         if not isinstance(going, Keeping):
             return going if mark is None else self._settle_after(going, mark)
         if going.called:
             self._settle(mark)
             return None
+        if mark is not None:
+            mark.placed = going.placed
         self._flying += 1
         self._bytes += size
 
@@ -177,31 +208,36 @@ class Intake:
             self._relief = Deferred()
         return self._relief
 
-    def _mark(self) -> _Mark | None:
+    def _mark(self) -> Mark | None:
         if self._key is None:
             return None
-        mark = _Mark()
+        mark = Mark()
         if self._unsettled is None:
             self._unsettled = deque()
         self._unsettled.append(mark)
         return mark
 
-    async def _settle_after(self, going: Awaitable[None], mark: _Mark) -> None:
+    async def _settle_after(self, going: Awaitable[None], mark: Mark) -> None:
         await going
         self._settle(mark)
 
-    def _settle(self, mark: _Mark | None) -> None:
+    def _settle(self, mark: Mark | None) -> None:
         if mark is None:
             return
         mark.settled = True
-        unsettled, before = self._unsettled, self.handled
+        before = self.handled
+        self._advance()
+        if self.handled != before and self.moved is not None:
+            self.moved()
+
+    def _advance(self) -> None:
+        """Count those that are settled, and all before them."""
+        unsettled = self._unsettled
         while unsettled and unsettled[0].settled:
             unsettled.popleft()
             self.handled = (self.handled + 1) % MODULUS
         if unsettled is not None and not unsettled:
             self._unsettled = None
-        if self.handled != before and self.moved is not None:
-            self.moved()
 
     def _relieve(self) -> None:
         if self._relief is not None and self._flying < MOST_MESSAGES // 2 and self._bytes < MOST_BYTES // 2:

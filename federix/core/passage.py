@@ -24,6 +24,7 @@ from ..xmpp.stanza import Message
 
 if TYPE_CHECKING:
     from .host import Surroundings
+    from .intake import Mark
 
 log = Logger()
 
@@ -87,11 +88,15 @@ def _having(forget: Callable[[], object]) -> Callable[[object], object]:
 
 
 class Passage:
-    """One message on its way; *before* is what its sender has on the way to the same recipient."""
+    """One message on its way.
 
-    __slots__ = ("_before", "_notes", "_server", "accepted", "counted", "known")
+    *before* is what its sender has on the way to the same recipient, *mark* what its intake knows it by.
+    """
 
-    def __init__(self, server: Surroundings, before: Keeping | None = None) -> None:
+    __slots__ = ("_before", "_notes", "_server", "accepted", "counted", "known", "mark")
+
+    def __init__(self, server: Surroundings, before: Keeping | None = None, mark: Mark | None = None) -> None:
+        self.mark = mark
         self._server = server
         self._before = before
         self._notes: list[tuple[JID, JID, Message, bool, str]] = []

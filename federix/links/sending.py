@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from ..core import hooks
+from ..core.intake import Mark
 from ..core.passage import Keeping, Passage, fingerprint, unclaimed, with_id
 from ..core.session import Session
 from ..xmpp.errors import StanzaError
@@ -21,8 +22,8 @@ KNOWN_FOR: Final = 24 * 3600 * 1_000_000
 MOST_KNOWN: Final = 256
 
 
-def send_message(session: Session, message: Message, to: JID) -> Awaitable[None] | None:
-    """Send *message* on its way. A `Keeping` where that takes time."""
+def send_message(session: Session, message: Message, to: JID, mark: Mark | None) -> Awaitable[None] | None:
+    """Send *message* on its way, which came with that *mark*. A `Keeping` where that takes time."""
     host, intake = session.host, session.intake
     recipient = to.bare
     before = intake.latest(recipient)
@@ -32,11 +33,11 @@ def send_message(session: Session, message: Message, to: JID) -> Awaitable[None]
             if host.archive is None and not host.chains.of(hooks.user_accepted_message):
                 going = router.route(message)
             else:
-                going = _go(session, message, to, None)
+                going = _go(session, message, to, None, mark)
         elif before.placed:
-            going = _go(session, message, to, before)
+            going = _go(session, message, to, before, mark)
         else:
-            going = _behind(before, lambda: _go(session, message, to, None))
+            going = _behind(before, lambda: _go(session, message, to, None, mark))
     except StanzaError as error:
         going = router.bounce(message, error)
     if going is None:
@@ -63,9 +64,11 @@ async def _behind(before: Keeping, go: Callable[[], Awaitable[None] | None]) -> 
         await going
 
 
-def _go(session: Session, message: Message, to: JID, before: Keeping | None) -> Awaitable[None] | None:
+def _go(
+    session: Session, message: Message, to: JID, before: Keeping | None, mark: Mark | None
+) -> Awaitable[None] | None:
     host = session.host
-    passage = Passage(host.server, before)
+    passage = Passage(host.server, before, mark)
     account = session.jid.bare
     archive = host.archive
     if archive is not None:
@@ -91,26 +94,26 @@ async def _go_later(session: Session, message: Message, to: JID, passage: Passag
 
 def _note(session: Session, message: Message, to: JID, passage: Passage) -> Awaitable[None] | None:
     """The sender's archive keeps it, unless it has it."""
-    mark = fingerprint(message, session.jid)
-    if mark and session.intake.known is None:
-        return _look_up(session, message, to, passage, mark)
-    return _send(session, message, to, passage, mark)
+    said = fingerprint(message, session.jid)
+    if said and session.intake.known is None:
+        return _look_up(session, message, to, passage, said)
+    return _send(session, message, to, passage, said)
 
 
-async def _look_up(session: Session, message: Message, to: JID, passage: Passage, mark: str) -> None:
+async def _look_up(session: Session, message: Message, to: JID, passage: Passage, said: str) -> None:
     server, account = session.host.server, session.jid.bare
     since = int(server.now() * 1_000_000) - KNOWN_FOR
     session.intake.known = await server.storage.archives.fingerprints(account.text, since, MOST_KNOWN)
-    going = _send(session, message, to, passage, mark)
+    going = _send(session, message, to, passage, said)
     if going is not None:
         await going
 
 
-def _send(session: Session, message: Message, to: JID, passage: Passage, mark: str) -> Awaitable[None] | None:
+def _send(session: Session, message: Message, to: JID, passage: Passage, said: str) -> Awaitable[None] | None:
     server, account, known = session.host.server, session.jid.bare, session.intake.known
-    passage.known = known.get(mark) if known else None
+    passage.known = known.get(said) if known else None
     if passage.known is not None and passage.known >= server.first_archive_id:
         return None  # it was kept and delivered by this very server
-    passage.note(account, to, message, sent=True, fingerprint=mark)
-    passage.counted = session.intake.counted(account)
+    passage.note(account, to, message, sent=True, fingerprint=said)
+    passage.counted = session.intake.counted(account, passage.mark)
     return server.router.send(message, passage)

@@ -8,6 +8,7 @@ from typing import Final
 from ..core import hooks
 from ..core.chain import Handled
 from ..core.host import Host
+from ..core.intake import Mark
 from ..core.iq import check_iq
 from ..core.session import Session
 from ..xmpp import ns
@@ -26,6 +27,7 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
     if "from" in stanza.element.attrs:
         _check_from(session, stanza)
     host = session.host
+    mark = session.intake.arrive() if isinstance(stanza, Message) else None
     stanza.stamp(session.jid, lang)
     try:
         # Whoever comes next may read the address: it is known here to be one, or the stanza goes back.
@@ -45,25 +47,27 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
         if hooks.user_sent_packet in fired:
             hooks.user_sent_packet.watch(chains, session, stanza)
         if hooks.user_send_packet not in fired:
-            return _send_on(session, stanza)
+            return _send_on(session, stanza, mark)
         outcome = hooks.user_send_packet.run(chains, session, stanza)
     except StanzaError as error:
         return host.server.router.bounce(stanza, error)
     if isinstance(outcome, Stanza):
-        return _send_on(session, outcome)
+        return _send_on(session, outcome, mark)
     if isinstance(outcome, Handled):
         return None
-    return _submit_later(session, stanza, outcome)
+    return _submit_later(session, stanza, outcome, mark)
 
 
-async def _submit_later(session: Session, stanza: Stanza, waiting: Awaitable[Stanza | Handled]) -> None:
+async def _submit_later(
+    session: Session, stanza: Stanza, waiting: Awaitable[Stanza | Handled], mark: Mark | None
+) -> None:
     routing: Awaitable[None] | None
     try:
         outcome = await waiting
     except StanzaError as error:
         routing = session.host.server.router.bounce(stanza, error)
     else:
-        routing = _send_on(session, outcome) if isinstance(outcome, Stanza) else None
+        routing = _send_on(session, outcome, mark) if isinstance(outcome, Stanza) else None
     if routing is not None:
         await routing
 
@@ -94,7 +98,7 @@ def _bind_again(host: Host, request: IQ) -> Awaitable[None] | None:
     return host.server.router.route(request.result())
 
 
-def _send_on(session: Session, stanza: Stanza) -> Awaitable[None] | None:
+def _send_on(session: Session, stanza: Stanza, mark: Mark | None) -> Awaitable[None] | None:
     """What has passed all checks goes its way, behind what is on the way to the same recipient already."""
     router = session.host.server.router
     to = stanza.to
@@ -102,6 +106,6 @@ def _send_on(session: Session, stanza: Stanza) -> Awaitable[None] | None:
         # A presence is a broadcast, and no module knows to whom; the router refuses what else has lost its address.
         return None if isinstance(stanza, Presence) else router.route(stanza)
     if isinstance(stanza, Message):
-        return send_message(session, stanza, to)
+        return send_message(session, stanza, to, mark)
     before = session.intake.latest(to.bare)
     return router.route(stanza) if before is None else send_behind(session, stanza, to, before)

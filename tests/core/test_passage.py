@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from federix.api import HANDLED, JID, Condition, Message, Module, Outcome, Session, StanzaError, StoreError, hooks
-from federix.core.intake import MODULUS, MOST_MESSAGES, Intake
+from federix.core.intake import MODULUS, MOST_MESSAGES, Intake, Mark
 from federix.core.passage import Keeping
 from federix.storage.archive import ArchiveRow, Counted
 from federix.storage.memory_archive import MemoryArchives
@@ -326,6 +326,20 @@ class PassageTests(WorldTestCase):
         self.assertEqual((intake.handled, moves), (3, [3]))
         self.assertEqual(self.archives.counts, [Counted("key", "romeo@example.org", 2)])
 
+    def test_a_burst_that_waits_for_a_look_up_is_counted_message_by_message(self) -> None:
+        looking: Deferred[None] = Deferred()
+
+        async def fingerprints(owner: str, since: int, limit: int) -> dict[str, int]:
+            await looking
+            return {}
+
+        self.patch(self.archives, "fingerprints", fingerprints)
+        self.session(self.romeo).intake.begin_counting("key")
+        self.romeo.send("".join(text(JULIET, str(number), f"m{number}") for number in range(3)))
+        looking.callback(None)
+        self.world.pump()
+        self.assertEqual([counted.h for counted in self.archives.counts if counted], [1, 2, 3])
+
     def test_a_message_that_goes_back_is_settled(self) -> None:
         intake = self.session(self.romeo).intake
         intake.begin_counting("key")
@@ -370,10 +384,45 @@ class CountingTests(WorldTestCase):
         late.callback(None)
         self.assertEqual(intake.handled, 1)
 
-    def test_counted_is_what_comes_next_with_all_before_it(self) -> None:
+    def counted(self, intake: Intake, mark: Mark | None) -> int | None:
+        counted = intake.counted(JID.parse("a@b"), mark)
+        return None if counted is None else counted.h
+
+    def test_counted_is_a_message_with_all_before_it(self) -> None:
         intake = Intake()
-        self.assertIsNone(intake.counted(JID.parse("a@b")))
+        self.assertIsNone(intake.arrive())
         intake.begin_counting("key")
         intake.handled = MODULUS - 1
+        intake.arrive()
         intake.take(Keeping(placed=True), 1)
-        self.assertEqual(intake.counted(JID.parse("a@b")), Counted("key", "a@b", 1))
+        self.assertEqual(self.counted(intake, intake.arrive()), 1)
+
+    def test_what_comes_later_is_not_counted_with_a_message(self) -> None:
+        intake = Intake()
+        intake.begin_counting("key")
+        first = intake.arrive()
+        intake.take(Keeping(placed=False), 1)
+        intake.arrive()
+        intake.take(Keeping(placed=True), 1)
+        self.assertEqual(self.counted(intake, first), 1)
+
+    def test_a_message_whose_place_is_not_taken_ends_the_count(self) -> None:
+        intake = Intake()
+        intake.begin_counting("key")
+        slow = Keeping(placed=False)
+        intake.arrive()
+        intake.take(slow, 1)
+        second = intake.arrive()
+        self.assertEqual(self.counted(intake, second), 0)
+        intake.take(Keeping(placed=True), 1)
+        slow.callback(None)
+        self.assertEqual(self.counted(intake, second), 2)
+
+    def test_a_message_of_before_a_resumption_is_not_counted(self) -> None:
+        intake = Intake()
+        intake.begin_counting("key")
+        first = intake.arrive()
+        intake.take(Keeping(placed=False), 1)
+        intake.resume()
+        intake.arrive()
+        self.assertEqual(self.counted(intake, first), 0)
