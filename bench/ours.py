@@ -36,7 +36,10 @@ class Relay(BenchServer):
 
         return f"bare relay on Twisted {twisted.__version__}"
 
-    def _start(self) -> Process:
+    def _write(self) -> None:
+        pass
+
+    def _run(self) -> Process:
         command: list[str | Path] = [sys.executable, "-m", "bench.relay", str(self.port), self.certificate]
         return Process(self.name, command, self.folder, {"PYTHONPATH": str(ROOT)})
 
@@ -62,12 +65,18 @@ class Federix(BenchServer):
 
         return f"Federix {federix.__version__}"
 
-    def _start(self) -> Process:
+    def _write(self) -> None:
         people.for_federix(self.users, self.folder / "federix.sqlite", self.rosters, self.domain)
-        configuration = self.folder / "federix.yml"
-        configuration.write_text(yaml.safe_dump(self._settings()))
-        command = [*self._twistd(), "--nodaemon", "--pidfile=", "federix", "-c", configuration, "-d", self.folder]
+        self._configuration.write_text(yaml.safe_dump(self._settings()))
+
+    def _run(self) -> Process:
+        told = ["federix", "-c", self._configuration, "-d", self.folder]
+        command = [*self._twistd(), "--nodaemon", "--pidfile=", *told]
         return Process(self.name, command, self.folder, {"PYTHONPATH": str(ROOT)})
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "federix.yml"
 
     def _twistd(self) -> list[str | Path]:
         return [TWISTD]

@@ -61,12 +61,17 @@ class Prosody(BenchServer):
     def version(cls) -> str:
         return f"Prosody {_debian_version('prosody')}"
 
-    def _start(self) -> Process:
+    def _write(self) -> None:
         data = self.folder / "data"
         people.for_prosody(self.users, data, self.domain)
-        configuration = self.folder / "prosody.cfg.lua"
-        configuration.write_text(self._settings(data))
-        return Process(self.name, ["prosody", "--config", configuration, "-F"], self.folder, {})
+        self._configuration.write_text(self._settings(data))
+
+    def _run(self) -> Process:
+        return Process(self.name, ["prosody", "--config", self._configuration, "-F"], self.folder, {})
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "prosody.cfg.lua"
 
     def _settings(self, data: Path) -> str:
         modules = sorted({PROSODY_MODULES[m] for m in (*MODULES, *NEEDED) if m in PROSODY_MODULES})
@@ -124,13 +129,14 @@ class Ejabberd(BenchServer):
     def version(cls) -> str:
         return f"ejabberd {_debian_version('ejabberd')}"
 
-    def _start(self) -> Process:
-        accounts = self.folder / "accounts.terms"
-        people.for_ejabberd(self.users, accounts, self.domain)
-        configuration = self.folder / "ejabberd.yml"
-        configuration.write_text(yaml.safe_dump(self._settings()))
+    def _write(self) -> None:
+        people.for_ejabberd(self.users, self._accounts, self.domain)
+        self._configuration.write_text(yaml.safe_dump(self._settings()))
+
+    def _run(self) -> Process:
+        self._seeded.unlink(missing_ok=True)
         after = (
-            f'{{ok,_}} = application:ensure_all_started(ejabberd), {{ok,Records}} = file:consult("{accounts}"),'
+            f'{{ok,_}} = application:ensure_all_started(ejabberd), {{ok,Records}} = file:consult("{self._accounts}"),'
             f' lists:foreach(fun mnesia:dirty_write/1, Records), ok = file:write_file("{self._seeded}", <<>>).'
         )
         spool = self.folder / "spool"
@@ -139,7 +145,7 @@ class Ejabberd(BenchServer):
         command = ["erl", *flags, "-noinput", "-mnesia", "dir", f'"{spool}"', "-s", "ejabberd", "-eval", after]
         environment = {
             "HOME": str(self.folder),
-            "EJABBERD_CONFIG_PATH": str(configuration),
+            "EJABBERD_CONFIG_PATH": str(self._configuration),
             "EJABBERD_LOG_PATH": str(self.folder / "ejabberd.log"),
             "ERL_LIBS": "/usr/lib/x86_64-linux-gnu",
             "ERL_MAX_PORTS": "32000",
@@ -149,6 +155,14 @@ class Ejabberd(BenchServer):
 
     def _process_of(self, command: list[str], environment: Mapping[str, str]) -> Process:
         return Process(self.name, command, self.folder, environment)
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "ejabberd.yml"
+
+    @property
+    def _accounts(self) -> Path:
+        return self.folder / "accounts.terms"
 
     @property
     def _seeded(self) -> Path:

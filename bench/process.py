@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,8 @@ LOOPBACK: Final = "127.0.0.1"
 #: Seconds a server has for starting and for ending.
 START_TIMEOUT: Final = 60.0
 STOP_TIMEOUT: Final = 15.0
+#: Before a command: it is ended when we are, however that happens.
+_DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 class ServerFailed(Exception):
@@ -44,7 +47,7 @@ class Process:
         self._output = folder / f"{name}.out"
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                list(map(str, command)),
+                [*_DIES_WITH_US, *map(str, command)],
                 cwd=folder,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
@@ -53,6 +56,10 @@ class Process:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
 
     def wait_for(self, ready: Callable[[], bool], every: float = 0.05) -> None:
         """Return when *ready*, asked *every* so many seconds, says yes.
@@ -79,6 +86,10 @@ class Process:
                 self._process.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 pass
+        self.kill()
+
+    def kill(self) -> None:
+        """End it and whatever it started at once, without a chance to tidy up."""
         try:
             os.killpg(self.pid, signal.SIGKILL)  # its own session: nobody else is in that group
         except ProcessLookupError:

@@ -72,8 +72,12 @@ class BenchServer(ABC):
         """Name and version, for people."""
 
     @abstractmethod
-    def _start(self) -> Process:
-        """Write accounts and configuration into the empty folder, and start."""
+    def _write(self) -> None:
+        """Write accounts and configuration into the empty folder."""
+
+    @abstractmethod
+    def _run(self) -> Process:
+        """Start it on what its folder holds."""
 
     def _ready(self) -> bool:
         return answers(self.port, header(self.domain), self.address)
@@ -82,12 +86,21 @@ class BenchServer(ABC):
         """Start it with an empty history; returns when clients may come. Raises `ServerFailed`."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        self._process = self._start()
+        self._write()
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Start it with the history that it has; returns when clients may come. Raises `ServerFailed`."""
+        self._process = self._run()
         try:
             self._process.wait_for(self._ready)
         except BaseException:
             self.stop()
             raise
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.running
 
     @property
     def places(self) -> Sequence[Place]:
@@ -112,3 +125,9 @@ class BenchServer(ABC):
         process, self._process = self._process, None
         if process is not None:
             process.stop()
+
+    def kill(self) -> None:
+        """End it at once, without a chance to tidy up."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()

@@ -8,7 +8,7 @@ import ssl
 import struct
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final, Self, cast
 
 from bench.names import DOMAIN, HEADER
 from bench.process import LOOPBACK
@@ -63,7 +63,7 @@ class Client(asyncio.Protocol):
         self.over = asyncio.Event()
 
     @classmethod
-    async def connect(cls, port: int, *, tls: bool = False, receive_buffer: int | None = None) -> Client:
+    async def connect(cls, port: int, *, tls: bool = False, receive_buffer: int | None = None) -> Self:
         """A connection on which nothing was said; with *tls* it speaks TLS from the first byte."""
         loop = asyncio.get_running_loop()
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
