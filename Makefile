@@ -17,13 +17,13 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers; the tests of one file stay together on one: those of tests/peers share servers.
 WORKERS ?= -n 2 --dist loadfile
 
-CHECKED := federix fuzz soak tests twisted bench examples
+CHECKED := federix faults fuzz soak tests twisted bench examples
 
 # How much `make fuzz` does for each target, and for which one alone: MINUTES=1 EXECUTIONS=10000 TARGET=parser.
 # MINUTES is also how long `make soak` lasts: 60 unless said otherwise.
 EXECUTIONS ?= 5000000
 
-.PHONY: run test check format bench fuzz soak docs peers clean
+.PHONY: run test check format bench faults fuzz soak docs peers clean
 
 run: $(VENV)/installed
 	exec $(TWISTD) federix $(DEMO)
@@ -56,6 +56,11 @@ soak: $(VENV)/installed-for-development
 
 docs: $(VENV)/installed
 	$(BIN)/python -m federix.server.reference
+
+# What was found is in build/faults.json. `make faults ARGS="--servers federix,prosody,ejabberd"` compares.
+faults: $(VENV)/installed-for-development
+	mkdir -p build
+	$(BIN)/python -m faults --json build/faults.json $(ARGS)
 
 # The clients the server is tested with. Where they cannot be installed their tests are skipped, and say why.
 peers:

@@ -1,0 +1,102 @@
+"""Without faults: how soon what is sent is acknowledged, and `<r/>` answered while nothing can be stored."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from bench.names import DOMAIN, user
+
+from .connection import authenticated
+from .ledger import Ledger
+from .population import population
+from .subjects import Subject
+
+#: Seconds of writing, and of the lock.
+WRITING: Final = 15.0
+LOCK: Final = 2.0
+ASK_EVERY: Final = 0.05
+#: What must be: acknowledged within so many seconds, that part of all; and seconds to an answer.
+SOON: Final = 1.0
+PART: Final = 0.999
+ANSWERED: Final = 0.1
+
+
+@dataclass(slots=True)
+class Calm:
+    """Seconds that things took."""
+
+    acknowledged: list[float] = field(default_factory=list)
+    unacknowledged: int = 0
+    answers: list[float] = field(default_factory=list)
+    """To `<r/>`, while the database was locked."""
+    early: int = 0
+    """Messages acknowledged while nothing could be stored."""
+
+    def as_json(self) -> dict[str, object]:
+        taken = sorted(self.acknowledged)
+        total = len(taken) + self.unacknowledged
+        return {
+            "sent": total,
+            "soon": sum(seconds <= SOON for seconds in taken) / total if total else None,
+            "p50": _part(taken, 0.5),
+            "p999": _part(taken, PART),
+            "slowest": _part(taken, 1.0),
+            "asked while locked": len(self.answers),
+            "slowest answer while locked": _part(sorted(self.answers), 1.0),
+            "acknowledged while locked": self.early,
+        }
+
+
+def _part(ordered: list[float], part: float) -> float | None:
+    return ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else None
+
+
+async def calm(subject: Subject, devices: int, dice: Random) -> Calm:
+    """Measure it on a server that runs."""
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    ledger = Ledger(lambda: loop.time() - begin)
+    async with population(subject.port, devices, dice, ledger) as everybody:
+        everybody.write()
+        await asyncio.sleep(WRITING)
+        await everybody.settle()
+    found = Calm()
+    for message in ledger.messages.values():
+        if message.acknowledged is None:
+            found.unacknowledged += 1
+        else:
+            found.acknowledged.append(message.acknowledged - message.at[0])
+    await _locked(subject, found)
+    return found
+
+
+async def _locked(subject: Subject, found: Calm) -> None:
+    lock = subject.locked()
+    if lock is None:
+        return
+    connection = await authenticated(subject.port, user(0))
+    try:
+        await connection.begin("asking")
+        acknowledged: list[str] = []
+        connection.on_acknowledged = lambda messages, way: acknowledged.extend(messages)
+        with lock:
+            end = asyncio.get_running_loop().time() + LOCK
+            number = 0
+            while asyncio.get_running_loop().time() < end:
+                number += 1
+                text = (
+                    f"<message to='{user(1)}@{DOMAIN}' type='chat' id='locked{number}'><body>{number}</body></message>"
+                )
+                connection.send_message(text.encode(), f"locked{number}")
+                connection.ask()
+                await asyncio.sleep(ASK_EVERY)
+            found.early = len(acknowledged)
+            asked = len(connection.answers)
+        await asyncio.sleep(1.0)
+        # Those that were only answered when the lock was gone count as well: their time tells.
+        found.answers = connection.answers[: max(asked, number)]
+    finally:
+        connection.cut()

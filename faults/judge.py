@@ -1,0 +1,160 @@
+"""The verdict on a run: what was acknowledged and is not there, what is there twice, what is in another order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from .ledger import Ledger, Received, Sent
+
+#: Of each kind of finding so many are told in full.
+MOST_TOLD: Final = 20
+#: Seconds around an acknowledgement in which things that happened are told.
+AROUND: Final = 3.0
+
+
+@dataclass(slots=True)
+class Finding:
+    """Something that is wrong: how often, and the first cases in words."""
+
+    count: int = 0
+    told: list[str] = field(default_factory=list)
+
+    def add(self, text: str) -> None:
+        self.count += 1
+        if len(self.told) < MOST_TOLD:
+            self.told.append(text)
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of all messages of a run."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    resent: int = 0
+    """Messages that were sent more than once."""
+    refused: int = 0
+    """Messages that came back as errors: their sender knows, so they are not lost."""
+    received: int = 0
+    """Messages that came to their recipient's device."""
+    lost: Finding = field(default_factory=Finding)
+    """Acknowledged, and neither on the recipient's device nor in its archive."""
+    doubled: Finding = field(default_factory=Finding)
+    """More than once in the archive of the recipient or of the sender."""
+    reordered: Finding = field(default_factory=Finding)
+    """Behind a later one of the same sender in the archive of the recipient or of the sender."""
+    overtaken: Finding = field(default_factory=Finding)
+    """The first time on the device, behind a later one of the same sender on the same connection."""
+    unsettled: Finding = field(default_factory=Finding)
+    """Never acknowledged, though their sender came back and sent them again."""
+    invented: Finding = field(default_factory=Finding)
+    """In an archive or on a device where nobody sent them."""
+    unarchived: Finding = field(default_factory=Finding)
+    """Acknowledged, and missing in the archive of the recipient or of the sender. Contains the lost ones."""
+    repeated: Finding = field(default_factory=Finding)
+    """More than once on a device. A client knows them by their ids."""
+
+    @property
+    def faultless(self) -> bool:
+        wrong = (self.lost, self.doubled, self.reordered, self.overtaken, self.unsettled, self.invented)
+        return not any(finding.count for finding in wrong)
+
+
+def judge(ledger: Ledger) -> Verdict:
+    """Look at everything."""
+    messages = ledger.messages.values()
+    verdict = Verdict(
+        sent=len(messages),
+        acknowledged=sum(message.acknowledged is not None for message in messages),
+        resent=sum(len(message.at) > 1 for message in messages),
+        refused=sum(message.refused is not None for message in messages),
+    )
+    on_devices = {received.identifier for received in ledger.received}
+    verdict.received = len(on_devices)
+    archived = {name: set(identifiers) for name, identifiers in ledger.archives.items()}
+    for message in messages:
+        _settled(ledger, message, on_devices, archived, verdict)
+    for owner, identifiers in ledger.archives.items():
+        _archive(ledger, owner, identifiers, verdict)
+    _devices(ledger, verdict)
+    return verdict
+
+
+def _settled(
+    ledger: Ledger, message: Sent, on_devices: set[str], archived: dict[str, set[str]], verdict: Verdict
+) -> None:
+    if message.acknowledged is None:
+        if message.at:
+            verdict.unsettled.add(history(ledger, message))
+        return
+    if not message.accepted:
+        return
+    owners = (message.to, message.sender)
+    missing = [owner for owner in owners if message.identifier not in archived.get(owner, ())]
+    if message.to in missing and message.identifier not in on_devices:
+        verdict.lost.add(history(ledger, message))
+    if missing:
+        verdict.unarchived.add(f"not with {' nor with '.join(missing)}: {history(ledger, message)}")
+
+
+def _archive(ledger: Ledger, owner: str, identifiers: Sequence[str], verdict: Verdict) -> None:
+    seen: set[str] = set()
+    latest: dict[tuple[str, str], int] = {}
+    for identifier in identifiers:
+        message = ledger.messages.get(identifier)
+        if message is None or owner not in (message.sender, message.to):
+            verdict.invented.add(f"{identifier} in the archive of {owner}")
+            continue
+        if identifier in seen:
+            verdict.doubled.add(f"in the archive of {owner}: {history(ledger, message)}")
+            continue
+        seen.add(identifier)
+        way = (message.sender, message.to)
+        if message.number < latest.get(way, 0):
+            verdict.reordered.add(f"after {latest[way]} in the archive of {owner}: {history(ledger, message)}")
+        latest[way] = max(message.number, latest.get(way, 0))
+
+
+def _devices(ledger: Ledger, verdict: Verdict) -> None:
+    seen: set[tuple[str, str]] = set()
+    latest: dict[tuple[str, int, str], int] = {}
+    for received in ledger.received:
+        message = ledger.messages.get(received.identifier)
+        if message is None or message.to != received.device:
+            verdict.invented.add(f"{received.identifier} on the device of {received.device}")
+            continue
+        on = (received.device, received.connection, message.sender)
+        key = (received.device, received.identifier)
+        if key in seen:
+            verdict.repeated.add(f"again {_told(received)}: {history(ledger, message)}")
+        elif message.number < latest.get(on, 0):
+            verdict.overtaken.add(f"after {latest[on]} {_told(received)}: {history(ledger, message)}")
+        seen.add(key)
+        latest[on] = max(message.number, latest.get(on, 0))
+
+
+def _told(received: Received) -> str:
+    return f"at {received.at:.3f} s on connection {received.connection} of {received.device}"
+
+
+def history(ledger: Ledger, message: Sent) -> str:
+    """All that is known of one message, for whoever looks for the cause."""
+    sent = ", ".join(f"{at:.3f}" for at in message.at)
+    text = f"{message.identifier} sent at {sent} s"
+    if message.acknowledged is not None:
+        text += f", acknowledged by <{message.way}/> at {message.acknowledged:.3f} s"
+    if message.refused is not None:
+        text += f", refused: {message.refused}"
+    if not message.at:
+        return text
+    begin, end = message.at[0] - AROUND, (message.acknowledged or message.at[-1]) + AROUND
+    around = _of(message, (event for event in ledger.events if begin <= event[0] <= end))
+    return f"{text}; around it: {'; '.join(around) or 'nothing'}"
+
+
+def _of(message: Sent, events: Iterable[tuple[float, str]]) -> list[str]:
+    """Those of *events* that concern its two devices, or all."""
+    names = (message.sender, message.to)
+    return [f"{at:.3f} {what}" for at, what in events if what.split()[0] in (*names, "server")]
