@@ -25,6 +25,8 @@ BACK_AFTER: Final = (0.05, 0.6)
 #: Seconds between two questions for an acknowledgement while some are due, and without one until it comes back anew.
 ASK_EVERY: Final = 0.5
 GIVE_UP_AFTER: Final = 20.0
+#: What it may have written that is not acknowledged; until it is, the device writes nothing more.
+MOST_UNACKNOWLEDGED: Final = 400
 #: Bytes of a message's text beside its number, and how often it is a long one.
 SHORT: Final = 40
 LONG: Final = 6000
@@ -157,7 +159,9 @@ class Device:
     # -- messages -----------------------------------------------------------------------------------------------------
 
     def write(self, to: str, count: int) -> None:
-        """Send *count* messages, now or when it is back."""
+        """Send *count* messages, now or when it is back; none where too many are unacknowledged."""
+        if len(self._outbox) >= MOST_UNACKNOWLEDGED:
+            return
         connection = self._connection if self.is_here else None
         for _ in range(count):
             message = self._ledger.post(self.name, to)

@@ -10,8 +10,9 @@ from .ledger import Ledger, Received, Sent
 
 #: Of each kind of finding so many are told in full.
 MOST_TOLD: Final = 20
-#: Seconds around an acknowledgement in which things that happened are told.
+#: Seconds around an acknowledgement in which things that happened are told, and at most how many of them, the latest.
 AROUND: Final = 3.0
+MOST_EVENTS: Final = 16
 
 
 @dataclass(slots=True)
@@ -157,4 +158,4 @@ def history(ledger: Ledger, message: Sent) -> str:
 def _of(message: Sent, events: Iterable[tuple[float, str]]) -> list[str]:
     """Those of *events* that concern its two devices, or all."""
     names = (message.sender, message.to)
-    return [f"{at:.3f} {what}" for at, what in events if what.split()[0] in (*names, "server")]
+    return [f"{at:.3f} {what}" for at, what in events if what.split()[0] in (*names, "server")][-MOST_EVENTS:]
