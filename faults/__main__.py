@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -66,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
     print(f"seed {seed}", flush=True)
     raise_open_files()
+    # That what is written to a connection that was just reset goes nowhere is nothing to be told of.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     # We outlive our terminal, as the servers do.
     signal.signal(signal.SIGHUP, lambda *_: None)
     task = Task(kills, seed, options.devices, kinds, not options.no_calm)

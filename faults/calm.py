@@ -18,6 +18,8 @@ from .subjects import Subject
 WRITING: Final = 15.0
 LOCK: Final = 2.0
 ASK_EVERY: Final = 0.05
+#: Seconds that answers may still take when the lock is gone; what does not come at all counts as that late.
+AFTERWARDS: Final = 10.0
 #: What must be: acknowledged within so many seconds, that part of all; and seconds to an answer.
 SOON: Final = 1.0
 PART: Final = 0.999
@@ -94,9 +96,11 @@ async def _locked(subject: Subject, found: Calm) -> None:
                 connection.ask()
                 await asyncio.sleep(ASK_EVERY)
             found.early = len(acknowledged)
-            asked = len(connection.answers)
-        await asyncio.sleep(1.0)
-        # Those that were only answered when the lock was gone count as well: their time tells.
-        found.answers = connection.answers[: max(asked, number)]
+        # What is only answered when the lock is gone counts as well: its time tells.
+        end = asyncio.get_running_loop().time() + AFTERWARDS
+        while len(connection.answers) < number and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(ASK_EVERY)
+        unanswered = number - len(connection.answers)
+        found.answers = [*connection.answers, *[AFTERWARDS] * unanswered]
     finally:
         connection.cut()
