@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,11 @@ class Subject(BenchServer):
     def storage(cls) -> str:
         """What it keeps its archive in, for people."""
         raise NotImplementedError
+
+    @property
+    def restart_database(self) -> Callable[[bool], None] | None:
+        """Ends the database server and starts it again, *immediately* or tidily; ``None`` where there is none."""
+        return None
 
     def locked(self) -> AbstractContextManager[None] | None:
         """For as long as this is entered nothing can be written to its database; ``None`` where there is no way."""

@@ -15,7 +15,9 @@ from .room import Room
 from .subjects import Subject
 
 #: What there is, and how often in comparison with the others. Each kind can be left out.
-FAULTS: Final = {"kill": 10, "cut": 14, "close": 8, "stall": 3, "fill": 3, "lock": 3}
+FAULTS: Final = {"kill": 10, "cut": 14, "close": 8, "stall": 3, "fill": 3, "lock": 3, "restart": 3}
+#: Kills between two lines about how it goes.
+TOLD_EVERY: Final = 25
 #: Seconds between two faults.
 BETWEEN: Final = (0.1, 1.2)
 #: Before somebody is killed or cut off much is sent, by so many messages each, and so many seconds later it happens: so
@@ -60,6 +62,7 @@ class Trouble:
             "stall": self._stall,
             "fill": self._fill,
             "lock": self._lock,
+            "restart": self._restart,
         }
         kinds = [kind for kind in FAULTS if kind in self.kinds]
         weights = [FAULTS[kind] for kind in kinds]
@@ -68,7 +71,13 @@ class Trouble:
             while self.done["kill"] < kills and self.ledger.seconds() < end:
                 await asyncio.sleep(self.dice.uniform(*BETWEEN))
                 await self._revive()
-                await makers[self.dice.choices(kinds, weights)[0]]()
+                kind = self.dice.choices(kinds, weights)[0]
+                await makers[kind]()
+                if kind == "kill" and self.done["kill"] % TOLD_EVERY == 0:
+                    print(
+                        f"{self.subject.name}: {self.done['kill']} kills, {len(self.ledger.messages)} messages",
+                        flush=True,
+                    )
         finally:
             if self.room is not None:
                 self.room.empty()
@@ -154,6 +163,18 @@ class Trouble:
         self.ledger.event("server store has room")
         if killed:
             await self._start()
+
+    async def _restart(self) -> None:
+        """The server's database goes and comes back: tidily, or as after a crash."""
+        restart = self.subject.restart_database
+        if restart is None:
+            return
+        await self._burst(self.dice.sample(self.devices, max(len(self.devices) // 2, 1)))
+        immediately = self.dice.random() < 0.5
+        self.done["restart"] += 1
+        self.ledger.event(f"server database restarted {'immediately' if immediately else 'tidily'}")
+        await asyncio.to_thread(restart, immediately)
+        self.ledger.event("server database is back")
 
     async def _lock(self) -> None:
         """Somebody else writes to the database for a while; perhaps the server is killed meanwhile."""
