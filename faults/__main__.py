@@ -17,11 +17,11 @@ from typing import Any
 
 from bench.process import raise_open_files
 
+from .every import SUBJECTS
 from .population import DEVICES
 from .report import failures, page
 from .run import Task, run
 from .storm import storm
-from .subjects import SUBJECTS
 from .trouble import FAULTS
 
 #: What was found: the runs with faults, and the storms, of each server one.
@@ -87,6 +87,8 @@ async def _until_told(order: Order) -> Found:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
     found: Found = {"runs": [], "storms": []}
     with tempfile.TemporaryDirectory(prefix="federix-faults-", ignore_cleanup_errors=True) as name:
+        # A database server that runs as somebody else has its folder in there.
+        Path(name).chmod(0o711)
         for server in order.names:
             subject, folder = SUBJECTS[server], Path(name)
             missing = subject.missing()

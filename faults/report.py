@@ -58,10 +58,10 @@ def failures(found: Mapping[str, Any]) -> list[str]:
     """What Federix has not done as it must, in a few words each."""
     told = []
     for run in found["runs"]:
-        if run["name"] == OURS:
+        if run["name"].startswith(OURS):
             told += _run_failures(run)
     for storm in found["storms"]:
-        if storm["name"] == OURS:
+        if storm["name"].startswith(OURS):
             if storm["failure"]:
                 told.append(f"storm: {storm['failure']}")
             elif storm["storm"]["failed"]:
@@ -76,6 +76,8 @@ def _run_failures(run: Mapping[str, Any]) -> list[str]:
     if not run["settled"]:
         told.append("it did not come to rest")
     told += run["problems"]
+    if run["complaints"]:
+        told.append(f"{run['complaints']} lines of its log tell of a fault of its own")
     found = run.get("calm")
     if found is not None:
         if found["soon"] is None or found["soon"] < calm.PART:
@@ -109,7 +111,7 @@ def page(found: Mapping[str, Any]) -> str:
 
 
 def _has_ours(found: Mapping[str, Any]) -> bool:
-    return any(run["name"] == OURS for run in (*found["runs"], *found["storms"]))
+    return any(run["name"].startswith(OURS) for run in (*found["runs"], *found["storms"]))
 
 
 def _table(runs: Sequence[Mapping[str, Any]], rows: Sequence[Sequence[str]]) -> str:
@@ -217,8 +219,10 @@ def _cases(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What is wrong with Federix, case by case."""
     parts = []
     for run in runs:
-        if run["name"] != OURS:
+        if not run["name"].startswith(OURS):
             continue
+        if run["complained"]:
+            parts += ["## In the log\n", *(f"- `{line[:500]}`" for line in run["complained"][:MOST_SHOWN]), ""]
         for kind in FAILURES:
             if cases := run["verdict"][kind]["told"][:MOST_SHOWN]:
                 parts += [f"## {kind.capitalize()}\n", *(f"- `{case}`" for case in cases), ""]

@@ -43,7 +43,7 @@ def room(folder: Path) -> Iterator[Room | None]:
         yield None
         return
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=711", "tmpfs", folder], capture_output=True, check=False
     )
     if mounted.returncode != 0:
         yield None

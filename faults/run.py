@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from bench import certificate
 from bench.process import ServerFailed
@@ -23,6 +23,10 @@ from .population import PAGES, Population, population
 from .room import room
 from .subjects import Subject
 from .trouble import Trouble
+
+#: Lines of a server's log that are kept, and characters of one.
+MOST_COMPLAINTS: Final = 10
+MOST_OF_A_LINE: Final = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,7 @@ async def _troubled(kind: type[Subject], task: Task, folder: Path, shown: Path) 
                 settled = await everybody.settle()
                 seconds = ledger.seconds()
             await _read_archives(subject, everybody, ledger)
+            complaints = subject.complaints()
         finally:
             subject.stop()
     return {
@@ -89,6 +94,8 @@ async def _troubled(kind: type[Subject], task: Task, folder: Path, shown: Path) 
         "faults": dict(trouble.done),
         "sessions": dict(everybody.done),
         "problems": everybody.problems,
+        "complaints": len(complaints),
+        "complained": [line[:MOST_OF_A_LINE] for line in complaints[:MOST_COMPLAINTS]],
         "verdict": asdict(judge(ledger)),
     }
 

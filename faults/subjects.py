@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,10 @@ class Subject(BenchServer):
         """What it keeps its archive in, for people."""
         raise NotImplementedError
 
+    def complaints(self) -> list[str]:
+        """Lines of its log that tell of a fault of its own."""
+        return []
+
     @property
     def restart_database(self) -> Callable[[bool], None] | None:
         """Ends the database server and starts it again, *immediately* or tidily; ``None`` where there is none."""
@@ -48,6 +52,10 @@ class Federix(ours.Federix, Subject):
     def missing(cls) -> str | None:
         lacking = [name for name in ("mod_mam", "mod_stream_mgmt") if name not in MODULES]
         return f"it has no {' and no '.join(lacking)} yet" if lacking else None
+
+    def complaints(self) -> list[str]:
+        lines = (self.folder / f"{self.name}.out").read_text(errors="replace").splitlines()
+        return [line for line in lines if "[critical]" in line or "Traceback" in line]
 
     @property
     def database(self) -> Path:
@@ -100,6 +108,3 @@ class Ejabberd(peers.Ejabberd, Subject):
         modules["mod_mam"] = {"default": "always", "db_type": "mnesia"}
         modules["mod_offline"] = {}
         return settings
-
-
-SUBJECTS: Final[Mapping[str, type[Subject]]] = {subject.name: subject for subject in (Federix, Prosody, Ejabberd)}

@@ -122,7 +122,9 @@ class ConnectionTests(SynchronousTestCase):
         async def test() -> None:
             resuming = asyncio.ensure_future(self.connection.resume(self.previous()))
             await asyncio.sleep(0)
-            self.hear(f"<failed xmlns='{SM}' h='1'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>")
+            self.hear(
+                f"<failed xmlns='{SM}' h='1'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></failed>"
+            )
             self.assertFalse(await resuming)
             self.assertEqual(self.told, [(["m1"], "failed")])
             self.assertIsNone(self.connection.management)

@@ -38,6 +38,8 @@ def run(name: str = "federix", **changes: Any) -> dict[str, Any]:
         "faults": {"kill": 10},
         "sessions": {"sessions begun": 8},
         "problems": [],
+        "complaints": 0,
+        "complained": [],
         "verdict": asdict(Verdict(sent=1000, acknowledged=1000)),
     }
     return outcome | changes
@@ -84,6 +86,11 @@ class ReportTests(SynchronousTestCase):
         found = self.found({"name": "federix", "version": "", "failure": "ServerFailed: it does not start"})
         self.assertEqual(failures(found), ["ServerFailed: it does not start"])
         self.assertIn("it does not start", page(found))
+
+    def test_a_traceback_in_the_log_is_a_failure(self) -> None:
+        found = self.found(run(complaints=2, complained=["Traceback (most recent call last)"]))
+        self.assertEqual(failures(found), ["2 lines of its log tell of a fault of its own"])
+        self.assertIn("- `Traceback", page(found))
 
     def test_what_does_not_come_to_rest_is_a_failure(self) -> None:
         self.assertEqual(failures(self.found(run(settled=False))), ["it did not come to rest"])

@@ -60,16 +60,17 @@ hostssl all all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca
 class Postgres:
     """A server; `start` and `stop` as often as one likes, what it keeps stays until `remove`."""
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None) -> None:
-        """*settings* go into its configuration; without any it may forget what it said when the machine stops."""
+    def __init__(self, *, settings: Mapping[str, str] | None = None, within: Path | None = None) -> None:
+        """*settings* go into its configuration; without any it may forget what it said when the machine stops.
+
+        Its folder is made *within* that one, which its user must be able to enter.
+        """
         try:
-            self._programs = requires_program_in("postgres", *_FOLDERS)
-            requires_python_package("psycopg2")
-            requires_python_package("txpostgres")
+            self._programs = self.require()
         except pytest.skip.Exception as skipped:
             # Trial knows its own word for it alone.
             raise SkipTest(str(skipped)) from None
-        self.folder = Path(tempfile.mkdtemp(prefix="federix-pg-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="federix-pg-", dir=within))
         self._data = self.folder / "data"
         (self.port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
@@ -87,6 +88,14 @@ class Postgres:
         atexit.register(self.remove)
         self.start()
         self.admin(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
+
+    @staticmethod
+    def require() -> Path:
+        """Where its programs are. Skips the test where it cannot be had."""
+        programs = requires_program_in("postgres", *_FOLDERS)
+        requires_python_package("psycopg2")
+        requires_python_package("txpostgres")
+        return programs
 
     def start(self) -> None:
         """Start it, if it does not run, and return when it takes connections."""
