@@ -45,7 +45,10 @@ class Verdict:
     doubled: Finding = field(default_factory=Finding)
     """More than once in the archive of the recipient or of the sender."""
     reordered: Finding = field(default_factory=Finding)
-    """Behind a later one of the same sender in the archive of the recipient or of the sender."""
+    """Behind a later one of the same sender in the archive of the recipient or of the sender.
+
+    What came back as an error, and was sent again or kept all the same, has no place in the order.
+    """
     overtaken: Finding = field(default_factory=Finding)
     """The first time on the device, behind a later one of the same sender on the same connection."""
     unsettled: Finding = field(default_factory=Finding)
@@ -112,6 +115,8 @@ def _archive(ledger: Ledger, owner: str, identifiers: Sequence[str], verdict: Ve
             verdict.doubled.add(f"in the archive of {owner}: {history(ledger, message)}")
             continue
         seen.add(identifier)
+        if message.refused is not None:
+            continue
         way = (message.sender, message.to)
         if message.number < latest.get(way, 0):
             verdict.reordered.add(f"after {latest[way]} in the archive of {owner}: {history(ledger, message)}")
@@ -130,7 +135,7 @@ def _devices(ledger: Ledger, verdict: Verdict) -> None:
         key = (received.device, received.identifier)
         if key in seen:
             verdict.repeated.add(f"again {_told(received)}: {history(ledger, message)}")
-        elif message.number < latest.get(on, 0):
+        elif message.refused is None and message.number < latest.get(on, 0):
             verdict.overtaken.add(f"after {latest[on]} {_told(received)}: {history(ledger, message)}")
         seen.add(key)
         latest[on] = max(message.number, latest.get(on, 0))

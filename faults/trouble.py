@@ -20,6 +20,8 @@ FAULTS: Final = {"kill": 10, "cut": 14, "close": 8, "stall": 3, "fill": 3, "lock
 TOLD_EVERY: Final = 25
 #: Seconds between two faults.
 BETWEEN: Final = (0.1, 1.2)
+#: Seconds in which half of the devices are to be back before the next fault.
+GATHERING: Final = 10.0
 #: Before somebody is killed or cut off much is sent, by so many messages each, and so many seconds later it happens: so
 #: it meets messages at every step of their way.
 BURST: Final = (5, 40)
@@ -71,6 +73,7 @@ class Trouble:
             while self.done["kill"] < kills and self.ledger.seconds() < end:
                 await asyncio.sleep(self.dice.uniform(*BETWEEN))
                 await self._revive()
+                await self._gathered()
                 kind = self.dice.choices(kinds, weights)[0]
                 await makers[kind]()
                 if kind == "kill" and self.done["kill"] % TOLD_EVERY == 0:
@@ -87,6 +90,12 @@ class Trouble:
             for device in self.devices:
                 device.cable.drop()
         await self._revive()
+
+    async def _gathered(self) -> None:
+        """Wait for half of the devices, for a while: on a slow machine too each fault must meet somebody."""
+        end = self.ledger.seconds() + GATHERING
+        while 2 * sum(device.is_here for device in self.devices) < len(self.devices) and self.ledger.seconds() < end:
+            await asyncio.sleep(0.05)
 
     async def _revive(self) -> None:
         """Start the server where it ended by itself."""

@@ -104,6 +104,15 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(self.found(), {"reordered": 2})
         self.assertFalse(judge(self.ledger).faultless)
 
+    def test_what_came_back_has_no_place_in_the_order(self) -> None:
+        one, two, three = self.ledger.received
+        self.ledger.received = [two, three, one]
+        for owner in ("a", "b"):
+            first, second, third = self.ids
+            self.ledger.archives[owner] = [second, third, first]
+        self.ledger.refuse(self.ids[0], "resource-constraint")
+        self.assertEqual(self.found(), {})
+
     def test_a_message_that_comes_again_does_not_change_the_order(self) -> None:
         first, second, third = self.ids
         self.ledger.archives["b"] = [first, second, first, third]
