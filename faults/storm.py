@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
@@ -33,8 +34,8 @@ class Storm:
     clients: int
     seconds: list[float] = field(default_factory=list)
     """From the first attempt to the session, of each that got in."""
-    again: int = 0
-    """Attempts that came to nothing, for what reason ever."""
+    turned_away: Counter[str] = field(default_factory=Counter)
+    """Attempts that came to nothing, and why."""
     failed: list[str] = field(default_factory=list)
     """Those who did not get in."""
     server_cpu: float = 0.0
@@ -49,6 +50,7 @@ class Storm:
         return figures | {
             "p50": taken[len(taken) // 2] if taken else None,
             "slowest": taken[-1] if taken else None,
+            "again": self.turned_away.total(),
             "failed": len(self.failed),
             "failures": self.failed[:10],
             "server_cpu_each": self.server_cpu / count,
@@ -104,7 +106,7 @@ async def _come(port: int, number: int, dice: Random, found: Storm, online: list
             online.append(await _log_in(port, number))
         except (Wrong, Ended, OSError) as failure:
             problem = str(failure)
-            found.again += 1
+            found.turned_away[problem[:80]] += 1
             await asyncio.sleep(dice.uniform(*AGAIN))
         else:
             found.seconds.append(loop.time() - begin)
