@@ -93,7 +93,7 @@ class Connection(Client):
         try:
             self.on_acknowledged(management.acknowledge(int(handled)), way)
         except TooMuch as problem:
-            self.wrong = f"{self.jid}: {problem}"
+            self.wrong = f"{self.jid}: <{way}/> of {management.identifier}: {problem}"
 
     # -- logging in ---------------------------------------------------------------------------------------------------
 

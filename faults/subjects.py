@@ -44,6 +44,8 @@ class Subject(BenchServer):
 class Federix(ours.Federix, Subject):
     """This tree, on SQLite."""
 
+    archives = True
+
     @classmethod
     def storage(cls) -> str:
         return "SQLite"
