@@ -70,7 +70,7 @@ class Federix(BenchServer):
         self._configuration.write_text(yaml.safe_dump(self._settings()))
 
     def _run(self) -> Process:
-        told = ["federix", "-c", self._configuration, "-d", self.folder]
+        told: list[str | Path] = ["federix", "-c", self._configuration, "-d", self.folder]
         command = [*self._twistd(), "--nodaemon", "--pidfile=", *told]
         return Process(self.name, command, self.folder, {"PYTHONPATH": str(ROOT)})
 

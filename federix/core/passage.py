@@ -93,15 +93,15 @@ class Passage:
     *before* is what its sender has on the way to the same recipient, *mark* what its intake knows it by.
     """
 
-    __slots__ = ("_before", "_notes", "_server", "accepted", "counted", "known", "mark")
+    __slots__ = ("_before", "_notes", "_server", "accepted", "count", "known", "mark")
 
     def __init__(self, server: Surroundings, before: Keeping | None = None, mark: Mark | None = None) -> None:
         self.mark = mark
         self._server = server
         self._before = before
         self._notes: list[tuple[JID, JID, Message, bool, str]] = []
-        #: How far its stream is settled when this is kept.
-        self.counted: Counted | None = None
+        #: Tells how far its stream is settled when this is kept.
+        self.count: Callable[[Mark | None], Counted | None] | None = None
         #: Its id where the archives have it already, because it is sent again.
         self.known: int | None = None
         #: Called when it is kept.
@@ -137,9 +137,13 @@ class Passage:
 
     def _keep(self, rows: list[ArchiveRow]) -> Deferred[Any]:
         try:
-            return ensureDeferred(self._server.storage.archives.keep(rows, self.counted))  # type: ignore[arg-type]
+            counted = None if self.count is None else self.count(self.mark)
+            kept: Deferred[Any] = ensureDeferred(self._server.storage.archives.keep(rows, counted))  # type: ignore[arg-type]
         except StanzaError:
             return fail()
+        if self.mark is not None:
+            self.mark.placed = True
+        return kept
 
     def _deliver(self, id_: int | None, deliver: Deliver) -> Awaitable[None] | None:
         if self.accepted is not None:

@@ -7,6 +7,7 @@ it arrived, is known again.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from ..core import hooks
@@ -115,5 +116,5 @@ def _send(session: Session, message: Message, to: JID, passage: Passage, said: s
     if passage.known is not None and passage.known >= server.first_archive_id:
         return None  # it was kept and delivered by this very server
     passage.note(account, to, message, sent=True, fingerprint=said)
-    passage.counted = session.intake.counted(account, passage.mark)
+    passage.count = partial(session.intake.counted, account)
     return server.router.send(message, passage)

@@ -340,6 +340,25 @@ class PassageTests(WorldTestCase):
         self.world.pump()
         self.assertEqual([counted.h for counted in self.archives.counts if counted], [1, 2, 3])
 
+    def test_messages_for_who_is_absent_are_counted_as_well(self) -> None:
+        """Whether there is such an account is looked up first, and several wait for that at the same time."""
+        looking: list[Deferred[None]] = []
+        exists = self.world.host("example.org").accounts.exists
+
+        async def later(local: str) -> bool:
+            looking.append(Deferred())
+            await looking[-1]
+            return await exists(local)
+
+        for name in ("nurse", "tybalt", "paris"):
+            self.world.register(f"{name}@example.org")
+        self.patch(self.world.host("example.org").accounts, "exists", later)
+        self.session(self.romeo).intake.begin_counting("key")
+        self.romeo.send("".join(text(f"{name}@example.org", "1") for name in ("nurse", "tybalt", "paris")))
+        for gate in looking:
+            gate.callback(None)
+        self.assertEqual([counted.h for counted in self.archives.counts if counted], [1, 2, 3])
+
     def test_a_message_that_goes_back_is_settled(self) -> None:
         intake = self.session(self.romeo).intake
         intake.begin_counting("key")
