@@ -104,10 +104,11 @@ class Intake:
         self._unsettled.append(mark)
         return mark
 
-    def counted(self, owner: JID, mark: Mark | None) -> Counted | None:
+    def counted(self, owner: JID, mark: Mark | None, at: float) -> Counted | None:
         """What is to be kept with the message of that *mark*: how many are settled as soon as it is kept.
 
-        One before it whose place is not taken yet may be kept later, or never: the count ends before that one.
+        *at* is now, in seconds since 1970. One before it whose place is not taken yet may be kept later, or never: the
+        count ends before that one.
         """
         if mark is None or not self._key:
             return None
@@ -118,7 +119,7 @@ class Intake:
             if each is mark or not (each.settled or each.placed):
                 break
             h += 1
-        return Counted(self._key, owner.text, h % MODULUS)
+        return Counted(self._key, owner.text, h % MODULUS, at)
 
     async def settled(self, scope: Scope, timeout: float) -> None:
         """Wait until nothing is on its way, or *timeout* seconds."""

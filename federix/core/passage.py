@@ -7,7 +7,7 @@ up to where its place among what is kept is taken, at once and in order; and fro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, succeed
@@ -101,7 +101,7 @@ class Passage:
         self._before = before
         self._notes: list[tuple[JID, JID, Message, bool, str]] = []
         #: Tells how far its stream is settled when this is kept.
-        self.count: Callable[[Mark | None], Counted | None] | None = None
+        self.count: Callable[[Mark | None, float], Counted | None] | None = None
         #: Its id where the archives have it already, because it is sent again.
         self.known: int | None = None
         #: Called when it is kept.
@@ -115,8 +115,9 @@ class Passage:
     def go(self, message: Message, deliver: Deliver) -> Awaitable[None] | None:
         """Keep what was noted, then *deliver*. A `Keeping` where that takes time; what fails then is bounced."""
         before, id_ = self._before, self.known
-        if self._notes:
-            id_ = self._server.archive_id()
+        if self._notes or (id_ is not None and self.count is not None):
+            # What is sent again is counted again, though nothing of it is kept.
+            id_ = self._server.archive_id() if id_ is None else id_
             rows = [
                 ArchiveRow(owner.text, id_, peer.bare.text, peer.resource, sent, fingerprint, copy.to_bytes(ns.CLIENT))
                 for owner, peer, copy, sent, fingerprint in self._notes
@@ -135,9 +136,11 @@ class Passage:
         kept.addBoth(keeping.end)
         return keeping
 
-    def _keep(self, rows: list[ArchiveRow]) -> Deferred[Any]:
+    def _keep(self, rows: Sequence[ArchiveRow]) -> Deferred[Any]:
         try:
-            counted = None if self.count is None else self.count(self.mark)
+            counted = None if self.count is None else self.count(self.mark, self._server.now())
+            if not rows and counted is None:
+                return succeed(None)
             kept: Deferred[Any] = ensureDeferred(self._server.storage.archives.keep(rows, counted))  # type: ignore[arg-type]
         except StanzaError:
             return fail()

@@ -113,8 +113,10 @@ async def _look_up(session: Session, message: Message, to: JID, passage: Passage
 def _send(session: Session, message: Message, to: JID, passage: Passage, said: str) -> Awaitable[None] | None:
     server, account, known = session.host.server, session.jid.bare, session.intake.known
     passage.known = known.get(said) if known else None
-    if passage.known is not None and passage.known >= server.first_archive_id:
-        return None  # it was kept and delivered by this very server
-    passage.note(account, to, message, sent=True, fingerprint=said)
     passage.count = partial(session.intake.counted, account)
+    if passage.known is not None and passage.known >= server.first_archive_id:
+        # It was kept and delivered by this very server.
+        passage.accepted = None
+        return passage.go(message, lambda _: None)
+    passage.note(account, to, message, sent=True, fingerprint=said)
     return server.router.send(message, passage)

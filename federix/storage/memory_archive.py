@@ -28,8 +28,7 @@ class MemoryArchives(Archives):
         for row in new.values():
             insort(self._kept.setdefault(row.owner, []), row, key=_ID)
         if counted is not None:
-            _, before = self._counted.get(counted.key, (None, 0.0))
-            at = max((row.id / 1_000_000 for row in rows), default=before)
+            at = max((row.id / 1_000_000 for row in rows), default=counted.at)
             self._counted[counted.key] = (counted, at)
         return succeed(None)
 

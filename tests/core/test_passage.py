@@ -264,6 +264,13 @@ class PassageTests(WorldTestCase):
         self.assertEqual(self.bodies(self.juliet), ["hark"])
         self.assertEqual(self.romeo.drain(), [])
 
+    def test_what_is_sent_again_is_counted_again(self) -> None:
+        self.romeo.send(self.again())
+        self.relog()
+        self.session(self.romeo).intake.begin_counting("again")
+        self.romeo.send(self.again())
+        self.assertEqual(self.archives.counts[-1], Counted("again", "romeo@example.org", 1))
+
     def test_an_origin_id_tells_it_from_any_resource(self) -> None:
         origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
         self.romeo.send(text(JULIET, "hark", "1", origin))
@@ -404,7 +411,7 @@ class CountingTests(WorldTestCase):
         self.assertEqual(intake.handled, 1)
 
     def counted(self, intake: Intake, mark: Mark | None) -> int | None:
-        counted = intake.counted(JID.parse("a@b"), mark)
+        counted = intake.counted(JID.parse("a@b"), mark, 0.0)
         return None if counted is None else counted.h
 
     def test_counted_is_a_message_with_all_before_it(self) -> None:

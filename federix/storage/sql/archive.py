@@ -7,10 +7,9 @@ page is found by its bounds in the index, so that the last of many costs what th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Sequence
-from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select
 
 from ..archive import EVERYTHING, ArchiveRow, Archives, Counted, Oldest, RowSize, Span
 from .database import Change, Changes, Database, Transaction
@@ -35,12 +34,6 @@ FINGERPRINTS = Statement(
 _COUNTED = counted.c
 COUNTED = Statement("counted.get", select(_COUNTED.owner, _COUNTED.h).where(_COUNTED.key == bindparam("key")))
 COUNTED_PUT = Statement("counted.put", Upsert(counted))
-COUNTED_SET = Statement(
-    "counted.set",
-    update(counted)
-    .where(_COUNTED.key == bindparam("of_key"))
-    .values(owner=bindparam("of_owner"), h=bindparam("new_h")),
-)
 COUNTED_FORGET = Statement("counted.forget_one", delete(counted).where(_COUNTED.key == bindparam("key")))
 COUNTED_FORGET_BEFORE = Statement("counted.forget_before", delete(counted).where(_COUNTED.at < bindparam("before")))
 
@@ -118,9 +111,7 @@ class SqlArchives(Archives):
         owners = [row.owner for row in rows]
         if counted is not None:
             owners.append(counted.owner)
-            if not rows:
-                return self._database.write(counted.owner, partial(_count, counted))
-            at = rows[0].id / 1_000_000
+            at = rows[0].id / 1_000_000 if rows else counted.at
             changes.append(Change(COUNTED_PUT, {"key": counted.key, "owner": counted.owner, "h": counted.h, "at": at}))
         first, *others = owners or [""]
         return self._database.write(first, Changes(tuple(changes)), others)
@@ -219,11 +210,6 @@ async def forget_archive(tx: Transaction, owner: str) -> None:
     """Remove all of *owner*'s archive."""
     for statement in FORGET:
         await tx.change(statement, owner=owner)
-
-
-async def _count(new: Counted, tx: Transaction) -> None:
-    if not await tx.change(COUNTED_SET, of_key=new.key, of_owner=new.owner, new_h=new.h):
-        await tx.change(COUNTED_PUT, key=new.key, owner=new.owner, h=new.h, at=0.0)
 
 
 def _values(row: ArchiveRow) -> dict[str, Value]:
