@@ -63,6 +63,8 @@ class Connection(Client):
             return
         if self.management is not None and element.ns == ns.CLIENT:
             self.management.received += 1
+            if element.name == "message" and element.get("type") == "error":
+                self.management.returned += 1
         super()._take(element)
 
     def _managed(self, element: Element) -> None:
@@ -91,7 +93,8 @@ class Connection(Client):
         if management is None or handled is None:
             return
         try:
-            self.on_acknowledged(management.acknowledge(int(handled)), way)
+            acknowledge = management.remembered if way == "failed" else management.acknowledge
+            self.on_acknowledged(acknowledge(int(handled)), way)
         except TooMuch as problem:
             self.wrong = f"{self.jid}: <{way}/> of {management.identifier}: {problem}"
 

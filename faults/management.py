@@ -33,11 +33,22 @@ class Management:
     received: int = 0
     #: What of ours it has acknowledged so far.
     acknowledged: int = 0
+    #: Messages that came back as errors.
+    returned: int = 0
     unacknowledged: deque[Unacknowledged] = field(default_factory=deque)
 
     def sent(self, text: bytes, message: str | None = None) -> None:
         """Count a stanza that is sent."""
         self.unacknowledged.append(Unacknowledged(text, message))
+
+    def remembered(self, handled: int) -> list[str]:
+        """As `acknowledge`, by a server that has no such session any more. Raises `TooMuch`.
+
+        With a message that came back nothing was kept, its count neither where the store was full: so much may be
+        missing, and means that nothing more is acknowledged.
+        """
+        behind = (self.acknowledged - handled) % _MODULUS
+        return [] if 0 < behind <= self.returned else self.acknowledge(handled)
 
     def acknowledge(self, handled: int) -> list[str]:
         """The messages that are acknowledged by this *handled* (`h`), in order. Raises `TooMuch`."""

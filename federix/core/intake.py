@@ -107,16 +107,14 @@ class Intake:
     def counted(self, owner: JID, mark: Mark | None, at: float) -> Counted | None:
         """What is to be kept with the message of that *mark*: how many are settled as soon as it is kept.
 
-        *at* is now, in seconds since 1970. One before it whose place is not taken yet may be kept later, or never: the
-        count ends before that one.
+        *at* is now, in seconds since 1970. One whose place is not taken yet may be kept later, or never: the count ends
+        before that one.
         """
         if mark is None or not self._key:
             return None
         h = self.handled
         for each in self._unsettled or ():
-            if each is mark:
-                h += 1
-            if each is mark or not (each.settled or each.placed):
+            if not (each is mark or each.settled or each.placed):
                 break
             h += 1
         return Counted(self._key, owner.text, h % MODULUS, at)

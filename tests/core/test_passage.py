@@ -423,14 +423,15 @@ class CountingTests(WorldTestCase):
         intake.take(Keeping(placed=True), 1)
         self.assertEqual(self.counted(intake, intake.arrive()), 1)
 
-    def test_what_comes_later_is_not_counted_with_a_message(self) -> None:
+    def test_what_came_later_is_counted_with_a_message_where_its_place_is_before_it(self) -> None:
         intake = Intake()
         intake.begin_counting("key")
         first = intake.arrive()
         intake.take(Keeping(placed=False), 1)
-        intake.arrive()
-        intake.take(Keeping(placed=True), 1)
-        self.assertEqual(self.counted(intake, first), 1)
+        for placed in (True, False, True):
+            intake.arrive()
+            intake.take(Keeping(placed=placed), 1)
+        self.assertEqual(self.counted(intake, first), 2)
 
     def test_a_message_whose_place_is_not_taken_ends_the_count(self) -> None:
         intake = Intake()
