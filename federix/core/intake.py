@@ -6,7 +6,6 @@ same recipient stays behind them (RFC 6120 §10.1).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -16,28 +15,16 @@ from ..life.scope import Scope, Timer
 from ..storage.archive import Counted
 from ..xmpp.jid import JID
 from .passage import Keeping
+from .settled import MODULUS, Mark, Settled
 
 #: Messages, and bytes of them, that may be on their way from one session before its stream is read on.
 MOST_MESSAGES: Final = 64
 MOST_BYTES: Final = 256 * 1024
 #: Seconds that what goes on in its own time may go on when its session is over.
 LEFT_BEHIND: Final = 60.0
-#: XEP-0198 §4: counters begin anew at 2**32.
-MODULUS: Final = 1 << 32
 
 
-class Mark:
-    """One stanza among those that are not settled, in the order in which they came."""
-
-    __slots__ = ("placed", "settled")
-
-    def __init__(self, settled: bool = False) -> None:
-        self.settled = settled
-        #: Whether its place among what is kept is taken: whatever is kept later is kept after it.
-        self.placed = False
-
-
-class Intake:
+class Intake(Settled):
     """Of one session; it outlives the session's stream."""
 
     __slots__ = (
@@ -49,15 +36,12 @@ class Intake:
         "_latest",
         "_relief",
         "_slow",
-        "_unsettled",
-        "handled",
         "known",
         "moved",
     )
 
     def __init__(self) -> None:
-        #: How many stanzas are settled, all before them too, since `begin_counting`; modulo 2**32.
-        self.handled = 0
+        super().__init__()
         #: Called when `handled` has moved later than at once.
         self.moved: Callable[[], object] | None = None
         #: Fingerprints and ids of what the account has sent before, once somebody has asked.
@@ -69,7 +53,6 @@ class Intake:
         self._latest: dict[JID, Keeping] | None = None
         # Those that go on in their own time.
         self._slow: set[Keeping] | None = None
-        self._unsettled: deque[Mark] | None = None
         # That of the stanza which is handed on right now.
         self._arrived: Mark | None = None
         self._relief: Deferred[None] | None = None
@@ -98,11 +81,8 @@ class Intake:
         """A message has come, and is about to be handed on; `take` follows. Nothing where nobody counts for good."""
         if not self._key:
             return None
-        if self._unsettled is None:
-            self._unsettled = deque()
-        self._arrived = mark = Mark()
-        self._unsettled.append(mark)
-        return mark
+        self._arrived = self.begin()
+        return self._arrived
 
     def counted(self, owner: JID, mark: Mark | None, at: float) -> Counted | None:
         """What is to be kept with the message of that *mark*: how many are settled as soon as it is kept.
@@ -174,16 +154,12 @@ class Intake:
         mark, self._arrived = self._arrived, None
         if going is None:
             if mark is not None:
-                mark.settled = True
-                self._advance()
+                self.settle(mark)
             elif self._key is not None:
-                if self._unsettled is None:
-                    self.handled = (self.handled + 1) % MODULUS
-                else:
-                    self._unsettled.append(Mark(settled=True))
+                self.at_once()
             return None
-        if mark is None:
-            mark = self._mark()
+        if mark is None and self._key is not None:
+            mark = self.begin()
         if not isinstance(going, Keeping):
             return going if mark is None else self._settle_after(going, mark)
         if going.called:
@@ -207,36 +183,13 @@ class Intake:
             self._relief = Deferred()
         return self._relief
 
-    def _mark(self) -> Mark | None:
-        if self._key is None:
-            return None
-        mark = Mark()
-        if self._unsettled is None:
-            self._unsettled = deque()
-        self._unsettled.append(mark)
-        return mark
-
     async def _settle_after(self, going: Awaitable[None], mark: Mark) -> None:
         await going
         self._settle(mark)
 
     def _settle(self, mark: Mark | None) -> None:
-        if mark is None:
-            return
-        mark.settled = True
-        before = self.handled
-        self._advance()
-        if self.handled != before and self.moved is not None:
+        if mark is not None and self.settle(mark) and self.moved is not None:
             self.moved()
-
-    def _advance(self) -> None:
-        """Count those that are settled, and all before them."""
-        unsettled = self._unsettled
-        while unsettled and unsettled[0].settled:
-            unsettled.popleft()
-            self.handled = (self.handled + 1) % MODULUS
-        if unsettled is not None and not unsettled:
-            self._unsettled = None
 
     def _relieve(self) -> None:
         if self._relief is not None and self._flying < MOST_MESSAGES // 2 and self._bytes < MOST_BYTES // 2:

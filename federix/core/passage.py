@@ -24,7 +24,7 @@ from ..xmpp.stanza import Message
 
 if TYPE_CHECKING:
     from .host import Surroundings
-    from .intake import Mark
+    from .settled import Mark
 
 log = Logger()
 

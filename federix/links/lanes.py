@@ -9,6 +9,7 @@ from typing import Final
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from ..core.settled import Mark, Settled
 from ..life.scope import Scope
 from ..xmpp.jid import JID
 from ..xmpp.stanza import Stanza
@@ -26,12 +27,14 @@ class Lanes:
     RFC 6120 §10.1 wants the order kept between two entities. Past its bounds the stream waits: `full` tells so.
     """
 
-    __slots__ = ("_lanes", "_relief", "_route", "_scope", "_size", "_waiting")
+    __slots__ = ("_lanes", "_relief", "_route", "_scope", "_size", "_waiting", "settled")
 
     def __init__(self, scope: Scope, route: Callable[[Stanza], Awaitable[None] | None]) -> None:
         self._scope = scope
         self._route = route
-        self._lanes: dict[JID, deque[tuple[Stanza, int]]] = {}
+        #: How many stanzas are settled, once somebody wants to know.
+        self.settled: Settled | None = None
+        self._lanes: dict[JID, deque[tuple[Stanza, int, Mark | None]]] = {}
         self._waiting = 0
         self._size = 0
         self._relief: Deferred[None] | None = None
@@ -46,19 +49,23 @@ class Lanes:
 
     def take(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
         """Hand *stanza* on; the stream waits for what is returned, if anything is."""
+        settled = self.settled
         if self._lanes:
             lane = self._lanes.get(to.bare)
             if lane is not None:
-                lane.append((stanza, self._enter(stanza)))
+                lane.append((stanza, self._enter(stanza), None if settled is None else settled.begin()))
                 return self._until_relieved()
         going = self._route(stanza)
         if going is None:
+            if settled is not None:
+                settled.at_once()
             return None
         self._lanes[to.bare] = deque()
-        self._scope.spawn(self._run(to.bare, going, self._enter(stanza)))
+        mark = None if settled is None else settled.begin()
+        self._scope.spawn(self._run(to.bare, going, self._enter(stanza), mark))
         return self._until_relieved()
 
-    async def _run(self, to: JID, going: Awaitable[None], size: int) -> None:
+    async def _run(self, to: JID, going: Awaitable[None], size: int, mark: Mark | None) -> None:
         lane = self._lanes[to]
         following: Awaitable[None] | None = going
         try:
@@ -66,6 +73,8 @@ class Lanes:
                 try:
                     if following is not None:
                         await following
+                    if mark is not None and self.settled is not None:
+                        self.settled.settle(mark)
                 except CancelledError:
                     if self._scope.closed:
                         raise
@@ -76,7 +85,7 @@ class Lanes:
                     self._leave(size)
                 if not lane:
                     return
-                stanza, size = lane.popleft()
+                stanza, size, mark = lane.popleft()
                 following = self._route(stanza)
         finally:
             if self._lanes.get(to) is lane:

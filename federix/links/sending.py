@@ -11,9 +11,9 @@ from functools import partial
 from typing import Final
 
 from ..core import hooks
-from ..core.intake import Mark
 from ..core.passage import Keeping, Passage, fingerprint, unclaimed, with_id
 from ..core.session import Session
+from ..core.settled import Mark
 from ..xmpp.errors import StanzaError
 from ..xmpp.jid import JID
 from ..xmpp.stanza import Message, Stanza

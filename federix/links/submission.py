@@ -8,9 +8,9 @@ from typing import Final
 from ..core import hooks
 from ..core.chain import Handled
 from ..core.host import Host
-from ..core.intake import Mark
 from ..core.iq import check_iq
 from ..core.session import Session
+from ..core.settled import Mark
 from ..xmpp import ns
 from ..xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ..xmpp.stanza import IQ, Message, Presence, Stanza

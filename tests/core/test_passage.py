@@ -8,8 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred, succeed
 
 from federix.api import HANDLED, JID, Condition, Message, Module, Outcome, Session, StanzaError, StoreError, hooks
-from federix.core.intake import MODULUS, MOST_MESSAGES, Intake, Mark
+from federix.core.intake import MOST_MESSAGES, Intake
 from federix.core.passage import Keeping
+from federix.core.settled import MODULUS, Mark
 from federix.storage.archive import ArchiveRow, Counted
 from federix.storage.memory_archive import MemoryArchives
 from federix.testing import Client, World

@@ -17,6 +17,7 @@ from ...core import hooks
 from ...core.chain import Handled
 from ...core.remote import Proof
 from ...core.rules import ShaperRule
+from ...core.settled import Settled
 from ...life.scope import Scope, Timer
 from ...streams.owner import State
 from ...streams.shaper import Shaper
@@ -28,7 +29,7 @@ from ...xmpp.jid import JID
 from ...xmpp.stanza import IQ, Stanza, iq
 from ..lanes import Lanes
 from .acks import acknowledgement, manage
-from .confirm import WRAP, Confirmations, Way
+from .confirm import Confirmations, Way
 from .dialback import DialbackFailed, DialbackSide
 from .failed import LinkFailed, bounced_with
 from .idle import Idle
@@ -105,8 +106,6 @@ class Link(ABC):
         # A proxy, and nothing of it is left in a cycle when the connection is gone.
         self.confirmations = Confirmations(proxy(self))
         self.lanes = Lanes(federation.scope, federation.router.route)
-        #: How many stanzas of the peer were taken since it asked us to count; None before.
-        self.handled: int | None = None
         #: XEP-0478: the largest stanza the peer takes, where it has said so.
         self.max_bytes: int | None = None
         #: When there was a stanza, and any byte worth hearing, on the clock.
@@ -369,10 +368,9 @@ class Link(ABC):
         if remote is None:
             self._refuse(to.domain, sender.domain)
         self.received_count += 1
-        if self.handled is not None:
-            self.handled = (self.handled + 1) % WRAP
         federation = self.federation
         if isinstance(stanza, IQ) and federation.answered(stanza, to, sender):
+            self._settled_at_once()
             return None
         if not _between_servers(stanza, to, sender):
             self.active = self.heard
@@ -382,23 +380,38 @@ class Link(ABC):
         try:
             outcome = hooks.s2s_receive_packet.run(host.chains, remote, stanza)
         except StanzaError as error:
+            self._settled_at_once()
             return federation.router.bounce(stanza, error)
         if isinstance(outcome, Handled):
+            self._settled_at_once()
             return None
         if isinstance(outcome, Stanza):
             return self.lanes.take(outcome, to)
         return self._take_later(stanza, outcome, to)
 
     async def _take_later(self, stanza: Stanza, waiting: Awaitable[Stanza | Handled], to: JID) -> None:
-        routing: Awaitable[None] | None
+        routing: Awaitable[None] | None = None
         try:
             outcome = await waiting
         except StanzaError as error:
+            self._settled_at_once()
             routing = self.federation.router.bounce(stanza, error)
         else:
-            routing = self.lanes.take(outcome, to) if isinstance(outcome, Stanza) else None
+            if isinstance(outcome, Stanza):
+                routing = self.lanes.take(outcome, to)
+            else:
+                self._settled_at_once()
         if routing is not None:
             await routing
+
+    @property
+    def settled(self) -> Settled | None:
+        """How many stanzas of the peer are settled since it asked us to count; None before."""
+        return self.lanes.settled
+
+    def _settled_at_once(self) -> None:
+        if self.lanes.settled is not None:
+            self.lanes.settled.at_once()
 
     def _refuse(self, local: str, remote: str) -> NoReturn:
         """A stanza for a pair that the peer has not been authorised for."""
@@ -428,7 +441,7 @@ class Link(ABC):
 
     def last_words(self) -> bytes:
         """XEP-0198 §4: who closes gracefully sends an <a/> before, or what has arrived is sent again."""
-        return b"" if self.handled is None else acknowledgement(self.handled)
+        return b"" if self.settled is None else acknowledgement(self.settled.handled)
 
     def secured(self) -> None:
         self.secure = True

@@ -60,7 +60,7 @@ def _of_link(federation: Federation, link: Link) -> Iterator[Row]:
             cipher,
             _certificate(link, domains),
             link.bidi,
-            link.confirmations.way is Way.ACKS or link.handled is not None,
+            link.confirmations.way is Way.ACKS or link.settled is not None,
             0 if pair is None else len(pair.queue),
             0.0 if pair is None else pair.age,
             len(link.confirmations),

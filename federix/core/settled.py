@@ -1,0 +1,57 @@
+"""How many stanzas of a stream are settled, and all before them: what an acknowledgement tells (XEP-0198 §4)."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+#: §4: counters begin anew at 2**32.
+MODULUS: Final = 1 << 32
+
+
+class Mark:
+    """One stanza among those that are not settled, in the order in which they came."""
+
+    __slots__ = ("placed", "settled")
+
+    def __init__(self, settled: bool = False) -> None:
+        self.settled = settled
+        #: Whether its place among what is kept is taken: whatever is kept later is kept after it.
+        self.placed = False
+
+
+class Settled:
+    """Counts. What is settled out of turn waits for those before it."""
+
+    __slots__ = ("_unsettled", "handled")
+
+    def __init__(self) -> None:
+        #: How many stanzas are settled, all before them too; modulo 2**32.
+        self.handled = 0
+        self._unsettled: deque[Mark] | None = None
+
+    def begin(self) -> Mark:
+        """A stanza has come; `settle` its mark when it is settled."""
+        if self._unsettled is None:
+            self._unsettled = deque()
+        mark = Mark()
+        self._unsettled.append(mark)
+        return mark
+
+    def at_once(self) -> None:
+        """A stanza has come and is settled."""
+        if self._unsettled is None:
+            self.handled = (self.handled + 1) % MODULUS
+        else:
+            self._unsettled.append(Mark(settled=True))
+
+    def settle(self, mark: Mark) -> bool:
+        """It is settled; whether `handled` has moved by that."""
+        mark.settled = True
+        unsettled, before = self._unsettled, self.handled
+        while unsettled and unsettled[0].settled:
+            unsettled.popleft()
+            self.handled = (self.handled + 1) % MODULUS
+        if unsettled is not None and not unsettled:
+            self._unsettled = None
+        return self.handled != before
