@@ -80,7 +80,8 @@ class FederixOnPostgres(Federix):
     def _locked(self) -> Iterator[None]:
         with closing(psycopg2.connect(**self._parameters())) as connection, connection.cursor() as cursor:
             # Reading is possible meanwhile, as it is with SQLite.
-            cursor.execute(f"LOCK TABLE {', '.join(metadata.tables)} IN EXCLUSIVE MODE")
+            # One lock alone: with several it and a transaction of the server may wait for each other.
+            cursor.execute("LOCK TABLE archive IN EXCLUSIVE MODE")
             try:
                 yield
             finally:
