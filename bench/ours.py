@@ -65,8 +65,13 @@ class Federix(BenchServer):
 
         return f"Federix {federix.__version__}"
 
+    @property
+    def database(self) -> Path:
+        """The file of its accounts, rosters and archives."""
+        return self.folder / "federix.sqlite"
+
     def _write(self) -> None:
-        people.for_federix(self.users, self.folder / "federix.sqlite", self.rosters, self.domain)
+        people.for_federix(self.users, self.database, self.rosters, self.domain)
         self._configuration.write_text(yaml.safe_dump(self._settings()))
 
     def _run(self) -> Process:

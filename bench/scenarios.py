@@ -39,9 +39,9 @@ class Scenario:
     """Seconds in which nothing happens before the memory is looked at once more."""
     fresh: str = ""
     """What it is called before that."""
-    stage: Literal["one", "two", "peers", "archive"] = "one"
+    stage: Literal["one", "two", "peers", "archive", "postgres"] = "one"
     """One server; two of the same make that federate, measured together; one, and the load plays many others; one that
-    archives."""
+    archives in what it embeds; or one that archives in a PostgreSQL of its own."""
     limit: Limit | None = None
 
 
@@ -77,7 +77,7 @@ def _between(name: str, title: str, *, in_flight: int) -> Scenario:
     )
 
 
-def _archived(name: str, title: str, *, in_flight: int) -> Scenario:
+def _archived(name: str, title: str, *, in_flight: int, stage: Literal["archive", "postgres"], other: str) -> Scenario:
     """Messages that both sides archive."""
     return Scenario(
         name,
@@ -89,8 +89,8 @@ def _archived(name: str, title: str, *, in_flight: int) -> Scenario:
         Size(100, 100, 3),
         Size(20, 20, 1),
         in_flight=in_flight,
-        stage="archive",
-        limit=Limit(0.25, ("prosody",)),
+        stage=stage,
+        limit=Limit(0.25, (other,)),
     )
 
 
@@ -116,6 +116,10 @@ def _streams(name: str, title: str, work: str, *, fresh: str = "", rest: float =
 
 #: Those that are servers, too.
 PEERS: Final = ("ejabberd", "prosody")
+_ARCHIVES: Final[tuple[tuple[str, str, Literal["archive", "postgres"], str], ...]] = (
+    ("archive", "SQLite", "archive", "prosody"),
+    ("archive-postgres", "PostgreSQL", "postgres", "ejabberd"),
+)
 _ALL: Final = (
     _pairs("pairs", "messages in pairs, TLS, 1 in flight", tls=True, in_flight=1),
     _pairs("pairs-5", "messages in pairs, TLS, 5 in flight", tls=True, in_flight=5),
@@ -169,8 +173,17 @@ _ALL: Final = (
     ),
     Scenario("ping", "pings answered, TLS", "ping", "cpu", "µs/iq", 1e6, Size(100, 200, 3), Size(20, 50, 1)),
     Scenario("disco", "disco#info answered, TLS", "disco", "cpu", "µs/iq", 1e6, Size(100, 200, 3), Size(20, 50, 1)),
-    _archived("archive", "messages that both archive in SQLite, TLS, 1 in flight", in_flight=1),
-    _archived("archive-5", "messages that both archive in SQLite, TLS, 5 in flight", in_flight=5),
+    *(
+        _archived(
+            f"{name}{number}",
+            f"messages that both archive in {where}, TLS, {in_flight} in flight",
+            in_flight=in_flight,
+            stage=stage,
+            other=other,
+        )
+        for name, where, stage, other in _ARCHIVES
+        for number, in_flight in (("", 1), ("-5", 5))
+    ),
     _between("s2s", "messages between two servers, TLS, 1 in flight", in_flight=1),
     _between("s2s-5", "messages between two servers, TLS, 5 in flight", in_flight=5),
     _streams("s2s-in", "memory of an idle stream from another server, TLS", "streams-in"),

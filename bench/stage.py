@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from .archived import ARCHIVING
 from .federated import MEMBERS, couple, network, single
+from .on_postgres import ON_POSTGRES
 from .scenarios import Scenario
 from .server import BenchServer, Subject
 
@@ -24,8 +25,9 @@ def stage(
     if scenario.stage == "one":
         yield [kind(folder / kind.name, pem, users) for kind in kinds]
         return
-    if scenario.stage == "archive":
-        yield [kind(folder / kind.name, pem, users) for kind in _taking_part(scenario, kinds, ARCHIVING, notes)]
+    if scenario.stage in ("archive", "postgres"):
+        able = ARCHIVING if scenario.stage == "archive" else ON_POSTGRES
+        yield [kind(folder / kind.name, pem, users) for kind in _taking_part(scenario, kinds, able, notes)]
         return
     members = _taking_part(scenario, kinds, MEMBERS, notes)
     make = couple if scenario.stage == "two" else single

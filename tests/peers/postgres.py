@@ -89,6 +89,12 @@ class Postgres:
         self.start()
         self.admin(f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'")
 
+    @property
+    def pid(self) -> int:
+        """That of the process all others of it descend from."""
+        assert self._process is not None
+        return self._process.pid
+
     @staticmethod
     def require() -> Path:
         """Where its programs are. Skips the test where it cannot be had."""
