@@ -109,6 +109,9 @@ class Host(Branch):
         self.notes = Notes()
         #: What decides which messages the accounts' archives keep, where some module does.
         self.archive: Archiver | None = None
+        #: Messages that are to be archived, and are not yet: whose they are, and what they are known by. Who sends one
+        #: of them again waits there until it is settled.
+        self.on_their_way: dict[tuple[str, str], list[Deferred[None]]] = {}
         self.chains = Chains(Scope(self.clock, f"chains of {name}"))
         self.iqs = IqTable(self)
         self.requests = Requests(self)

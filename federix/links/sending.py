@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from twisted.internet.defer import Deferred
+
 from ..core import hooks
 from ..core.passage import Keeping, Passage, fingerprint, unclaimed, with_id
 from ..core.session import Session
@@ -96,7 +98,56 @@ async def _go_later(session: Session, message: Message, to: JID, passage: Passag
 def _note(session: Session, message: Message, to: JID, passage: Passage) -> Awaitable[None] | None:
     """The sender's archive keeps it, unless it has it."""
     said = fingerprint(message, session.jid)
-    if said and session.intake.known is None:
+    if not said:
+        return _send(session, message, to, passage, said)
+    on_their_way = session.host.on_their_way
+    key = (session.jid.local, said)
+    if key in on_their_way:
+        return _when_known(session, message, to, passage, said)
+    going = _look_up_and_send(session, message, to, passage, said)
+    if going is None:
+        return None
+    waiting: list[Deferred[None]] = []
+    on_their_way[key] = waiting
+
+    def landed(_: object = None) -> None:
+        del on_their_way[key]
+        for other in waiting:
+            other.callback(None)
+
+    if isinstance(going, Keeping):
+        if going.called:
+            landed()
+        else:
+            going.addCallback(landed)
+        return going
+    return _until(going, landed)
+
+
+async def _until(going: Awaitable[None], landed: Callable[[], None]) -> None:
+    try:
+        await going
+    finally:
+        landed()
+
+
+async def _when_known(session: Session, message: Message, to: JID, passage: Passage, said: str) -> None:
+    """The same message is on its way, from a session before this one: what became of it is known when it is settled."""
+    key = (session.jid.local, said)
+    while (waiting := session.host.on_their_way.get(key)) is not None:
+        settled: Deferred[None] = Deferred()
+        waiting.append(settled)
+        await settled
+    session.intake.known = None
+    going = _note(session, message, to, passage)
+    if going is not None:
+        await going
+
+
+def _look_up_and_send(
+    session: Session, message: Message, to: JID, passage: Passage, said: str
+) -> Awaitable[None] | None:
+    if session.intake.known is None:
         return _look_up(session, message, to, passage, said)
     return _send(session, message, to, passage, said)
 

@@ -272,6 +272,33 @@ class PassageTests(WorldTestCase):
         self.romeo.send(self.again())
         self.assertEqual(self.archives.counts[-1], Counted("again", "romeo@example.org", 1))
 
+    def test_what_is_sent_again_while_it_is_on_its_way_waits_for_that(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(self.again())
+        self.romeo.send("</stream:stream>")
+        self.romeo = self.world.client(ROMEO)
+        self.romeo.send(self.again())
+        self.assertEqual(len(self.archives.jobs), 1)
+        ((_, rows, _),) = self.archives.jobs
+        self.archives.sent_before = {row.fingerprint: row.id for row in rows if row.sent}
+        self.archives.commit()
+        self.world.pump()
+        self.assertEqual((len(self.archives.jobs), len(self.archives.kept)), (0, 2))
+        self.assertEqual(self.bodies(self.juliet), ["hark"])
+        self.assertEqual(self.world.host("example.org").on_their_way, {})
+
+    def test_what_is_sent_again_while_it_fails_is_tried_again(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(self.again())
+        self.romeo.send("</stream:stream>")
+        self.romeo = self.world.client(ROMEO)
+        self.romeo.send(self.again())
+        self.archives.fail()
+        self.world.pump()
+        self.assertEqual(len(self.archives.jobs), 1)
+        self.archives.commit()
+        self.assertEqual(self.bodies(self.juliet), ["hark"])
+
     def test_an_origin_id_tells_it_from_any_resource(self) -> None:
         origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
         self.romeo.send(text(JULIET, "hark", "1", origin))
