@@ -62,11 +62,6 @@ class Round:
     answer: Callable[[Any], None] | None
 
 
-def is_plain(work: object) -> bool:
-    """Whether *work* consists of statements alone."""
-    return isinstance(work, Change | Insertion | Changes)
-
-
 class Plan:
     """How *jobs*, all of plain work, are done. A job that cannot be written down has its error afterwards."""
 

@@ -8,9 +8,10 @@ from twisted.internet.defer import Deferred
 
 from ..lane import Job, Lost, NotDone, Outcome
 from ..sql.database import Query
+from ..sql.plain import sorted_out
 from ..sql.pool import Slot
 from .connection import PgConnection, PgError
-from .plan import Plan, is_plain
+from .plan import Plan
 from .statements import PgStatements
 from .transaction import Conflict, FateUnknown, PgTransaction
 
@@ -66,7 +67,7 @@ class Writing:
 
     async def _joined(self, connection: PgConnection, batch: list[Job[Any]]) -> bool:
         """Run what is plain in few messages, and the rest behind it; false if that failed and nothing is kept."""
-        plain, rest = _sorted(batch)
+        plain, rest = sorted_out(batch)
         if not plain:
             return False
         transaction = PgTransaction(connection, self._statements)
@@ -145,17 +146,3 @@ class Writing:
             except (FateUnknown, NotDone) as lost:
                 # Those before it are kept already: the batch as a whole is not to be done again.
                 raise FateUnknown from lost
-
-
-def _sorted(batch: list[Job[Any]]) -> tuple[list[Job[Any]], list[Job[Any]]]:
-    """The plain jobs, and the rest, which come behind them; what is for one owner keeps its order."""
-    plain: list[Job[Any]] = []
-    rest: list[Job[Any]] = []
-    behind: set[str] = set()
-    for job in batch:
-        if is_plain(job.work) and behind.isdisjoint(job.owners):
-            plain.append(job)
-        else:
-            rest.append(job)
-            behind.update(job.owners)
-    return plain, rest
