@@ -1,47 +1,37 @@
 """The back end for MariaDB and MySQL, over PyMySQL: its connections work in threads of their own.
 
-As with PostgreSQL, some connections write and others read, what waits is written in one transaction (`lane.py`), and a
-read whose owner has writes under way waits for them. What happens when the database is away stands in `sql/pool.py`.
+How connections are shared, and what happens when the database is away, stands in `sql/served.py` and `sql/pool.py`.
+What is written in one transaction takes as few messages as it can (`my/plan.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from sqlalchemy import URL, Dialect
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from ..life.executor import ThreadExecutor
 from .lane import Lane
-from .my.connection import Error, MyConnection, connect, said
-from .my.runner import Batches, MyStatements
-from .sql.database import Database, Rows, Work
-from .sql.outage import Outage, pause
-from .sql.pool import Pool, Slot
+from .my.connection import Error, MyConnection, MyError, connect, said
+from .my.runner import Batches
+from .my.statements import MyStatements
+from .sql.database import Rows
+from .sql.pool import Slot
+from .sql.schema import metadata
+from .sql.served import ServedDatabase
 from .sql.server import SqlServer
-from .sql.statement import Compiler
 from .sql.storage import SqlStorage
-from .sql.versions import SchemaOutdated, bring_up_to_date
-from .storage import StoreError
+from .sql.versions import MYSQL_LOCK, bring_up_to_date
 
-T = TypeVar("T")
-
-log = Logger()
-
-#: Of so many connections one writes.
-WRITE_SHARE: Final = 3
-#: How many jobs may wait for the connections that write, and how many for those that read.
-MOST_WAITING: Final = 20_000
-#: How many jobs that write share a transaction.
-MOST_TOGETHER: Final = 500
-#: Seconds between two looks whether an operator has brought the schema up to date.
-LOOK_EVERY: Final = 1.0
-#: Seconds that whoever changes the schema waits for others who do.
-LOCK_TIMEOUT: Final = 300
+#: Seconds that whoever changes the schema waits for others who do; then it is tried again.
+LOCK_TIMEOUT: Final = 10
+#: Seconds that one statement may take which changes the schema.
+SCHEMA_TIMEOUT: Final = 3600.0
+#: The table that is there while the first ones are made.
+UNFINISHED: Final = "federix_unfinished"
 
 
 class MysqlStorage(SqlStorage):
@@ -52,131 +42,47 @@ class MysqlStorage(SqlStorage):
         super().__init__(self.database)
 
 
-class MysqlDatabase(Database):
+class MysqlDatabase(ServedDatabase[MyConnection]):
     """Transactions over a pool of connections, each with a thread."""
 
     def __init__(self, server: SqlServer, reactor: Any) -> None:
-        self._server = server
-        self._reactor = reactor
-        self._executor = ThreadExecutor(reactor, threads=server.pool_size + 1, name="database")
-        self._outage = Outage(reactor, server.name)
-        statements = MyStatements(Compiler(MySQLDialect_pymysql()))
-        writers = max(1, server.pool_size // WRITE_SHARE)
-        self._writer: Lane[Slot[MyConnection]] = Lane(
-            Batches(statements, writes=True),
-            (),
-            clock=reactor,
-            ordered=True,
-            errors=Error,
-            most_waiting=MOST_WAITING,
-            most_together=MOST_TOGETHER,
-        )
-        self._reader: Lane[Slot[MyConnection]] = Lane(
-            Batches(statements, writes=False),
-            (),
-            clock=reactor,
-            ordered=False,
-            errors=Error,
-            most_waiting=MOST_WAITING,
-            most_together=1,
-        )
-        writing: list[Slot[MyConnection]] = [Slot() for _ in range(writers)]
-        reading: list[Slot[MyConnection]] = [Slot() for _ in range(max(1, server.pool_size - writers))]
-        self._pool: Pool[MyConnection] = Pool(
-            reactor,
-            server,
-            self._outage,
-            [(self._writer, writing), (self._reader, reading)],
-            self._connect,
-            said,
-        )
-        #: How many reads wait for writes of their owners.
-        self._behind = 0
-        self._running = False
+        # One more for the schema.
+        self._executor = ThreadExecutor(reactor, threads=max(2, server.pool_size) + 1, name="database")
+        statements = MyStatements()
+        writing, reading = Batches(statements, writes=True), Batches(statements, writes=False)
+        super().__init__(server, reactor, writing, reading, MyError, Error)
 
     async def start(self) -> None:
-        """Returns when the database is there and its schema up to date, however long that takes."""
         self._executor.start()
         try:
-            await self._wait_for_schema()
-            await self._pool.start()
+            await super().start()
         except BaseException:
-            await self._pool.stop()
             self._executor.stop()
             raise
-        self._running = True
 
     async def stop(self) -> None:
-        if self._running:
-            self._running = False
-            await self._pool.stop()
+        was_running = self._running
+        await super().stop()
+        if was_running:
             self._executor.stop()
-
-    async def update_schema(self) -> bool:
-        try:
-            return await self._executor.run(_bring_up_to_date, self._server, True)
-        except (Error, OSError) as error:
-            raise StoreError(said(error)) from error
-
-    def figures(self) -> Mapping[str, int]:
-        return {
-            "database_connections": self._pool.open,
-            "database_jobs_waiting": self._writer.waiting + self._reader.waiting + self._behind,
-        }
-
-    def read(self, owner: str | None, work: Work[T]) -> Awaitable[T]:
-        self._check()
-        if self._writer.is_busy(owner):
-            return self._read_behind(owner, work)
-        return self._reader.submit(owner or "", work)
-
-    def write(self, owner: str, work: Work[T], also: Collection[str] = ()) -> Awaitable[T]:
-        self._check()
-        return self._writer.submit(owner, work, also)
-
-    def _read_behind(self, owner: str | None, work: Work[T]) -> Deferred[T]:
-        if self._behind >= MOST_WAITING:
-            raise StoreError("too many jobs wait for the database")
-        self._behind += 1
-
-        def read(_: object) -> Deferred[T]:
-            self._behind -= 1
-            return self._reader.submit(owner or "", work)
-
-        return self._writer.finished(owner).addCallback(read)
-
-    def _check(self) -> None:
-        if not self._running:
-            raise StoreError("the storage is not open")
 
     async def _connect(self, lane: Lane[Slot[MyConnection]], on_lost: Callable[[str], None]) -> MyConnection:
         connection = MyConnection(self._executor, self._reactor, on_lost)
         await connection.open(self._server, writes=lane is self._writer)
         return connection
 
-    async def _wait_for_schema(self) -> None:
-        """Bring the schema up to date, as soon as the database lets us, or wait until somebody has done it."""
-        attempt, told = 0, False
-        while True:
-            try:
-                await self._executor.run(_bring_up_to_date, self._server, self._server.update_schema)
-                return
-            except SchemaOutdated as outdated:
-                if not told:
-                    log.error("{reason}", reason=str(outdated))
-                told, longest = True, LOOK_EVERY
-            except (Error, OSError) as error:
-                self._outage.is_away(said(error))
-                longest = self._server.start_interval
-            await pause(self._reactor, attempt, longest)
-            attempt += 1
+    def _explain(self, error: Exception) -> str:
+        return said(error)
+
+    async def _bring_up_to_date(self, update: bool) -> bool:
+        return await self._executor.run(_bring_up_to_date, self._server, update)
 
 
 # What follows runs in the executor.
 
 
 def _bring_up_to_date(server: SqlServer, update: bool) -> bool:
-    connection = connect(server, writes=True)
+    connection = connect(server, writes=True, patience=SCHEMA_TIMEOUT)
     try:
         return bring_up_to_date(MySchema(connection, server), update=update)
     finally:
@@ -184,22 +90,22 @@ def _bring_up_to_date(server: SqlServer, update: bool) -> bool:
 
 
 class MySchema:
-    """The database as it is brought up to date."""
+    """The database as it is brought up to date.
+
+    Tables are made and changed outside of transactions here. So a table of its own marks a database whose first tables
+    are being made: where it is left behind, they are made anew. A later step that breaks leaves what it has done.
+    """
 
     dialect: Dialect = MySQLDialect_pymysql()
+    url = URL.create("mysql+pymysql")
 
     def __init__(self, connection: Any, server: SqlServer) -> None:
         self._connection = connection
+        self._server = server
         self.name = server.name
-        self.url = URL.create(
-            "mysql+pymysql",
-            username=server.username,
-            password=server.password,
-            host=None if server.host.startswith("/") else server.host,
-            port=None if server.host.startswith("/") else server.port,
-            database=server.database,
-            query={"charset": "utf8mb4"},
-        )
+
+    def creator(self) -> Any:
+        return connect(self._server, writes=True, patience=SCHEMA_TIMEOUT)
 
     def execute(self, sql: str) -> Rows:
         with self._connection.cursor() as cursor:
@@ -207,16 +113,32 @@ class MySchema:
             return list(cursor.fetchall())
 
     def tables(self) -> set[str]:
+        found = self._found()
+        return set() if self._is_unfinished(found) else found - {UNFINISHED}
+
+    def _found(self) -> set[str]:
         return {name for (name,) in self.execute("SHOW TABLES")}
+
+    def _is_unfinished(self, found: set[str]) -> bool:
+        # The version is written when all is made.
+        return UNFINISHED in found and not (
+            "alembic_version" in found and self.execute("SELECT version_num FROM alembic_version")
+        )
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """It makes tables outside of any transaction: so a lock is all there is."""
-        lock = f"'federix {self.name}'"[:64]
-        ((got,),) = self.execute(f"SELECT GET_LOCK({lock}, {LOCK_TIMEOUT})")
+        ((got,),) = self.execute(f"SELECT GET_LOCK({MYSQL_LOCK}, {LOCK_TIMEOUT})")
         if not got:
-            raise StoreError(f"somebody else changes the schema of {self.name}")
+            raise TimeoutError(f"somebody else changes the schema of {self.name}")
         try:
+            found = self._found()
+            if self._is_unfinished(found):
+                for name in ("alembic_version", *(table.name for table in reversed(metadata.sorted_tables))):
+                    self.execute(f"DROP TABLE IF EXISTS `{name}`")
+            elif not found:
+                self.execute(f"CREATE TABLE {UNFINISHED} (nothing INTEGER)")
             yield
+            self.execute(f"DROP TABLE IF EXISTS {UNFINISHED}")
         finally:
-            self.execute(f"SELECT RELEASE_LOCK({lock})")
+            if self._connection.open:
+                self.execute(f"SELECT RELEASE_LOCK({MYSQL_LOCK})")

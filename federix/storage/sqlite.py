@@ -199,6 +199,7 @@ class SqliteSchema:
     """The database as it is brought up to date."""
 
     dialect = SQLiteDialect_pysqlite()
+    creator = None
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection

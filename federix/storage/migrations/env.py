@@ -7,20 +7,26 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from federix.storage.sql.schema import metadata
-from federix.storage.sql.versions import SCHEMA_LOCK
+from federix.storage.sql.versions import MYSQL_LOCK, SCHEMA_LOCK
+
+LOCK_TIMEOUT = 3600
+"""Seconds to wait for others who change the schema of MariaDB."""
 
 ALONE = {
     # The driver itself begins no transaction before statements that change the schema. With one, a step that breaks
     # half way leaves nothing behind.
     "sqlite": "BEGIN IMMEDIATE",
     "postgresql": f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})",
+    # Changes of tables are in no transaction there; the lock goes with the connection.
+    "mysql": f"DO GET_LOCK({MYSQL_LOCK}, {LOCK_TIMEOUT})",
 }
 """What keeps others from changing the schema at the same time, by the kind of database."""
 
 
 def _run() -> None:
     url: URL = context.config.attributes["url"]
-    engine = create_engine(url, poolclass=NullPool)
+    creator = context.config.attributes["creator"]
+    engine = create_engine(url, poolclass=NullPool, **({} if creator is None else {"creator": creator}))
     alone = ALONE.get(url.get_backend_name())
     if alone is not None:
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
@@ -20,11 +21,14 @@ class MigrationError(Exception):
     """A step could not be run, or there is no way from where the database stands."""
 
 
-def upgrade(url: URL) -> None:
-    """Run the missing steps, all in one transaction where the database can; raises :class:`MigrationError`."""
+def upgrade(url: URL, creator: Callable[[], Any] | None) -> None:
+    """Run the missing steps, all in one transaction where the database can; raises :class:`MigrationError`.
+
+    *creator* makes the connection, where *url* does not say all of it.
+    """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    config.attributes["url"] = url
+    config.attributes.update(url=url, creator=creator)
     try:
         with _ALEMBIC:
             command.upgrade(config, "head")

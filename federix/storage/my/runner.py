@@ -1,23 +1,25 @@
-"""Batches of jobs on a connection to MariaDB: one transaction each, and a savepoint for each job that writes."""
+"""How a batch of jobs is run on a connection, in its thread: as one transaction, in as few messages as it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final
 
-from sqlalchemy import LargeBinary
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from ..lane import Job, Lost, NotDone, Outcome
-from ..sql.blocking import step
-from ..sql.database import Query, Row, Rows
+from ..sql.database import Query
+from ..sql.plain import sorted_out
 from ..sql.pool import Slot
-from ..sql.statement import Compiler, Statement, Value
-from .connection import CONFLICTS, Error, MyConnection, code_of, is_over, said
+from .connection import LOCK_TRIES, LOCKED, TIMED_OUT, MyConnection, MyError
+from .plan import Message, Plan
+from .statements import MyStatements
+from .transaction import Deadlock, FateUnknown, MyTransaction
 
-T = TypeVar("T")
+#: How often a job is tried that is in the way of others, or they in its.
+_MOST_CONFLICTS: Final = 3
+
+_SNAPSHOT: Final = b"START TRANSACTION READ ONLY"
 
 
 class Batches:
@@ -25,127 +27,168 @@ class Batches:
 
     def __init__(self, statements: MyStatements, *, writes: bool) -> None:
         self._statements = statements
-        self._writes = writes
+        self._run = _write if writes else _read
 
     def __call__(self, slot: Slot[MyConnection], batch: list[Job[Any]]) -> Deferred[Outcome]:
-        running = slot.opened.run(partial(_run_batch, self._statements, self._writes, batch))
-        return running.addErrback(_closed)
-
-
-def _closed(failure: Failure) -> Failure:
-    """The connection was closed before the batch began."""
-    if isinstance(failure.value, AttributeError):
-        raise NotDone from failure.value
-    return failure
-
-
-class MyStatements:
-    """The compiled statements, and which columns of their answers are texts that are kept as bytes."""
-
-    def __init__(self, compiler: Compiler) -> None:
-        self.compiler = compiler
-        self._texts: dict[Statement, tuple[int, ...]] = {}
-
-    def texts(self, statement: Statement) -> tuple[int, ...]:
-        """The places of the columns that are texts."""
-        known = self._texts.get(statement)
-        if known is None:
-            columns: Sequence[Any] = getattr(statement.clause, "selected_columns", ())
-            known = tuple(
-                place
-                for place, column in enumerate(columns)
-                if column.type.python_type is str and not isinstance(column.type, LargeBinary)
-            )
-            self._texts[statement] = known
-        return known
-
-
-class MyTransaction:
-    """Runs statements on a connection, at once; awaiting them is a formality here."""
-
-    __slots__ = ("_raw", "_statements")
-
-    def __init__(self, raw: Any, statements: MyStatements) -> None:
-        self._raw = raw
-        self._statements = statements
-
-    async def run(self, statement: Statement, /, **values: Value) -> Rows:
-        rows = self._execute(statement, values).fetchall()
-        texts = self._statements.texts(statement)
-        return [_decoded(row, texts) for row in rows] if texts else list(rows)
-
-    async def change(self, statement: Statement, /, **values: Value) -> int:
-        count: int = self._execute(statement, values).rowcount
-        return count
-
-    async def insert(self, statement: Statement, /, **values: Value) -> int:
-        new: int = self._execute(statement, values).lastrowid
-        return new
-
-    def _execute(self, statement: Statement, values: dict[str, Value]) -> Any:
-        compiled = self._statements.compiler(statement)
-        cursor = self._raw.cursor()
-        cursor.execute(compiled.sql, compiled.parameters(values))
-        return cursor
-
-
-def _decoded(row: Row, texts: tuple[int, ...]) -> Row:
-    found = list(row)
-    for place in texts:
-        value = found[place]
-        if isinstance(value, bytes):
-            found[place] = value.decode()
-    return tuple(found)
+        return slot.opened.run(partial(_run_batch, self._run, self._statements, batch))
 
 
 # What follows runs in the executor.
 
 
-def _run_batch(statements: MyStatements, writes: bool, batch: list[Job[Any]], raw: Any) -> Outcome:
-    """Run all jobs in one transaction. Raises `NotDone` where nothing of it is kept and it may be done again."""
-    transaction = MyTransaction(raw, statements)
-    execute: Callable[[str], object] = raw.cursor().execute
+def _run_batch(run: Any, statements: MyStatements, batch: list[Job[Any]], raw: Any) -> Outcome:
+    """Run all jobs. Raises `NotDone` where nothing of it is kept and it may be done again."""
     for job in batch:
         job.error = None
-    committing = False
-    # One statement alone sees one moment, and needs nobody to end it.
-    alone = not writes and len(batch) == 1 and isinstance(batch[0].work, Query)
     try:
-        if not alone:
-            execute("START TRANSACTION" if writes else "START TRANSACTION READ ONLY")
-        for job in batch:
-            _run_job(execute, transaction, job, saved=writes and len(batch) > 1)
-        if writes and len(batch) == 1 and batch[0].error is not None:
-            execute("ROLLBACK")
-        elif not alone:
-            committing = True
-            execute("COMMIT")
-    except Error as error:
-        if is_over(error):
-            raw._force_close()
-            if committing and writes:
-                return Lost("the connection to the database was lost, and nobody knows whether the write was kept")
-            raise NotDone from error
-        execute("ROLLBACK")
-        if code_of(error) in CONFLICTS:
-            raise NotDone from error
-        return said(error)
+        run(statements, batch, raw)
+    except FateUnknown:
+        return Lost("the connection to the database was lost, and nobody knows whether the write was kept")
+    except MyError as error:
+        return str(error)
     except BaseException:
         raw._force_close()  # and with it the transaction ends
         raise
     return None
 
 
-def _run_job(execute: Callable[[str], object], transaction: MyTransaction, job: Job[T], *, saved: bool) -> None:
-    if saved:
-        execute("SAVEPOINT job")
+def _read(statements: MyStatements, batch: list[Job[Any]], raw: Any) -> None:
+    for job in batch:
+        transaction = MyTransaction(raw, statements)
+        # One statement alone sees one moment, and needs nobody to end it.
+        if not isinstance(job.work, Query):
+            transaction.begin(_SNAPSHOT)
+        try:
+            transaction.job(job, saved=False)
+        except Deadlock:
+            job.error = MyError("others are in the way")
+        transaction.roll_back()  # there is nothing to commit
+
+
+def _write(statements: MyStatements, batch: list[Job[Any]], raw: Any) -> None:
+    if not _joined(statements, batch, raw):
+        for job in batch:
+            job.error = None
+        _one_by_one(statements, batch, raw)
+
+
+def _joined(statements: MyStatements, batch: list[Job[Any]], raw: Any) -> bool:
+    """Run what is plain in few messages, and the rest behind it; false if that failed and nothing is kept."""
+    plain, rest = sorted_out(batch)
+    if not plain:
+        return False
+    transaction = MyTransaction(raw, statements)
+    messages = Plan(plain, statements, raw.max_allowed_packet).messages()
+    # One statement alone is a transaction.
+    if rest or sum(len(message.statements) for message in messages) > 1:
+        transaction.begin()
     try:
-        job.answer = step(job.work(transaction))
-    except Exception as error:
-        if is_over(error) or code_of(error) in CONFLICTS:
-            raise  # the whole transaction is gone
-        job.error = error
-        if saved:
-            execute("ROLLBACK TO SAVEPOINT job")
-    if saved:
-        execute("RELEASE SAVEPOINT job")
+        for message in messages:
+            _send(transaction, message, final=not rest and message is messages[-1])
+        locked = _saved(transaction, rest)
+        transaction.commit()
+    except (MyError, Deadlock) as error:
+        transaction.roll_back()
+        if isinstance(error, MyError) and (error.code in TIMED_OUT or (len(batch) == 1 and error.code != LOCKED)):
+            _fail(batch, error)
+            return True
+        return False
+    except _TooSlow as slow:
+        transaction.roll_back()
+        _fail(batch, slow.error)
+        return True
+    _after(statements, locked, raw, LOCK_TRIES - 1)
+    return True
+
+
+def _send(transaction: MyTransaction, message: Message, *, final: bool) -> None:
+    """Run the statements of *message*; with *final*, commit in the same message."""
+    commit = [b"COMMIT"] if final and transaction.has_begun else []
+    cursor = transaction.send([*message.statements, *commit], final=final)
+    for number, told in enumerate([*message.told, *([None] if commit else [])]):
+        if number:
+            transaction.next_of(cursor, final=final)
+        if told is not None:
+            told(cursor)
+    if final:
+        transaction.was_committed()
+
+
+def _one_by_one(statements: MyStatements, batch: list[Job[Any]], raw: Any) -> None:
+    """Run each job behind a savepoint of its own; where others are in the way, in a transaction of its own."""
+    if len(batch) == 1:
+        _again(statements, batch[0], raw, _MOST_CONFLICTS)
+        return
+    transaction = MyTransaction(raw, statements)
+    transaction.begin()
+    try:
+        locked = _saved(transaction, batch)
+        transaction.commit()
+    except Deadlock:
+        transaction.roll_back()
+        _after(statements, batch, raw, _MOST_CONFLICTS)
+    except _TooSlow as slow:
+        transaction.roll_back()
+        _fail(batch, slow.error)
+    except MyError:
+        transaction.roll_back()
+        raise
+    else:
+        _after(statements, locked, raw, LOCK_TRIES - 1)
+
+
+class _TooSlow(Exception):
+    """Several jobs took longer than they may: the others would only wait for more of them."""
+
+    def __init__(self, error: MyError) -> None:
+        self.error = error
+
+
+def _saved(transaction: MyTransaction, jobs: list[Job[Any]]) -> list[Job[Any]]:
+    """Run *jobs*, each behind a savepoint; answers with the one that waited too long for a lock, if there is one."""
+    slow: list[Job[Any]] = []
+    for job in jobs:
+        transaction.job(job, saved=True)
+        if isinstance(job.error, MyError) and (job.error.code == LOCKED or job.error.code in TIMED_OUT):
+            slow.append(job)
+            if len(slow) > 1:
+                raise _TooSlow(job.error)
+    return [job for job in slow if isinstance(job.error, MyError) and job.error.code == LOCKED]
+
+
+def _fail(batch: list[Job[Any]], error: MyError) -> None:
+    """What waited so long for others would do so again, each by itself."""
+    for job in batch:
+        job.error = job.error or error
+
+
+def _after(statements: MyStatements, jobs: list[Job[Any]], raw: Any, most: int) -> None:
+    """Run *jobs* by themselves, behind a transaction that is kept already, or other jobs of it."""
+    for job in jobs:
+        try:
+            _again(statements, job, raw, most)
+        except (FateUnknown, NotDone) as lost:
+            # The batch as a whole is not to be done again.
+            raise FateUnknown from lost
+
+
+def _again(statements: MyStatements, job: Job[Any], raw: Any, most: int) -> None:
+    """One job in a transaction of its own, up to *most* times where others are in its way."""
+    for _ in range(most):
+        job.error = None
+        transaction = MyTransaction(raw, statements)
+        transaction.begin()
+        is_blocked = False
+        try:
+            transaction.job(job, saved=False)
+            if job.error is None:
+                transaction.commit()
+                return
+            is_blocked = isinstance(job.error, MyError) and job.error.code == LOCKED
+        except Deadlock:
+            job.error, is_blocked = MyError("others are in the way"), True
+        except MyError as error:
+            job.error = error
+        transaction.roll_back()
+        if not is_blocked:
+            return

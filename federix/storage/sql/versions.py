@@ -6,10 +6,11 @@ is to be brought up to date. A new database needs no steps: it is made as it is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import URL, Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
@@ -22,6 +23,9 @@ MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
 SCHEMA_LOCK = 0x466564_65726978
 """The number of the lock that whoever changes the schema of a database server holds."""
+
+MYSQL_LOCK = "LEFT(CONCAT('federix ', DATABASE()), 64)"
+"""The name of that lock in MariaDB, as an expression."""
 
 _VERSION_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
 
@@ -37,6 +41,11 @@ class Schema(Protocol):
     @property
     def url(self) -> URL:
         """Where Alembic finds it."""
+        ...
+
+    @property
+    def creator(self) -> Callable[[], Any] | None:
+        """Makes Alembic's connection, where *url* does not say all of it."""
         ...
 
     @property
@@ -127,6 +136,6 @@ def _upgrade(schema: Schema) -> None:
     from ..migrations.upgrade import MigrationError, upgrade
 
     try:
-        upgrade(schema.url)
+        upgrade(schema.url, schema.creator)
     except MigrationError as error:
         raise StoreError(f"the database {schema.name} cannot be brought up to date: {error}") from error
