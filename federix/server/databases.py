@@ -51,8 +51,14 @@ def _postgres(config: Config, executor: Executor, reactor: Any) -> Storage:
     return PostgresStorage(_server(config), executor, reactor)
 
 
+def _mysql(config: Config, executor: Executor, reactor: Any) -> Storage:
+    from ..storage.mysql import MysqlStorage
+
+    return MysqlStorage(_server(config), reactor)
+
+
 _BACK_ENDS: Final[Mapping[SqlType, Callable[[Config, Executor, Any], Storage]]] = MappingProxyType(
-    {"sqlite": _sqlite, "pgsql": _postgres}
+    {"sqlite": _sqlite, "pgsql": _postgres, "mysql": _mysql}
 )
 
 

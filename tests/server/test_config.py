@@ -104,7 +104,7 @@ class Top(SynchronousTestCase):
     def test_another_database_stops_the_start(self) -> None:
         self.assertEqual(
             errors("hosts: a.test\nsql_type: mssql"),
-            ["2:11: sql_type: mssql is not supported: sqlite and pgsql work; MySQL is planned"],
+            ["2:11: sql_type: mssql is not supported: sqlite, pgsql and mysql work"],
         )
 
     def test_passwords_are_kept_in_the_forms_the_operator_chose(self) -> None:

@@ -102,8 +102,7 @@ VALUES: Final[Mapping[str, Mapping[str, str]]] = {
 
 REFUSED_VALUES: Final[Mapping[str, Mapping[str, str]]] = {
     "sql_type": {
-        "mysql": "planned; sqlite and pgsql work",
-        **_all("mssql odbc", "!sqlite and pgsql work; MySQL is planned"),
+        **_all("mssql odbc", "!sqlite, pgsql and mysql work"),
     },
 }
 """Values that stop the start: another database would look as if all accounts were lost."""

@@ -12,7 +12,7 @@ from typing import Final, Literal
 from federix.core.options import Options, option
 from federix.core.options.values import Secret
 
-SqlType = Literal["sqlite", "pgsql"]
+SqlType = Literal["sqlite", "pgsql", "mysql"]
 
 DEFAULT_NAME: Final = "federix"
 """What the database of a server is called, and who owns it, unless said otherwise."""
@@ -32,7 +32,10 @@ class DatabaseServer:
 
 
 DATABASE_SERVERS: Final[Mapping[SqlType, DatabaseServer]] = MappingProxyType(
-    {"pgsql": DatabaseServer(5432, "postgres", ("psycopg2", "txpostgres"))}
+    {
+        "pgsql": DatabaseServer(5432, "postgres", ("psycopg2", "txpostgres")),
+        "mysql": DatabaseServer(3306, "mysql", ("pymysql",)),
+    }
 )
 """The kinds of databases that are servers of their own."""
 
@@ -44,7 +47,9 @@ class SqlOptions(Options):
     default_db: Literal["sql", "memory"] = option(
         "sql", "Where things are kept; `memory` forgets them when the server stops."
     )
-    sql_type: SqlType = option("sqlite", "The kind of database: a file, or a server of PostgreSQL (`pgsql`).")
+    sql_type: SqlType = option(
+        "sqlite", "The kind of database: a file, or a server of PostgreSQL (`pgsql`), of MariaDB or MySQL (`mysql`)."
+    )
     sql_database: str | None = option(
         None,
         "SQLite: the file; none: federix.sqlite in the data directory. On a server: the name of the database; none:"
