@@ -14,7 +14,11 @@ import time
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
+from unittest import SkipTest
 
+import pytest
+
+from .daemon import dies_with_us
 from .requirements import requires_program_in, requires_python_package
 from .server import free_ports
 
@@ -30,14 +34,19 @@ class MariaDb:
 
     def __init__(self, *options: str) -> None:
         """*options* are its own, as on its command line."""
-        self._programs = requires_program_in("mariadbd", "/usr/sbin", "/usr/libexec")
-        install = requires_program_in("mariadb-install-db", "/usr/bin") / "mariadb-install-db"
-        requires_python_package("pymysql")
-        self._options = options or ("--innodb-flush-log-at-trx-commit=0",)
+        try:
+            self._programs = requires_program_in("mariadbd", "/usr/sbin", "/usr/libexec")
+            install = requires_program_in("mariadb-install-db", "/usr/bin") / "mariadb-install-db"
+            requires_python_package("pymysql")
+        except pytest.skip.Exception as skipped:
+            # Trial knows its own word for it alone.
+            raise SkipTest(str(skipped)) from None
+        self._options = options or ("--innodb-flush-log-at-trx-commit=2",)
         self.folder = Path(tempfile.mkdtemp(prefix="federix-my-"))
         self.socket = self.folder / "mysqld.sock"
         (self.port,) = free_ports(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self._tls: list[str] = []
         self._numbers = itertools.count(1)
         self._as: dict[str, Any] = {}
         if os.geteuid() == 0:
@@ -54,15 +63,23 @@ class MariaDb:
         )
         if made.returncode:
             raise AssertionError(f"mariadb-install-db: {made.stdout}{made.stderr}")
+        atexit.register(self.remove)
         self.start()
+        # Who is nobody in particular would be taken for us where we come by the socket.
+        for (host,) in self.admin("SELECT Host FROM mysql.user WHERE User = ''"):
+            self.admin(f"DROP USER ''@'{host}'")
         self.admin(f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
 
     def start(self) -> None:
-        """Start it, and return when it takes connections."""
+        """Start it if it does not run, and return when it takes connections."""
+        if self._process is not None:
+            return
         self._said_before = len(self.log())
         with (self.folder / "log").open("ab") as output:
             self._process = subprocess.Popen(
+                # It ends with this process in any case, however that ends.
                 [
+                    *dies_with_us(),
                     self._programs / "mariadbd",
                     "--no-defaults",
                     f"--datadir={self.folder / 'data'}",
@@ -74,6 +91,7 @@ class MariaDb:
                     "--innodb-buffer-pool-size=16M",
                     "--innodb-log-file-size=8M",
                     *self._options,
+                    *self._tls,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -97,8 +115,29 @@ class MariaDb:
         self._end(signal.SIGKILL)
 
     def remove(self) -> None:
+        """End it, and forget what it kept."""
+        atexit.unregister(self.remove)
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def secure(self, certificate: bytes, authority: bytes) -> None:
+        """Restart it with TLS; *certificate* comes with its key, *authority* vouches for clients."""
+        self._tls = []
+        for option, content in (("cert", certificate), ("key", certificate), ("ca", authority)):
+            path = self.folder / f"{option}.pem"
+            path.write_bytes(content)
+            if self._as:
+                os.chown(path, self._as["user"], self._as["group"])
+            path.chmod(0o600)
+            self._tls.append(f"--ssl-{option}={path}")
+        self.stop()
+        self.start()
+
+    def insecure(self) -> None:
+        """Restart it without TLS."""
+        self._tls = []
+        self.stop()
+        self.start()
 
     def database(self) -> str:
         """The name of a new, empty database that belongs to `USER`."""
@@ -114,15 +153,26 @@ class MariaDb:
 
     def admin(self, statement: str, database: str | None = None) -> list[Any]:
         """Run a statement as the one who may do everything; the rows it finds."""
-        import pymysql
-
-        connection = pymysql.connect(unix_socket=str(self.socket), user="root", database=database, autocommit=True)
+        connection = self.connect(database)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
                 return list(cursor.fetchall())
         finally:
             connection.close()
+
+    def connect(self, database: str | None = None) -> Any:
+        """A connection of the one who may do everything."""
+        import pymysql
+
+        return pymysql.connect(
+            unix_socket=str(self.socket), user="root", database=database, autocommit=True, ssl_disabled=True
+        )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def log(self) -> str:
         path = self.folder / "log"
@@ -147,9 +197,7 @@ class MariaDb:
 @cache
 def shared_mariadb() -> MariaDb:
     """One for all tests of this process that leave it running."""
-    server = MariaDb()
-    atexit.register(server.remove)
-    return server
+    return MariaDb()
 
 
 @cache

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..lane import Job
-from ..sql.database import Change, Changes, Insertion
+from ..sql.database import Changes, Insertion
 from .connection import PgError
 from .statements import PgStatement, PgStatements, mogrified
 
