@@ -20,6 +20,7 @@ from federix.server.config import Config, load, sql_options
 from federix.server.databases import _server, storage_for
 from federix.storage.sql.server import SqlTls
 from tests.peers.authority import Issuer
+from tests.peers.mariadb import MariaDb
 from tests.peers.postgres import PASSWORD, USER, Postgres
 from tests.peers.requirements import requires_python_package
 from tests.server.processes import PATIENCE, ProcessCase
@@ -75,6 +76,13 @@ class OptionsTest(SynchronousTestCase):
         self.assertIn("pip install 'federix[postgres]'", str(problem))
         self.config("sql_type: pgsql\ndefault_db: memory")
 
+    def test_mariadb_has_a_port_and_a_driver_of_its_own(self) -> None:
+        requires_python_package("pymysql")
+        self.assertEqual(_server(self.config("sql_type: mysql")).port, 3306)
+        self.patch(sql_options.DatabaseServer, "missing", lambda server: server.packages)
+        errors = self.assertRaises(ConfigErrors, self.config, "sql_type: mysql")
+        self.assertIn("mysql needs pymysql, not installed: pip install 'federix[mysql]'", str(errors.problems[0]))
+
     def test_to_verify_without_tls_or_without_authorities_is_wrong(self) -> None:
         for text in ("sql_ssl_verify: true", "sql_ssl_verify: true\nsql_ssl: true"):
             errors = self.assertRaises(ConfigErrors, self.config, text)
@@ -84,35 +92,43 @@ class OptionsTest(SynchronousTestCase):
         requires_python_package("txpostgres")
         any_clock: Any = Clock()  # type: ignore[no-untyped-call]
         kinds = {"default_db: memory": "MemoryStorage", "sql_type: sqlite": "SqliteStorage"}
-        for text, kind in {**kinds, "sql_type: pgsql": "PostgresStorage"}.items():
+        requires_python_package("pymysql")
+        servers = {"sql_type: pgsql": "PostgresStorage", "sql_type: mysql": "MysqlStorage"}
+        for text, kind in {**kinds, **servers}.items():
             storage = storage_for(self.config(text), InlineExecutor(), any_clock)
             self.assertEqual(type(storage).__name__, kind)
 
 
-class PostgresProcessTest(ProcessCase):
-    """`twistd federix` whose database is a PostgreSQL server that comes and goes."""
+class DatabaseProcess(ProcessCase):
+    """`twistd federix` whose database is a server that comes and goes."""
+
+    sql_type: str
+
+    def make_database(self) -> Postgres | MariaDb:
+        raise NotImplementedError
 
     def setUp(self) -> None:
         super().setUp()
-        self.postgres = Postgres()
-        self.addCleanup(self.postgres.remove)
-        self.write(
-            f"sql_type: pgsql\nsql_server: 127.0.0.1\nsql_port: {self.postgres.port}\nsql_username: {USER}\n"
-            f"sql_password: {PASSWORD}\nsql_database: {self.postgres.database()}\nsql_start_interval: 1\n"
-            "modules: {mod_ping: {}, mod_roster: {}, mod_private: {}}\n"
+        self.database = self.make_database()
+        self.addCleanup(self.database.remove)
+        self.configuration = (
+            f"sql_type: {self.sql_type}\nsql_server: 127.0.0.1\nsql_port: {self.database.port}\n"
+            f"sql_username: {USER}\nsql_password: {PASSWORD}\nsql_database: {self.database.database()}\n"
+            "sql_start_interval: 1\nmodules: {mod_ping: {}, mod_roster: {}, mod_private: {}}\n"
         )
+        self.write(self.configuration)
 
     def test_it_waits_for_its_database_and_outlives_its_restart(self) -> None:
-        self.postgres.stop()
+        self.database.stop()
         with self.twistd("-c", "federix.yml", "-d", "data") as process:
             told = self.until("cannot be used, trying again", process)
             self.assertIn("starting", self.ctl("status").stdout)
             time.sleep(1.0)
-            self.postgres.start()
+            self.database.start()
             told += self.until("server started", process)
             self.assertEqual(self.ctl("register", "romeo", "a.test", "secret").returncode, 0)
             with self.logged_in() as romeo:
-                self.postgres.stop()
+                self.database.stop()
                 told += self.until("cannot be used, trying again", process)
                 # What a login asks waits, and is refused in the end, for now only.
                 self.assertIn(b"<temporary-auth-failure", self.login()[1])
@@ -122,7 +138,7 @@ class PostgresProcessTest(ProcessCase):
                     romeo.sendall(b"<iq type='get' id='q'><query xmlns='%b'>%b</query></iq>" % (asked.encode(), inner))
                     refused = self.said(romeo, b"</iq>")
                     self.assertIn(b"<error type='wait'><internal-server-error", refused)
-                self.postgres.start()
+                self.database.start()
                 told += self.until("is back", process)
                 self.ping(romeo)
                 with self.logged_in() as again:
@@ -140,7 +156,7 @@ class PostgresProcessTest(ProcessCase):
         self.assertNotIn(PASSWORD, told)
 
     def test_a_start_that_waits_for_its_database_can_be_stopped(self) -> None:
-        self.postgres.stop()
+        self.database.stop()
         with self.twistd("-c", "federix.yml", "-d", "data") as process:
             told = self.until("cannot be used, trying again", process)
             process.send_signal(signal.SIGTERM)
@@ -148,6 +164,21 @@ class PostgresProcessTest(ProcessCase):
             told += process.stdout.read().decode()
             self.assertEqual(process.wait(PATIENCE), 1)
         self.assertIn("stopped by SIGTERM before it had started", told)
+        self.assertNotIn("Traceback", told)
+
+    def test_the_tables_wait_for_the_operator_where_that_is_wanted(self) -> None:
+        self.write(f"{self.configuration}update_sql_schema: false\n")
+        with self.twistd("-c", "federix.yml", "-d", "data") as process:
+            told = self.until("run 'federixctl update_sql_schema'", process)
+            self.assertIn("starting", self.ctl("status").stdout)
+            updated = self.ctl("update_sql_schema")
+            self.assertEqual(updated.returncode, 0, updated.stderr)
+            told += self.until("server started", process)
+            self.assertEqual(self.ctl("register", "romeo", "a.test", "secret").returncode, 0)
+            self.assertIn("up to date", self.ctl("update_sql_schema").stdout)
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout is not None
+            told += process.stdout.read().decode()
         self.assertNotIn("Traceback", told)
 
     def logged_in(self) -> ssl.SSLSocket:
@@ -185,3 +216,21 @@ class PostgresProcessTest(ProcessCase):
                 break
             got += piece
         return got
+
+
+class PostgresProcessTest(DatabaseProcess):
+    sql_type = "pgsql"
+
+    def make_database(self) -> Postgres:
+        return Postgres()
+
+
+class MariaDbProcessTest(DatabaseProcess):
+    sql_type = "mysql"
+
+    def make_database(self) -> MariaDb:
+        return MariaDb()
+
+
+# It has no database itself, so it is no test.
+del DatabaseProcess

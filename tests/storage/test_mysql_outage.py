@@ -50,6 +50,7 @@ async def a_while(seconds: float = 0.3) -> None:
 
 class OutageCase(TestCase):
     timeout = 15
+
     def setUp(self) -> None:
         self.mariadb = shared_mariadb()
         self.addCleanup(self.mariadb.start)
