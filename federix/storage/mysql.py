@@ -26,6 +26,8 @@ from .sql.server import SqlServer
 from .sql.storage import SqlStorage
 from .sql.versions import MYSQL_LOCK, bring_up_to_date
 
+#: How many jobs that read go to a thread at once: the way there and back costs more than a look-up.
+READS_TOGETHER: Final = 8
 #: Seconds that whoever changes the schema waits for others who do; then it is tried again.
 LOCK_TIMEOUT: Final = 10
 #: Seconds that one statement may take which changes the schema.
@@ -50,7 +52,7 @@ class MysqlDatabase(ServedDatabase[MyConnection]):
         self._executor = ThreadExecutor(reactor, threads=max(2, server.pool_size) + 1, name="database")
         statements = MyStatements()
         writing, reading = Batches(statements, writes=True), Batches(statements, writes=False)
-        super().__init__(server, reactor, writing, reading, MyError, Error)
+        super().__init__(server, reactor, writing, reading, MyError, Error, READS_TOGETHER)
 
     async def start(self) -> None:
         self._executor.start()

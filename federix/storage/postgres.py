@@ -43,7 +43,7 @@ class PostgresDatabase(ServedDatabase[PgConnection]):
     def __init__(self, server: SqlServer, executor: Executor, reactor: Any) -> None:
         self._executor = executor
         statements = PgStatements()
-        super().__init__(server, reactor, Writing(statements), Reading(statements), PgError, psycopg2.Error)
+        super().__init__(server, reactor, Writing(statements), Reading(statements), PgError, psycopg2.Error, 1)
 
     async def _connect(self, lane: Lane[Slot[PgConnection]], on_lost: Callable[[str], None]) -> PgConnection:
         connection = PgConnection(self._reactor, lambda _, reason: on_lost(reason))

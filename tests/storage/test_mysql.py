@@ -20,7 +20,7 @@ from federix.storage.my.connection import MyError, connect
 from federix.storage.my.plan import MESSAGE_BYTES
 from federix.storage.my.statements import literal
 from federix.storage.mysql import UNFINISHED, MysqlDatabase, MysqlStorage
-from federix.storage.roster import Contact, RosterItem
+from federix.storage.roster import RosterItem
 from federix.storage.shapes import Document, Log, Table
 from federix.storage.sql.database import Change, Changes, Transaction
 from federix.storage.sql.schema import VERSION
@@ -250,6 +250,18 @@ class SpoiltTest(MysqlCase):
             await self.assertFailure(self.database.write("z", work), error)
         self.assertEqual(self.counted("document"), 1)
 
+    async def test_a_read_that_fails_fails_alone(self) -> None:
+        async def nonsense(tx: Transaction) -> None:
+            await tx.run(NONSENSE)
+
+        await PAGE.bind(self.storage).put(ROMEO, "new")
+        waiting = [self.database.read(JULIET, lambda tx: tx.run(SLEEP, seconds=0.2)) for _ in range(4)]
+        page = [Deferred.fromCoroutine(PAGE.bind(self.storage).get(ROMEO)) for _ in range(2)]
+        await self.assertFailure(self.database.read(ROMEO, nonsense), StoreError)
+        page += [Deferred.fromCoroutine(PAGE.bind(self.storage).get(ROMEO)) for _ in range(2)]
+        self.assertEqual(await gatherResults(page), ["new"] * 4)
+        await gatherResults(waiting)
+
     async def test_a_work_that_waits_for_something_else_is_refused(self) -> None:
         async def wait(tx: Transaction) -> None:
             await tx.run(DOCUMENT_GET, owner="a", store="b")
@@ -411,9 +423,7 @@ class TextTest(MysqlCase):
         for said in texts:
             owner = f"{said}@example.org"
             await NOTES.bind(self.storage).put(owner, said, said)
-            await self.storage.rosters.transition(
-                owner, said, lambda before, said=text: Contact(RosterItem(said, said, groups=frozenset({said})))
-            )
+            await self.storage.rosters.put(owner, RosterItem(said, said, groups=frozenset({said})))
             self.assertEqual(await NOTES.bind(self.storage).all(owner), {said: said})
             (item,) = (await self.storage.rosters.get(owner)).items
             self.assertEqual((item.jid, item.name, item.groups), (said, said, {said}))

@@ -347,6 +347,20 @@ class BrokenTest(OutageCase):
         await soon(lambda: self.connections(storage) == 6)
         await NOTES.bind(storage).put(ROMEO, "a", "two")
 
+    async def test_many_short_statements_may_take_long_together(self) -> None:
+        self.patch(pool, "WATCH_EVERY", 0.1)
+        self.patch(pool, "GRACE", 0.2)
+        storage = await self.started(query_timeout=1.0)
+
+        async def work(tx: Transaction) -> int:
+            for _ in range(8):
+                await tx.run(SLEEP, seconds=0.2)
+            return 1
+
+        jobs = [storage.database.write(ROMEO, work), *(storage.database.read(JULIET, work) for _ in range(6))]
+        self.assertEqual(await gatherResults(jobs), [1] * 7)
+        self.assertEqual((self.connections(storage), self.told), (6, []))
+
     async def test_idle_connections_are_kept_alive(self) -> None:
         self.patch(pool, "WATCH_EVERY", 0.1)
         storage = await self.started(keepalive_interval=0.2)

@@ -79,6 +79,16 @@ def said(error: BaseException) -> str:
     return str(error.args[-1] if isinstance(error, Error) and error.args else error) or type(error).__name__
 
 
+class _Raw(pymysql.connections.Connection):
+    """PyMySQL's connection, which counts what is asked on it."""
+
+    messages = 0
+
+    def query(self, sql: Any, unbuffered: bool = False) -> int:
+        self.messages += 1
+        return super().query(sql, unbuffered)
+
+
 @implementer(IReadDescriptor)
 class MyConnection:
     """A connection that is open until `close`, or until it breaks: then *on_lost* is called, once, with the reason.
@@ -92,8 +102,9 @@ class MyConnection:
         self._on_lost: Callable[[str], None] | None = on_lost
         self._raw: Any = None
         self._socket: socket.socket | None = None
-        #: Since when it works, by the reactor's clock.
-        self.busy_since: float | None = None
+        self._busy_since: float | None = None
+        #: How many messages had been sent when somebody last looked.
+        self._messages = 0
         #: When it last ended something.
         self.idle_since = 0.0
 
@@ -108,16 +119,24 @@ class MyConnection:
     def is_open(self) -> bool:
         return self._on_lost is not None
 
+    @property
+    def busy_since(self) -> float | None:
+        """Since when the same message has been waited for, by the reactor's clock, as far as anybody has looked."""
+        if self._busy_since is not None and self._raw is not None and self._raw.messages != self._messages:
+            self._messages = self._raw.messages
+            self._busy_since = self._reactor.seconds()
+        return self._busy_since
+
     def run(self, work: Callable[[Any], T]) -> Deferred[T]:
         """Have a thread do *work* with PyMySQL's connection. One call at a time."""
         self._reactor.removeReader(self)
-        self.busy_since = self._reactor.seconds()
+        self._busy_since = self._reactor.seconds()
         running: Deferred[T] = self._executor.run(work, self._raw)
         return running.addBoth(self._ran, self._raw)
 
     def _ran(self, result: Any, raw: Any) -> Any:
         self.idle_since = self._reactor.seconds()
-        self.busy_since = None
+        self._busy_since = None
         if self._on_lost is None:
             raw._force_close()  # `close` left that to us
         elif not raw.open:
@@ -134,11 +153,11 @@ class MyConnection:
     def close(self) -> None:
         """Close it; what runs fails. Nobody is told."""
         self._on_lost = None
+        self._reactor.removeReader(self)
         raw, self._raw, self._socket = self._raw, None, None
         if raw is None:
             return
-        self._reactor.removeReader(self)
-        if self.busy_since is None:
+        if self._busy_since is None:
             raw._force_close()
         else:
             _wake(raw)
@@ -197,7 +216,7 @@ def connect(server: SqlServer, writes: bool, *, patience: float | None = None) -
     if server.host.startswith("/"):
         path = Path(server.host)
         where = {"unix_socket": str(path / "mysqld.sock" if path.is_dir() else path)}
-    connection: Any = pymysql.connect(
+    connection: Any = _Raw(
         **where,
         user=server.username,
         password=server.password.encode(),

@@ -35,10 +35,12 @@ CLOSE_WITHIN: Final = 10.0
 class Connection(Protocol):
     """One connection to a database server, whose driver it knows."""
 
-    busy_since: float | None
-    """Since when it works, by the reactor's clock."""
     idle_since: float
     """When it last ended something."""
+
+    @property
+    def busy_since(self) -> float | None:
+        """Since when it waits for an answer, by the reactor's clock."""
 
     @property
     def is_open(self) -> bool: ...

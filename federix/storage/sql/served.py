@@ -45,7 +45,7 @@ class ServedDatabase(Database, Generic[K]):
     """Transactions over a pool of connections to *server*.
 
     *writing* and *reading* run batches on them. *errors* is what jobs fail with, and *driver_errors* what connecting
-    raises, apart from OSError.
+    raises, apart from OSError. *reads_together* jobs that read may go to a connection at once.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class ServedDatabase(Database, Generic[K]):
         reading: Callable[[Slot[K], list[Job[Any]]], Deferred[Outcome]],
         errors: type[Exception],
         driver_errors: type[Exception],
+        reads_together: int,
     ) -> None:
         self._server = server
         self._reactor = reactor
@@ -77,7 +78,7 @@ class ServedDatabase(Database, Generic[K]):
             ordered=False,
             errors=errors,
             most_waiting=MOST_WAITING,
-            most_together=1,
+            most_together=reads_together,
         )
         #: How many reads wait for writes of their owners.
         self._behind = 0
