@@ -30,6 +30,19 @@ Answer: TypeAlias = str | int | float | bool | Sequence["Answer"] | Mapping[str,
 _NAME: Final = "__federix_command__"
 
 
+class Progress:
+    """How far a command is: one that takes long has an argument of this type, which is not asked of the operator.
+
+    This one tells nobody.
+    """
+
+    def __call__(self, done: int, of: int, note: str = "") -> None:
+        """So much is *done*, *of* so much; *note* says more. Raises `CommandError` when whoever asked has gone."""
+
+
+UNTOLD: Final = Progress()
+
+
 class CommandError(Exception):
     """It could not be done; the text says why and what to do, for the operator. `federixctl` ends with code 1."""
 
@@ -68,6 +81,8 @@ class Command:
     doc: str
     arguments: tuple[Argument, ...]
     function: Callable[..., Any]
+    #: The argument by which it tells how far it is, if it does.
+    progress: str | None = None
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Command:
@@ -76,9 +91,10 @@ class Command:
         arguments = tuple(
             Argument(name, hints[name], parameter.default is parameter.empty)
             for name, parameter in inspect.signature(function).parameters.items()
-            if name != "self"
+            if name != "self" and hints[name] is not Progress
         )
-        return cls(getattr(function, _NAME), inspect.getdoc(function) or "", arguments, function)
+        progress = next((name for name, hint in hints.items() if hint is Progress), None)
+        return cls(getattr(function, _NAME), inspect.getdoc(function) or "", arguments, function, progress)
 
     def described(self) -> dict[str, Answer]:
         """Everything about it, as plain data."""
@@ -117,8 +133,9 @@ def command(name: str = "") -> Callable[[F], F]:
     """Make a method a command, by its own name or *name*: ``@command()``, with the brackets.
 
     Its docstring is its help, its arguments are read by their types (as options are: `str`, `int`, `bool`, `float` …;
-    `Secret` is asked for without being shown), and those with a default may be left out. It may be `async def`. It
-    returns plain data: nothing, text, numbers, truths, lists and mappings of these; a list of mappings is a table.
+    `Secret` is asked for without being shown), and those with a default may be left out. What takes long has an
+    argument of type `Progress` as well. It may be `async def`. It returns plain data: nothing, text, numbers, truths,
+    lists and mappings of these; a list of mappings is a table.
 
     A module's commands run on its host: they have an argument ``host: str``, by which the right one is found.
     `CommandError` tells the operator what is wrong; a `StanzaError` does so as well.
@@ -181,11 +198,13 @@ class Commands:
             raise WrongUse(f"there is no command {name!r}{did_you_mean(name, self._commands)}")
         return next(iter(offered.values()))
 
-    async def run(self, name: str, arguments: Mapping[str, object]) -> Answer:
-        """Do it, and return the answer. Raises `CommandError`, and nothing else."""
+    async def run(self, name: str, arguments: Mapping[str, object], progress: Progress = UNTOLD) -> Answer:
+        """Do it, and return the answer; *progress* is told how far it is. Raises `CommandError`, and nothing else."""
         self.find(name)
         chosen = self._for_host(name, arguments)
         read = chosen.read(arguments)
+        if chosen.progress is not None:
+            read[chosen.progress] = progress
         try:
             answer = chosen.function(**read)
             done: Answer = await answer if isinstance(answer, Awaitable) else answer

@@ -49,7 +49,7 @@ class InWorld:
         except Exception as error:
             raise Refused(str(error), 2) from None
 
-    def run(self, name: str, arguments: Mapping[str, object]) -> Any:
+    def run(self, name: str, arguments: Mapping[str, object], told: Any = None) -> Any:
         self.ran.append((name, dict(arguments)))
         try:
             return self._world.run(self._world.server.commands.run(name, arguments))

@@ -229,5 +229,5 @@ class OperatorTest(SynchronousTestCase):
         self.assertLessEqual(READING, {each.name for each in self.world.server.commands})
 
 
-async def _too_much(name: str, arguments: object) -> str:
+async def _too_much(name: str, arguments: object, progress: object) -> str:
     return "x" * MAX_ANSWER

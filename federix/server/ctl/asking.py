@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from .place import MAX_ANSWER, MAX_REQUEST, Unreachable, socket_path
 
 #: Seconds to wait for the connection, and for the answer to a command.
 CONNECT_TIMEOUT: Final = 5.0
 ANSWER_TIMEOUT: Final = 300.0
+
+Told: TypeAlias = Callable[[int, int, str], object]
+"""Hears how far a command is: how much is done, of how much, and a note."""
 
 
 class NoServer(Exception):
@@ -62,9 +65,10 @@ class Connection:
         """What the command of that name takes, or what every command does. Raises `Refused`."""
         return self._ask({"describe": name})
 
-    def run(self, name: str, arguments: Mapping[str, object]) -> Any:
-        """Have a command done; its answer. Raises `Refused`."""
-        return self._ask({"run": name, "arguments": dict(arguments)})
+    def run(self, name: str, arguments: Mapping[str, object], told: Told | None = None) -> Any:
+        """Have a command done; its answer. Where it takes long, *told* hears how far it is. Raises `Refused`."""
+        request = {"run": name, "arguments": dict(arguments)}
+        return self._ask(request if told is None else {**request, "progress": True}, told)
 
     def wait_for_the_end(self) -> None:
         """Return when the server has stopped."""
@@ -74,18 +78,26 @@ class Connection:
         except OSError as error:
             raise NoServer(f"the server was told to stop, and has not yet: {error}") from None
 
-    def _ask(self, request: dict[str, Any]) -> Any:
+    def _ask(self, request: dict[str, Any], told: Told | None = None) -> Any:
         line = json.dumps(request).encode() + b"\n"
         if len(line) > MAX_REQUEST:
             raise Refused(f"a request is at most {MAX_REQUEST} bytes", 2)
         try:
             self._socket.sendall(line)
-            answer = self._file.readline(MAX_ANSWER + 1)
+            reply = self._reply()
+            while "progress" in reply:
+                if told is not None:
+                    told(*reply["progress"])
+                reply = self._reply()
         except OSError as error:
             raise NoServer(f"the server does not answer: {error}") from None
-        if not answer.endswith(b"\n"):
-            raise NoServer("the server ended the connection before it answered: its log may say why")
-        reply = json.loads(answer)
         if "error" in reply:
             raise Refused(reply["error"], reply.get("code", 1))
         return reply.get("answer")
+
+    def _reply(self) -> dict[str, Any]:
+        answer = self._file.readline(MAX_ANSWER + 1)
+        if not answer.endswith(b"\n"):
+            raise NoServer("the server ended the connection before it answered: its log may say why")
+        reply: dict[str, Any] = json.loads(answer)
+        return reply

@@ -16,6 +16,7 @@ import click
 
 from ... import __version__
 from .asking import Connection, NoServer, Refused
+from .bar import Bar
 from .place import DATA
 from .printing import lines, printable, table
 
@@ -87,7 +88,8 @@ def remote(name: str) -> click.Command:
                 if any(word in ("--help", "-h") for word in words):
                     click.echo(f"{usage(described)}\n\n  {described['doc']}")
                     return
-                answer = server.run(name, arguments(described, words))
+                with Bar(name) as bar:
+                    answer = server.run(name, arguments(described, words), bar)
                 show(answer, as_json)
                 if name == "stop":
                     server.wait_for_the_end()
@@ -108,15 +110,31 @@ def remote(name: str) -> click.Command:
 
 def usage(described: dict[str, Any]) -> str:
     names = (
-        f"[{each['name'].upper()}]" if not each["required"] or each["secret"] else each["name"].upper()
+        f"[--{each['name']}]"
+        if is_flag(each)
+        else f"[{each['name'].upper()}]"
+        if not each["required"] or each["secret"]
+        else each["name"].upper()
         for each in described["arguments"]
     )
     return " ".join((described["name"], *names))
 
 
+def is_flag(argument: dict[str, Any]) -> bool:
+    """Whether it may be given by its name alone: ``--overwrite``."""
+    return argument["type"] == "true or false" and not argument["required"]
+
+
 def arguments(described: dict[str, Any], words: tuple[str, ...]) -> dict[str, str]:
-    """What was typed, by the names of the arguments; a password that is missing, or ``-``, is read."""
+    """What was typed, by the names of the arguments; a password that is missing, or ``-``, is read.
+
+    Paths are made absolute: the server may have another working directory.
+    """
     wanted = described["arguments"]
+    flags = {f"--{each['name']}": each["name"] for each in wanted if is_flag(each)}
+    raised = {flags[word]: "true" for word in words if word in flags}
+    words = tuple(word for word in words if word not in flags)
+    wanted = [each for each in wanted if each["name"] not in raised]
     if len(words) > len(wanted):
         fail(f"too many arguments: federixctl {usage(described)}", WRONG_USE)
     given = {argument["name"]: word for argument, word in zip(wanted, words, strict=False)}
@@ -127,7 +145,9 @@ def arguments(described: dict[str, Any], words: tuple[str, ...]) -> dict[str, st
         name = argument["name"]
         if argument["secret"] and given.get(name, "-") == "-" and (argument["required"] or name in given):
             given[name] = secret(name, typed="-" not in words, twice=not described["name"].startswith("check"))
-    return given
+        elif argument["type"] == "path" and name in given:
+            given[name] = str(Path(given[name]).absolute())
+    return given | raised
 
 
 def secret(name: str, *, typed: bool, twice: bool) -> str:

@@ -1,7 +1,8 @@
 """The socket where `federixctl` asks: one JSON object a line, both ways.
 
 ``{"run": "register", "arguments": {"user": "juliet", …}}`` is answered by ``{"answer": …}`` or by ``{"error": "…",
-"code": 1}``; ``{"describe": "register"}`` (or null, for all commands) by what the command takes. Whoever may open the
+"code": 1}``; ``{"describe": "register"}`` (or null, for all commands) by what the command takes. With ``"progress":
+true`` in a request, lines of ``{"progress": [done, of, note]}`` may stand before the answer. Whoever may open the
 socket may do everything: it has mode 0600, so that is the user the server runs as, and root.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -19,7 +21,7 @@ from twisted.logger import Logger
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 
-from ...core.commands import Answer, Command, CommandError, WrongUse
+from ...core.commands import UNTOLD, Answer, Command, CommandError, Progress, WrongUse
 from ...life.scope import Timer
 from ...life.tree import Node
 from ..directory import lock, make_directory
@@ -36,6 +38,9 @@ MAX_CONNECTIONS: Final = 32
 #: Seconds a connection may be silent.
 IDLE_TIMEOUT: Final = 60.0
 
+#: Seconds between two words of how far a command is.
+TELL_EVERY: Final = 0.5
+
 #: Characters of a command's arguments that are logged.
 MAX_LOGGED: Final = 200
 
@@ -43,7 +48,7 @@ MAX_LOGGED: Final = 200
 FAILED: Final = 1
 WRONG_USE: Final = 2
 
-Reply: TypeAlias = dict[str, Answer]
+Reply: TypeAlias = Mapping[str, Answer]
 
 
 class ControlNode(Node):
@@ -168,13 +173,42 @@ class Operator(LineReceiver):
         told = log.debug if name in READING else log.info
         concerned = _concerned(commands.find(name), arguments)
         told("an operator's command", command=name, **({"concerning": concerned} if concerned else {}))
-        return await commands.run(name, arguments)
+        return await commands.run(name, arguments, Telling(self) if request.get("progress") is True else UNTOLD)
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether the operator has closed the connection."""
+        return self not in self._node.connections
+
+    def tell(self, done: int, of: int, note: str) -> None:
+        """Say how far the command is."""
+        self._reply({"progress": [done, of, note]})
+
+    @property
+    def seconds(self) -> float:
+        return float(self._node.clock.seconds())
 
     def _reply(self, reply: Reply) -> None:
         line = json.dumps(reply, ensure_ascii=False).encode("utf-8", "replace")
         if len(line) >= MAX_ANSWER:
             line = json.dumps({"error": "the answer is too long", "code": FAILED}).encode()
         self.sendLine(line)  # type: ignore[no-untyped-call]
+
+
+class Telling(Progress):
+    """Tells an operator how far his command is, every now and then; what nobody waits for any more ends."""
+
+    def __init__(self, operator: Operator) -> None:
+        self._operator = operator
+        self._told = -TELL_EVERY
+
+    def __call__(self, done: int, of: int, note: str = "") -> None:
+        operator = self._operator
+        if operator.has_gone:
+            raise CommandError("whoever asked for it has gone")
+        if operator.seconds - self._told >= TELL_EVERY:
+            self._told = operator.seconds
+            operator.tell(done, of, note)
 
 
 def _request(line: bytes) -> dict[str, Any]:
