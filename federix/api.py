@@ -3,13 +3,15 @@
 from . import __version__ as SOFTWARE_VERSION
 from .core import hooks
 from .core.chain import HANDLED, Collect, Event, Filter, Handled, Outcome, Slot, Watch
-from .core.commands import CommandError, command
+from .core.commands import CommandError, Progress, command
 from .core.delivery import SUBSCRIPTION_TYPES
 from .core.host import Host
 from .core.iq import IQ_TIMEOUT, RequestError, check_iq, iq_get, iq_set
 from .core.keys import Key, Notes
 from .core.module import Module, Rfc, Xep, on_demand
 from .core.options import HostPattern, Secret, option
+from .core.passage import fingerprint, unclaimed
+from .core.portable import Arrival, Arrived, NotTaken, Portable, Take
 from .core.remote import DomainPair, Proof, RemoteServer
 from .core.rules import AccessRule, ShaperRule
 from .core.s2s_rules import BIDI as S2S_BIDI
@@ -47,6 +49,8 @@ __all__ = [
     "AccessRule",
     "ArchiveRow",
     "Archives",
+    "Arrival",
+    "Arrived",
     "Candidate",
     "Codec",
     "Collect",
@@ -68,9 +72,12 @@ __all__ = [
     "Log",
     "Message",
     "Module",
+    "NotTaken",
     "Notes",
     "Outcome",
+    "Portable",
     "Presence",
+    "Progress",
     "Proof",
     "Relations",
     "RemoteServer",
@@ -93,6 +100,7 @@ __all__ = [
     "StreamError",
     "StreamManagement",
     "Table",
+    "Take",
     "Timer",
     "TooManyWait",
     "Transition",
@@ -105,6 +113,7 @@ __all__ = [
     "command",
     "delay",
     "error_element",
+    "fingerprint",
     "forms",
     "forward",
     "hints",
@@ -118,4 +127,5 @@ __all__ = [
     "option",
     "presence",
     "rsm",
+    "unclaimed",
 ]

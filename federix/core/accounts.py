@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_
 from typing import TYPE_CHECKING, Final
 
+from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.logger import Logger
 
 from ..storage.accounts import Account, AccountExists, NoSuchAccount
@@ -22,12 +25,14 @@ from ..xmpp.sasl import (
     EncodedKeys,
     HashName,
     InvalidPassword,
+    ScramKeys,
     matches,
     prepare_password,
 )
 from . import hooks
 from .logins import Logins
 from .password_forms import SCRAM, CommonForms, Forms
+from .portable import Arrival, Arrived, NotTaken
 
 if TYPE_CHECKING:
     from .host import Host
@@ -52,6 +57,19 @@ class AccountPolicy:
     def forms(self) -> Forms:
         keys = frozenset(self.hashes)
         return Forms(keys, frozenset(HASH_NAMES) if self.plain else keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """An account that comes from elsewhere, with its name (prepared), and what is known of its password."""
+
+    local: str
+    password: str | None = field(default=None, repr=False)
+    keys: Sequence[ScramKeys] = ()
+
+    @property
+    def has_secrets(self) -> bool:
+        return self.password is not None or bool(self.keys)
 
 
 @dataclass(slots=True)
@@ -180,6 +198,11 @@ class Accounts:
         """How many accounts there are."""
         return await self._host.storage.accounts.count(self._host.name)
 
+    async def secrets(self, local: str) -> Mapping[str, str] | None:
+        """All that is kept of the password of *local* (prepared), as storage has it: for who takes it elsewhere."""
+        account = None if self.is_leaving(local) else await self._host.storage.accounts.get(local, self._host.name)
+        return None if account is None else account.credentials
+
     # -- changing -------------------------------------------------------------------------------------------------
 
     async def register(self, local: str, password: str) -> JID:
@@ -207,6 +230,63 @@ class Accounts:
                 raise NoSuchAccount
             await self._host.storage.accounts.set_credentials(name, self._host.name, secrets)
         self.logins.refuse(name, StreamError(StreamCondition.NOT_AUTHORIZED, "the password was changed"))
+
+    async def bring(self, newcomers: Sequence[Newcomer], *, overwrite: bool) -> Sequence[Arrival]:
+        """Make accounts that come from elsewhere, all together; of those that exist, *overwrite* the passwords.
+
+        One without a password gets one that nobody knows: until it is set, nobody can log in.
+        """
+        existing = self._host.storage.accounts
+        there = [await existing.exists(each.local, self._host.name) for each in newcomers]
+        making: list[tuple[int, Mapping[str, str]]] = []
+        arrivals: list[Arrival] = [Arrived.THERE] * len(newcomers)
+        for place, (newcomer, is_there) in enumerate(zip(newcomers, there, strict=True)):
+            if is_there and not (overwrite and newcomer.has_secrets):
+                continue
+            try:
+                making.append((place, await self._secrets_of(newcomer)))
+            except StanzaError as error:
+                arrivals[place] = NotTaken.because(error)
+        if not making:
+            return arrivals
+        in_common = reduce(and_, (Forms.of(secrets) for _, secrets in making))
+        async with self._common.writing(in_common):
+            working = [
+                ensureDeferred(self._bring(newcomers[place], there[place], secrets)) for place, secrets in making
+            ]
+            for (place, _), arrival in zip(making, await gatherResults(working, consumeErrors=True), strict=True):
+                arrivals[place] = arrival
+        for newcomer, arrival in zip(newcomers, arrivals, strict=True):
+            if arrival is Arrived.ADDED:
+                await hooks.register_user.tell(self._host.chains, JID(newcomer.local, self._host.name))
+        return arrivals
+
+    async def _bring(self, newcomer: Newcomer, is_there: bool, secrets: Mapping[str, str]) -> Arrival:
+        local, host = newcomer.local, self._host.name
+        if self.is_leaving(local):
+            return NotTaken("the account is being removed")
+        try:
+            if is_there:
+                await self._host.storage.accounts.set_credentials(local, host, secrets)
+                self.logins.refuse(local, StreamError(StreamCondition.NOT_AUTHORIZED, "the password was changed"))
+                return Arrived.REPLACED
+            await self._host.storage.accounts.create(Account(local, host, secrets, self._host.now()))
+        except StanzaError as error:
+            return NotTaken.because(error)
+        return Arrived.ADDED
+
+    async def _secrets_of(self, newcomer: Newcomer) -> Mapping[str, str]:
+        """What is kept of it: the keys it brings, and what its password makes in the present forms."""
+        brought = {f"{SCRAM}{keys.hash_name}": keys.encode() for keys in newcomer.keys}
+        password = newcomer.password
+        if password is None:
+            return brought or await self._secrets(self._host.server.token())
+        if self.policy.forms.keys <= Forms.of(brought).keys:
+            try:
+                return {**brought, PLAIN: prepare_password(password)} if self.policy.plain else brought
+            except InvalidPassword as error:
+                raise StanzaError(Condition.NOT_ACCEPTABLE, str(error)) from None
+        return {**await self._secrets(password), **brought}
 
     def proved(self, local: str, password: str, credentials: Credentials) -> None:
         """Somebody has shown the *password* of an account, of which *credentials* are kept.

@@ -7,7 +7,7 @@ XEP table, the start order and the undoing are derived from that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
@@ -17,6 +17,7 @@ from .chain import places_of
 from .commands import is_command
 from .iq import requests_of
 from .options import Options as BaseOptions
+from .portable import Portable
 
 if TYPE_CHECKING:
     from .host import Host
@@ -102,6 +103,10 @@ class Module(Node):
 
     def reconfigure(self, old: Any, new: Any) -> None:
         """The options changed on reload; `self.options` is *new* already. What lives, lives on."""
+
+    def portables(self) -> Sequence[Portable]:
+        """What of its accounts' data moves with them to another server (XEP-0227); asked while the module runs."""
+        return ()
 
     # -- life -----------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from ..api import (
     Message,
     Module,
     Outcome,
+    Portable,
     Presence,
     Session,
     Slot,
@@ -40,6 +41,7 @@ from ..api import (
     option,
 )
 from .blocking_items import EMPTY, KEPT, BlockList, adding, command, owner_of, read_items, removing
+from .blocking_moving import PortableBlockList, PortableBlocklistElement
 from .remembered import Remembered
 from .roster import Roster
 
@@ -89,6 +91,9 @@ class Blocking(Module):
     def reconfigure(self, old: Options, new: Options) -> None:
         self.lists.resize(new.cache_size)
 
+    def portables(self) -> Sequence[Portable]:
+        return (PortableBlockList(self), PortableBlocklistElement(self))
+
     @hooks.sm_register_connection
     def arrived(self, session: Session) -> None:
         self.lists.arrived(session.jid.local)
@@ -127,6 +132,10 @@ class Blocking(Module):
         # §5: it "MUST NOT block communications from one of a user's resources to another".
         if any(item.bare == account for item in items):
             raise StanzaError(Condition.NOT_ALLOWED, "one cannot block oneself")
+        await self.add(account, items)
+
+    async def add(self, account: JID, items: Sequence[JID]) -> None:
+        """Block these, which are not the account itself; raises `StanzaError` (policy-violation)."""
         await self._change(account, partial(self._block, account, items))
 
     async def _block(self, account: JID, items: Sequence[JID]) -> None:
@@ -143,7 +152,10 @@ class Blocking(Module):
     @iq_set(ns.BLOCKING, "unblock", on=("account",))
     async def unblock(self, iq: IQ) -> None:
         """§3.4, and §3.5: all, where no item is named."""
-        account, items = owner_of(iq), read_items(iq)
+        await self.remove(owner_of(iq), read_items(iq))
+
+    async def remove(self, account: JID, items: Sequence[JID]) -> None:
+        """Block these no more, or, where none is named, nobody."""
         await self._change(account, partial(self._unblock, account, [str(item) for item in items]))
 
     async def _unblock(self, account: JID, named: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ holds. XEP-0013, with which a client fetches them itself, is in `offline_retriev
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
@@ -28,6 +28,7 @@ from ..api import (
     Message,
     Module,
     Outcome,
+    Portable,
     Presence,
     Session,
     ShaperRule,
@@ -47,6 +48,7 @@ from ..api import (
 )
 from .offline_cleaning import older_than, remove_where
 from .offline_deliveries import Deliveries
+from .offline_moving import PortableMessages
 from .offline_records import RECORD, Record
 from .offline_retrieval import Retrieval
 
@@ -107,6 +109,9 @@ class Offline(Module):
 
     async def on_stop(self) -> None:
         self.deliveries.end()
+
+    def portables(self) -> Sequence[Portable]:
+        return (PortableMessages(self),)
 
     # -- a message comes ----------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -12,6 +13,7 @@ from ..api import (
     Condition,
     Element,
     Module,
+    Portable,
     StanzaError,
     Table,
     TooManyWait,
@@ -22,6 +24,7 @@ from ..api import (
     ns,
     option,
 )
+from .private_moving import PortableFragments
 
 #: How many requests to store something may wait for one account.
 MOST_WAITING: Final = 8
@@ -75,8 +78,18 @@ class Private(Module):
 
     @iq_set(ns.PRIVATE, "query", on=("account",))
     async def store(self, iq: IQ) -> None:
-        owner = _owner(iq)
-        fragments = _fragments(iq)
+        await self.keep(_owner(iq), _fragments(iq))
+
+    def portables(self) -> Sequence[Portable]:
+        return (PortableFragments(self),)
+
+    async def kept_as(self, owner: str, fragment: Element) -> Element | None:
+        """What is kept of that namespace and name; raises `StanzaError` where nothing can be."""
+        _check_name(fragment)
+        return await self.kept.get(owner, _key(fragment))
+
+    async def keep(self, owner: str, fragments: list[Element]) -> None:
+        """Keep these in place of what was there, within the limits; raises `StanzaError`."""
         for fragment in fragments:
             if len(fragment.to_bytes()) > self.options.max_size:
                 raise StanzaError(Condition.NOT_ACCEPTABLE, f"more than {self.options.max_size} bytes")
@@ -128,11 +141,18 @@ def _fragments(iq: IQ) -> list[Element]:
     fragments = list(iq.payload.elements())
     # §2.3: "At least one child element with a proper namespace MUST be included; otherwise the server MUST respond
     # with a "Not Acceptable" error".
-    if not fragments or any(fragment.ns in ("", ns.PRIVATE) or fragment.ns in ns.CONTENT for fragment in fragments):
-        raise StanzaError(Condition.NOT_ACCEPTABLE, "an element with a namespace of its own is needed")
+    if not fragments:
+        raise StanzaError(Condition.NOT_ACCEPTABLE, "an element is needed")
+    for fragment in fragments:
+        _check_name(fragment)
     if len({_key(fragment) for fragment in fragments}) < len(fragments):
         raise StanzaError(Condition.NOT_ACCEPTABLE, "two elements of the same namespace and name")
     return fragments
+
+
+def _check_name(fragment: Element) -> None:
+    if fragment.ns in ("", ns.PRIVATE) or fragment.ns in ns.CONTENT:
+        raise StanzaError(Condition.NOT_ACCEPTABLE, "an element with a namespace of its own is needed")
 
 
 def _key(fragment: Element) -> str:

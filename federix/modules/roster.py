@@ -8,7 +8,7 @@ contacts is changed in `contacts.py`, always one account's at a time. Subscripti
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -25,6 +25,7 @@ from ..api import (
     Handled,
     Module,
     Outcome,
+    Portable,
     Presence,
     Rfc,
     RosterItem,
@@ -43,6 +44,7 @@ from .presence import PresenceSessions
 from .probes import Probes
 from .requests import Requests
 from .roster_items import Wanted, query_element, read_set, read_version
+from .roster_moving import PortableContacts, PortableRequests
 from .strangers import Strangers
 from .subscriptions import Subscriptions
 
@@ -114,6 +116,9 @@ class Roster(Module):
         for session in self.host.sessions:
             if session.available:
                 await self.contacts.circle(session.jid.bare)
+
+    def portables(self) -> Sequence[Portable]:
+        return (PortableContacts(self), PortableRequests(self))
 
     # -- what it hears ------------------------------------------------------------------------------------------------
 

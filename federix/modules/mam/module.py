@@ -8,7 +8,7 @@ in `query.py`, `pages.py` and `answers.py`, what goes again in `retention.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,6 +24,7 @@ from ...api import (
     Message,
     Module,
     Outcome,
+    Portable,
     Slot,
     Span,
     StanzaError,
@@ -37,6 +38,7 @@ from ...api import (
     option,
 )
 from .answers import Answers
+from .moving import PortableArchive, PortablePreferences
 from .preferences import Default, Preferences
 from .query import MICROSECONDS, Query, form
 from .retention import Limits, Retention
@@ -113,6 +115,9 @@ class MessageArchive(Module):
         self.wishes.default = new.default
         self.wishes.on_request = new.request_activates_archiving
         self.retention.limits = _limits(new)
+
+    def portables(self) -> Sequence[Portable]:
+        return (PortableArchive(self.host), PortablePreferences(self.wishes))
 
     # -- what is kept -------------------------------------------------------------------------------------------------
 

@@ -24,12 +24,15 @@ class Preferences:
     never: frozenset[str] = frozenset()
 
     @classmethod
-    def parse(cls, element: Element) -> Preferences:
-        """Those that ``<prefs/>`` sets; raises `StanzaError` (bad-request, jid-malformed, not-acceptable)."""
+    def parse(cls, element: Element, *, must_say: bool = True) -> Preferences:
+        """Those that ``<prefs/>`` sets; raises `StanzaError` (bad-request, jid-malformed, not-acceptable).
+
+        Unless it *must_say* so, the default may be left to the server.
+        """
         wanted = element.get("default")
         # §2.1.1: it "MUST be one of the following values".
         default = next((known for known in DEFAULTS if known == wanted), None)
-        if default is None:
+        if default is None and (must_say or wanted is not None):
             raise StanzaError(Condition.BAD_REQUEST, f"the default must be one of: {', '.join(DEFAULTS)}")
         # §2.1.2: "If missing from the preferences, <always/> SHOULD be assumed by the server to be an empty list."
         always, never = _jids(element, "always"), _jids(element, "never")
@@ -37,8 +40,8 @@ class Preferences:
             raise StanzaError(Condition.NOT_ACCEPTABLE, f"more than {MOST_LISTED} addresses")
         return cls(default, always, never)
 
-    def to_element(self, default: Default) -> Element:
-        """As ``<prefs/>``; *default* is what the server prefers.
+    def to_element(self, default: Default | None) -> Element:
+        """As ``<prefs/>``; *default* is what the server prefers, ``None`` where that is not to be told.
 
         §2.1: "The <prefs> element MUST be present and contain the current default archiving policy. The <always> and
         <never> MUST also be present (even if empty)".

@@ -84,6 +84,10 @@ class Wishes:
         """What *account* prefers."""
         return await self._find(account) or UNSAID
 
+    async def said(self, account: JID) -> Preferences | None:
+        """What is kept of them; ``None`` for an account that has never asked for its archive. Not remembered."""
+        return await self._kept.get(account.text)
+
     async def set(self, account: JID, preferences: Preferences) -> None:
         """Keep them for *account*; they hold from now on."""
         await self._kept.put(account.text, preferences)

@@ -1,0 +1,132 @@
+"""Messages that wait move with their account (XEP-0227 §4.5)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from ..api import (
+    JID,
+    STANZA,
+    Arrival,
+    Arrived,
+    Element,
+    Message,
+    NotTaken,
+    Portable,
+    StanzaError,
+    Take,
+    ns,
+)
+from .offline_records import Record
+
+if TYPE_CHECKING:
+    from .offline import Offline
+
+#: Messages read at a time.
+PAGE: Final = 50
+#: Of how many messages that wait it is remembered that they are there. Where there are more, none are brought.
+MOST_COMPARED: Final = 100_000
+#: Bytes of a digest by which two messages are told apart.
+_DIGEST: Final = 16
+
+
+class PortableMessages(Portable):
+    """ "all the stored messages to the user, if any, …  starting with the oldest"."""
+
+    what = "offline messages"
+    tag = (ns.PIE, "offline-messages")
+
+    def __init__(self, offline: Offline) -> None:
+        self._offline = offline
+
+    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+        owner = account.text
+        async for record in _all(self._offline, owner):
+            yield record.delivered(self._offline.host.jid, owner).standalone()
+
+    def arriving(self, account: JID, *, overwrite: bool) -> Take:
+        return Waiting(self._offline, account).take
+
+
+class Waiting:
+    """Takes messages for one account. One that waits already is known by what it says, and each is known once."""
+
+    def __init__(self, offline: Offline, account: JID) -> None:
+        self._offline = offline
+        self._account = account
+        self._there: Counter[bytes] | None = None
+        self._room: int | None = None
+        self._too_many = False
+
+    async def take(self, messages: Sequence[Element]) -> Sequence[Arrival]:
+        if self._there is None:
+            self._there = await self._look()
+        arrivals: list[Arrival] = []
+        keeping = []
+        for element in messages:
+            arrival, record = self._taken(element, self._there)
+            arrivals.append(arrival)
+            if record is not None:
+                # What is begun first is kept first.
+                keeping.append(ensureDeferred(self._offline.kept.append(self._account.text, record)))
+        await gatherResults(keeping, consumeErrors=True)
+        self._offline.deliveries.look_for_session(self._account.local)
+        return arrivals
+
+    async def _look(self) -> Counter[bytes]:
+        there: Counter[bytes] = Counter()
+        count = 0
+        async with aclosing(_all(self._offline, self._account.text)) as waiting:
+            async for record in waiting:
+                count += 1
+                if count > MOST_COMPARED:
+                    self._too_many = True
+                    break
+                there[_digest(record)] += 1
+        most = self._offline.host.number(self._offline.options.access_max_user_messages, self._account)
+        self._room = None if most is None else most - count
+        return there
+
+    def _taken(self, element: Element, there: Counter[bytes]) -> tuple[Arrival, Record | None]:
+        if element.name != "message" or element.ns not in (*ns.CONTENT, ns.PIE):
+            return NotTaken("it is no message"), None
+        message = Message(element.in_namespace(element.ns, ns.CLIENT))
+        try:
+            if message.sender is None:
+                return NotTaken("the message does not say who sent it"), None
+            record = self._offline.record_of(message)
+        except StanzaError as error:
+            return NotTaken.because(error), None
+        digest = _digest(record)
+        if there[digest]:
+            there[digest] -= 1
+            return Arrived.THERE, None
+        if self._too_many:
+            return NotTaken(f"more than {MOST_COMPARED} messages wait already"), None
+        if self._room is not None:
+            if self._room <= 0:
+                return NotTaken("as many wait as may, see mod_offline's access_max_user_messages"), None
+            self._room -= 1
+        return Arrived.ADDED, record
+
+
+async def _all(offline: Offline, owner: str) -> AsyncGenerator[Record]:
+    """What waits for *owner*, the oldest first."""
+    after: int | None = None
+    while entries := await offline.read(owner, limit=PAGE, after=after):
+        for _, record in entries:
+            if record.stanza:
+                yield record
+        after = entries[-1][0]
+
+
+def _digest(record: Record) -> bytes:
+    """The same for the same message, however it is written down, and with or without its ids in archives."""
+    told = STANZA.decode(record.stanza).dropping(lambda child: child.name == "stanza-id" and child.ns == ns.SID)
+    return hashlib.blake2b(told.element.to_bytes(), digest_size=_DIGEST).digest()
