@@ -48,6 +48,7 @@ from .ctl.service import ControlNode
 from .databases import StorageNode, storage_for
 from .listeners import Listener, Listeners
 from .metrics import Metrics
+from .moving.commands import MovingCommands
 from .reloading import reload
 from .trusting import TrustNode
 
@@ -108,6 +109,7 @@ class Server(Branch):
         self.commands = Commands()
         self.commands.add_all(ServerCommands(self, process))
         self.commands.add_all(FederationCommands(self))
+        self.commands.add_all(MovingCommands(self))
 
         self.certificates = CertificatesNode(self)
         self.router = Router("router", reactor)

@@ -1,0 +1,258 @@
+"""XEP-0227: what was found in files is given to the accounts it belongs to, which are made where they are not there.
+
+Accounts are taken in groups, and those of a group at the same time, so that what is written for them is written
+together. An account with more than fits into a group is taken in pieces.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from ...core.accounts import Newcomer
+from ...core.commands import CommandError
+from ...core.host import Host
+from ...core.portable import Arrival, Arrived, NotTaken, Portable, Take
+from ...xmpp import ns
+from ...xmpp.element import Element
+from ...xmpp.jid import JID, InvalidJID, prepare_domain, prepare_local
+from ...xmpp.sasl import ScramKeys
+from ...xmpp.sasl.credentials import hash_named
+from .reading import Broken, Found, HostFound, Odd, Place, Tag, Thing, UserFound
+from .writing import portables_of
+
+#: Accounts, things and characters of one group.
+MOST_USERS: Final = 100
+MOST_THINGS: Final = 2000
+MOST_CHARACTERS: Final = 2 * 1024 * 1024
+#: What was not taken is told so many times; of the rest, how many there are.
+MOST_TOLD: Final = 100
+
+SCRAM: Final[Tag] = (ns.PIE_SCRAM, "scram-credentials")
+_PREFIX: Final = "SCRAM-"
+#: Characters of base64, and digits, that are read at all.
+_MOST_ENCODED: Final = 1024
+
+
+class Report:
+    """What became of all that was found."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[Arrived]] = {}
+        self._not_taken: list[str] = []
+        self._more = 0
+
+    def note(self, what: str, arrival: Arrival, place: Place, name: str = "") -> None:
+        if isinstance(arrival, NotTaken):
+            self.odd(f"{name + ': ' if name else ''}{what}: {arrival.why}", place)
+        else:
+            self._counts.setdefault(what, Counter())[arrival] += 1
+
+    def odd(self, why: str, place: Place) -> None:
+        if len(self._not_taken) < MOST_TOLD:
+            self._not_taken.append(f"{place}: {why}")
+        else:
+            self._more += 1
+
+    @property
+    def accounts(self) -> int:
+        return self._counts.get(ACCOUNTS, Counter()).total()
+
+    def lines(self) -> list[str]:
+        """For the operator."""
+        told = [
+            f"{what}: " + ", ".join(f"{counts[arrived]} {arrived.value}" for arrived in Arrived if counts[arrived])
+            for what, counts in sorted(self._counts.items(), key=lambda count: (count[0] != ACCOUNTS, count[0]))
+        ]
+        more = [f"not taken: {self._more} more"] if self._more else []
+        return [*told, *(f"not taken: {each}" for each in self._not_taken), *more]
+
+
+ACCOUNTS: Final = "accounts"
+
+
+@dataclass(slots=True)
+class _User:
+    """Somebody of whom there is something in the present group."""
+
+    host: Host
+    found: UserFound
+    local: str
+    keys: dict[str, ScramKeys] = field(default_factory=dict)
+    things: list[Thing] = field(default_factory=list)
+    #: What takes his things, by their tag; made with the first, and kept while there are more.
+    takes: dict[Tag, Take] = field(default_factory=dict)
+    #: Whether the account is there: it was made, or it had been there.
+    exists: bool = False
+    #: Whether it was made by us; then what is known of its password may follow behind much else.
+    made: bool = False
+    late: bool = False
+
+    def newcomer(self) -> Newcomer:
+        return Newcomer(self.local, self.found.password, tuple(self.keys.values()))
+
+
+class Bringer:
+    """Takes what a reader finds, and gives it to the running hosts by their names."""
+
+    def __init__(self, hosts: Callable[[str], Host | None], *, overwrite: bool) -> None:
+        self._hosts = hosts
+        self._overwrite = overwrite
+        self.report = Report()
+        self._host: Host | None = None
+        self._portables: dict[Host, Mapping[Tag, Portable]] = {}
+        self._group: list[_User] = []
+        self._user: _User | None = None
+        self._things = 0
+        self._characters = 0
+
+    async def bring(self, found: Iterable[Found]) -> None:
+        """Take the next things. Raises `CommandError` where there is no going on."""
+        for each in found:
+            match each:
+                case HostFound():
+                    self._enter_host(each)
+                case UserFound():
+                    self._enter_user(each)
+                    if len(self._group) > MOST_USERS:
+                        await self._take_group(but_last=True)
+                case Thing():
+                    self._keep(each)
+                    if self._things >= MOST_THINGS or self._characters >= MOST_CHARACTERS:
+                        await self._take_group()
+                case Odd():
+                    self.report.odd(each.why, each.place)
+                case Broken():
+                    await self.finish()
+                    raise CommandError("\n".join([*self.report.lines(), f"{each.why}; nothing behind it was read"]))
+
+    async def finish(self) -> None:
+        """There is nothing more."""
+        await self._take_group()
+
+    def _enter_host(self, found: HostFound) -> None:
+        self._user = None
+        try:
+            self._host = self._hosts(prepare_domain(found.jid))
+        except InvalidJID:
+            self._host = None
+        if self._host is None:
+            # §4.1: "it SHOULD notify the operator about any mismatch".
+            self.report.odd(f"the host {found.jid} is not served here; none of its users is taken", found.place)
+
+    def _enter_user(self, found: UserFound) -> None:
+        self._user = None
+        if self._host is None:
+            return
+        try:
+            local = prepare_local(found.name)
+        except InvalidJID as error:
+            self.report.odd(f"the user {found.name}: {error}", found.place)
+            return
+        self._user = _User(self._host, found, local)
+        self._group.append(self._user)
+
+    def _keep(self, thing: Thing) -> None:
+        user = self._user
+        if user is None:
+            return
+        if thing.tag == SCRAM:
+            self._keep_keys(user, thing)
+            return
+        user.things.append(thing)
+        self._things += 1
+        self._characters += thing.size
+
+    def _keep_keys(self, user: _User, thing: Thing) -> None:
+        keys = _keys(thing.element)
+        if isinstance(keys, NotTaken):
+            self.report.odd(f"{user.local}: {keys.why}", thing.place)
+        elif user.keys.setdefault(keys.hash_name, keys) is not keys:
+            # §4.3: "they MUST all have a unique 'mechanism' attribute".
+            self.report.odd(f"{user.local}: a second set of keys for SCRAM-{keys.hash_name}", thing.place)
+        else:
+            user.late = user.made
+
+    # -- groups -------------------------------------------------------------------------------------------------------
+
+    async def _take_group(self, *, but_last: bool = False) -> None:
+        group, self._group = self._group, []
+        if but_last or (self._user is not None and group and group[-1] is self._user):
+            # More may follow of the last one.
+            self._group = group[-1:]
+        if but_last:
+            group = group[:-1]
+        for host in dict.fromkeys(user.host for user in group):
+            await self._make_accounts(host, [user for user in group if user.host is host and not user.exists])
+        for user in group:
+            if user.late:
+                user.late = False
+                await user.host.accounts.bring([user.newcomer()], overwrite=True)
+        taking = [ensureDeferred(self._take_things(user)) for user in group if user.exists]
+        await gatherResults(taking, consumeErrors=True)
+        self._things = sum(len(user.things) for user in self._group)
+        self._characters = sum(thing.size for user in self._group for thing in user.things)
+
+    async def _make_accounts(self, host: Host, users: Sequence[_User]) -> None:
+        # Who stands there twice is one.
+        newcomers = {user.local: (user.newcomer(), user) for user in reversed(users)}
+        if not newcomers:
+            return
+        arrivals = await host.accounts.bring([each for each, _ in newcomers.values()], overwrite=self._overwrite)
+        for (newcomer, user), arrival in zip(newcomers.values(), arrivals, strict=True):
+            self.report.note(ACCOUNTS, arrival, user.found.place, user.local)
+            user.made = arrival is Arrived.ADDED
+            if user.made and not newcomer.has_secrets and user is not self._user:
+                self.report.odd(f"{user.local}: no password; nobody logs in until one is set", user.found.place)
+        there = {local for local, arrival in zip(newcomers, arrivals, strict=True) if isinstance(arrival, Arrived)}
+        for user in users:
+            user.exists = user.local in there
+
+    async def _take_things(self, user: _User) -> None:
+        """His things, those of one kind together, in their order."""
+        by_tag: dict[Tag, list[Thing]] = {}
+        things, user.things = user.things, []
+        for thing in things:
+            by_tag.setdefault(thing.tag, []).append(thing)
+        for tag, same in by_tag.items():
+            portable = self._portables_of(user.host).get(tag)
+            if portable is None:
+                self.report.odd(f"{user.local}: no module of {user.host.name} takes <{tag[1]}>", same[0].place)
+                continue
+            if tag not in user.takes:
+                account = JID(user.local, user.host.name)
+                user.takes[tag] = portable.arriving(account, overwrite=self._overwrite)
+            arrivals = await user.takes[tag]([thing.element for thing in same])
+            for thing, arrival in zip(same, arrivals, strict=True):
+                self.report.note(portable.what, arrival, thing.place, user.local)
+
+    def _portables_of(self, host: Host) -> Mapping[Tag, Portable]:
+        if host not in self._portables:
+            self._portables[host] = {portable.tag: portable for portable in portables_of(host)}
+        return self._portables[host]
+
+
+def _keys(element: Element) -> ScramKeys | NotTaken:
+    """§4.3: one set of credentials."""
+    mechanism = element.get("mechanism") or ""
+    texts = {name: (element.text_of(ns.PIE_SCRAM, name) or "").strip() for name in _PARTS}
+    try:
+        name = hash_named(mechanism.removeprefix(_PREFIX))
+    except ValueError:
+        return NotTaken(f"the mechanism {mechanism} is not known here")
+    count = texts["iter-count"]
+    if any(len(text) > _MOST_ENCODED for text in texts.values()) or not (count.isascii() and count.isdigit()):
+        return NotTaken(f"the keys for {mechanism} cannot be read")
+    try:
+        salt, server, stored = (b64decode(texts[part], validate=True) for part in _PARTS[1:])
+        return ScramKeys(name, salt, int(count), stored, server)
+    except ValueError as error:
+        return NotTaken(f"the keys for {mechanism}: {error}")
+
+
+_PARTS: Final = ("iter-count", "salt", "server-key", "stored-key")

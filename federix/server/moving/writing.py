@@ -1,0 +1,187 @@
+"""XEP-0227: everything that moves with the accounts of a host, written to a file, a page at a time."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from ...core.commands import CommandError
+from ...core.host import Host
+from ...core.portable import Portable
+from ...life.executor import Executor
+from ...xmpp import ns
+from ...xmpp.element import Element, escape_value
+from ...xmpp.jid import JID
+from ...xmpp.sasl import PLAIN, ScramKeys
+
+#: Bytes that are gathered before they are written.
+GATHERED: Final = 256 * 1024
+#: Accounts asked of the database at a time.
+PAGE: Final = 1000
+
+_DECLARATION: Final = "<?xml version='1.0' encoding='UTF-8'?>\n"
+_SCRAM: Final = "SCRAM-"
+#: An element of the streams' namespace is written with that prefix.
+_NAMESPACES: Final = f"xmlns='{ns.PIE}' xmlns:stream='{ns.STREAMS}'"
+
+
+class PieFile:
+    """A file that is there, with its name, when it is whole. Nobody else may read it.
+
+    §6: "An exporting server SHOULD make sure that the generated file is not accessible to unauthorized persons, e.g. by
+    enforcing strict file permissions."
+    """
+
+    def __init__(self, path: Path, executor: Executor) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name}.part")
+        self._executor = executor
+        self._gathered: list[bytes] = []
+        self._size = 0
+        self._file: Any = None
+
+    async def __aenter__(self) -> PieFile:
+        try:
+            self._file = await self._executor.run(self._open)
+        except OSError as error:
+            raise CommandError(f"{self._path} cannot be written: {error.strerror}") from None
+        return self
+
+    def _open(self) -> Any:
+        if self._path.exists():
+            raise FileExistsError(None, "it is there already; choose another directory")
+        self._part.unlink(missing_ok=True)
+        descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        return os.fdopen(descriptor, "wb")
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                await self._flush()
+            await self._executor.run(self._close, kind is None)
+        except OSError as error:
+            raise CommandError(f"{self._path} cannot be written: {error.strerror}") from None
+
+    def _close(self, is_whole: bool) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if is_whole:
+            self._part.rename(self._path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+    async def write(self, data: bytes) -> None:
+        """Write this, now or with what follows; raises `CommandError` where that is impossible."""
+        self._gathered.append(data)
+        self._size += len(data)
+        if self._size >= GATHERED:
+            try:
+                await self._flush()
+            except OSError as error:
+                raise CommandError(f"{self._path} cannot be written: {error.strerror}") from None
+
+    async def _flush(self) -> None:
+        gathered, self._gathered, self._size = self._gathered, [], 0
+        await self._executor.run(self._file.write, b"".join(gathered))
+
+
+@asynccontextmanager
+async def server_data(file: PieFile) -> AsyncIterator[None]:
+    """The document around hosts, or what includes their files."""
+    await file.write(f"{_DECLARATION}<server-data {_NAMESPACES} xmlns:xi='{ns.XINCLUDE}'>\n".encode())
+    yield
+    await file.write(b"</server-data>\n")
+
+
+async def include(file: PieFile, name: str) -> None:
+    """§5: "an 'href' attribute containing a relative URI"."""
+    await file.write(f"<xi:include href='{escape_value(quote(name))}'/>\n".encode())
+
+
+async def write_host(file: PieFile, host: Host, *, alone: bool) -> AsyncIterator[int]:
+    """Write a host and its accounts, *alone* as the document that the file is; tells how many accounts are written,
+    again and again."""
+    opening = f"<host {_NAMESPACES} jid='{escape_value(host.name)}'>\n"
+    await file.write(f"{_DECLARATION if alone else ''}{opening}".encode())
+    portables = portables_of(host)
+    count, after = 0, ""
+    while names := await host.accounts.names(limit=PAGE, after=after):
+        for name in names:
+            async with aclosing(_write_account(file, host, name, portables)) as pages:
+                async for _ in pages:
+                    yield count
+            count += 1
+            yield count
+        after = names[-1]
+    await file.write(b"</host>\n")
+
+
+def portables_of(host: Host) -> list[Portable]:
+    """All that moves with the accounts of a host, in the order of §9: what is not another's comes first."""
+    found = [portable for module in host.running_modules() for portable in module.portables()]
+    return sorted(found, key=lambda portable: portable.tag[0] != ns.PIE)
+
+
+#: Things after which it is told that the writing goes on.
+_TOLD_AFTER: Final = 1000
+
+
+async def _write_account(file: PieFile, host: Host, name: str, portables: Sequence[Portable]) -> AsyncIterator[None]:
+    secrets = await host.accounts.secrets(name)
+    if secrets is None:
+        return  # it has gone meanwhile
+    account = JID(name, host.name)
+    password = secrets.get(PLAIN)
+    shown = "" if password is None else f" password='{escape_value(password)}'"
+    await file.write(f"<user name='{escape_value(name)}'{shown}>\n".encode())
+    before_others = [portable for portable in portables if portable.tag[0] == ns.PIE]
+    for portable in before_others:
+        async for _ in _write_things(file, account, portable):
+            yield
+    for element in _scram_elements(secrets):
+        await file.write(element.to_bytes(ns.PIE) + b"\n")
+    for portable in portables[len(before_others) :]:
+        async for _ in _write_things(file, account, portable):
+            yield
+    await file.write(b"</user>\n")
+
+
+async def _write_things(file: PieFile, account: JID, portable: Portable) -> AsyncIterator[None]:
+    count = 0
+    namespace, name = portable.tag
+    default = namespace if portable.around else ns.PIE
+    async with aclosing(portable.leaving(account)) as things:  # type: ignore[type-var]
+        async for thing in things:
+            if not count and portable.around:
+                declared = "" if namespace == ns.PIE else f" xmlns='{namespace}'"
+                await file.write(f"<{name}{declared}>\n".encode())
+            count += 1
+            await file.write((thing if isinstance(thing, bytes) else thing.to_bytes(default)) + b"\n")
+            if not count % _TOLD_AFTER:
+                yield
+    if count and portable.around:
+        await file.write(f"</{name}>\n".encode())
+
+
+def _scram_elements(secrets: Mapping[str, str]) -> list[Element]:
+    """§4.3: "There may be multiple occurrences of <scram-credentials/> for a single user"."""
+    return [_scram_element(ScramKeys.decode(text)) for kind, text in sorted(secrets.items()) if kind.startswith(_SCRAM)]
+
+
+def _scram_element(keys: ScramKeys) -> Element:
+    """§4.3: "The element MUST contain a single occurrence of each of the following child elements"."""
+    parts = {
+        "iter-count": str(keys.iterations),
+        "salt": b64encode(keys.salt).decode(),
+        "server-key": b64encode(keys.server_key).decode(),
+        "stored-key": b64encode(keys.stored_key).decode(),
+    }
+    children = [Element(name, ns.PIE_SCRAM, text=text) for name, text in parts.items()]
+    # "always without the "-PLUS" suffix"
+    return Element("scram-credentials", ns.PIE_SCRAM, *children, attrs={"mechanism": f"{_SCRAM}{keys.hash_name}"})
