@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -55,13 +55,14 @@ class Portable(ABC):
     tag: ClassVar[tuple[str, str]]
     around: ClassVar[bool] = True
 
-    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         """All that *account* has, in order: elements, or bytes of elements that declare their namespaces.
 
         It reads a page at a time; what changes meanwhile may be there or not. Without it, things only arrive.
         """
-        for none in ():
-            yield none
+        nothing: tuple[Element, ...] = ()
+        for thing in nothing:
+            yield thing
 
     @abstractmethod
     def arriving(self, account: JID, *, overwrite: bool) -> Take:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -32,7 +32,7 @@ class PortableBlockList(Portable):
     def __init__(self, blocking: Blocking) -> None:
         self._blocking = blocking
 
-    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         blocked = await self._blocking.kept.get(str(account))
         if not blocked:
             return

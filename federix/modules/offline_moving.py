@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -45,7 +45,7 @@ class PortableMessages(Portable):
     def __init__(self, offline: Offline) -> None:
         self._offline = offline
 
-    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         owner = account.text
         async for record in _all(self._offline, owner):
             yield record.delivered(self._offline.host.jid, owner).standalone()

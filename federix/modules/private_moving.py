@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ class PortableFragments(Portable):
     def __init__(self, private: Private) -> None:
         self._private = private
 
-    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         for fragment in (await self._private.kept.all(str(account))).values():
             yield fragment
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
@@ -48,7 +48,7 @@ class PortableContacts(Portable):
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
 
-    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         for item in (await self._roster.storage.rosters.get(str(account))).items:
             yield item_element(item)
 
@@ -84,7 +84,7 @@ class PortableRequests(Portable):
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
 
-    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         for request in (await self._roster.storage.rosters.requests(str(account))).values():
             yield ELEMENT.decode(request)
 
@@ -162,7 +162,7 @@ async def _change(
         # Nobody comes between: it is the account's turn.
         writing.append(rosters.transition(account.text, contact.text, partial(_replace, after)))
         arrivals.append(Arrived.ADDED if there is None else Arrived.REPLACED)
-    transitions = await gatherResults([ensureDeferred(each) for each in writing], consumeErrors=True)  # type: ignore[arg-type]
+    transitions: list[Transition] = await gatherResults([ensureDeferred(each) for each in writing], consumeErrors=True)  # type: ignore[arg-type]
     _tell(roster, account, transitions)
     return arrivals
 

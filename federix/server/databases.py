@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..life.executor import Executor
 from ..life.tree import Node
@@ -14,6 +14,9 @@ from ..storage.storage import Storage
 from .config import Config
 from .config.sql_options import DATABASE_SERVERS, DEFAULT_NAME, SqlType
 from .directory import make_directory
+
+if TYPE_CHECKING:
+    from ..storage.sql.copying import Target
 
 
 class StorageNode(Node):
@@ -60,6 +63,18 @@ def _mysql(config: Config, executor: Executor, reactor: Any) -> Storage:
 _BACK_ENDS: Final[Mapping[SqlType, Callable[[Config, Executor, Any], Storage]]] = MappingProxyType(
     {"sqlite": _sqlite, "pgsql": _postgres, "mysql": _mysql}
 )
+
+
+def copied_into(config: Config) -> Target:
+    """The database server that a configuration asks for, connected, to be copied into. Raises `StoreError`."""
+    server = _server(config)
+    if config.server.sql_type == "pgsql":
+        from ..storage.pg.copying import PgTarget
+
+        return PgTarget(server)
+    from ..storage.my.copying import MyTarget
+
+    return MyTarget(server)
 
 
 def _server(config: Config) -> Any:

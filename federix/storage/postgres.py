@@ -61,23 +61,28 @@ class PostgresDatabase(ServedDatabase[PgConnection]):
     async def _parameters(self) -> dict[str, Any]:
         """What libpq is to be told. A name is looked up in a thread: libpq would block until that is done."""
         server = self._server
-        parameters: dict[str, Any] = {
-            "host": server.host,
-            "port": server.port,
-            "dbname": server.database,
-            "user": server.username,
-            "password": server.password,
-            "application_name": "federix",
-            "client_encoding": "UTF8",
-            "gssencmode": "disable",
-            **_tls(server),
-        }
+        told = parameters(server)
         if not server.host.startswith("/") and not _is_address(server.host):
             found = await self._executor.run(socket.getaddrinfo, server.host, server.port, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
-            parameters["host"] = ",".join([server.host] * len(addresses))
-            parameters["hostaddr"] = ",".join(addresses)
-        return parameters
+            told["host"] = ",".join([server.host] * len(addresses))
+            told["hostaddr"] = ",".join(addresses)
+        return told
+
+
+def parameters(server: SqlServer) -> dict[str, Any]:
+    """What libpq is to be told; it looks up a name by itself."""
+    return {
+        "host": server.host,
+        "port": server.port,
+        "dbname": server.database,
+        "user": server.username,
+        "password": server.password,
+        "application_name": "federix",
+        "client_encoding": "UTF8",
+        "gssencmode": "disable",
+        **_tls(server),
+    }
 
 
 def _tls(server: SqlServer) -> dict[str, str]:

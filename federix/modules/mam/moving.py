@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -49,7 +49,7 @@ class PortableArchive(Portable):
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         after: int | None = None
         while rows := await self._host.storage.archives.page(account.text, Span(after=after), limit=PAGE):
             for row in rows:
@@ -105,7 +105,7 @@ class PortablePreferences(Portable):
     def __init__(self, wishes: Wishes) -> None:
         self._wishes = wishes
 
-    async def leaving(self, account: JID) -> AsyncIterator[Element | bytes]:
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         said = await self._wishes.said(account)
         if said is not None:
             yield said.to_element(None)

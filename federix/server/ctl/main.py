@@ -245,6 +245,32 @@ def check(place: Place, file: str | None, config: str | None, quiet: bool, as_js
         sys.exit(FAILED)
 
 
+@main.command("convert_to_sql")
+@click.option("--from", "source", metavar="FILE", help="The SQLite file; DIRECTORY/federix.sqlite otherwise.")
+@click.pass_obj
+def convert_to_sql(place: Place, source: str | None) -> None:
+    """Copy the SQLite database into the empty one on the server that the configuration names (sql_type).
+
+    No Federix server may run in the data directory. The SQLite file stays as it is. What breaks off can be begun again.
+    """
+    from ...storage.storage import StoreError
+    from ..config import ConfigErrors
+    from ..directory import DirectoryError
+    from ..start import load_config
+    from .converting import CannotConvert, convert
+
+    try:
+        config = load_config(place.config, place.given_directory)
+        show(
+            {name: f"{rows} rows" for name, rows in convert(config, Path(source) if source else None).items()},
+            place.as_json,
+        )
+    except ConfigErrors as errors:
+        fail("\n".join(str(problem) for problem in errors.problems), FAILED)
+    except (CannotConvert, StoreError, DirectoryError) as error:
+        fail(str(error), FAILED)
+
+
 def verdict(path: Path | None, errors: int, warnings: int) -> str:
     """What all of it comes to."""
     what = printable(path) if path else "the configuration of who has none"

@@ -73,7 +73,7 @@ class MovingCommands:
                 name = f"{host.name}.xml"
                 count = 0
                 async with PieFile(folder / name, executor) as file:
-                    async for count in write_host(file, host, alone=True):
+                    async for count in write_host(file, host):
                         progress(before + count, max(total, before + count), f"{before + count} accounts")
                 before += count
                 await include(around, name)

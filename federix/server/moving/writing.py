@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -104,11 +104,9 @@ async def include(file: PieFile, name: str) -> None:
     await file.write(f"<xi:include href='{escape_value(quote(name))}'/>\n".encode())
 
 
-async def write_host(file: PieFile, host: Host, *, alone: bool) -> AsyncIterator[int]:
-    """Write a host and its accounts, *alone* as the document that the file is; tells how many accounts are written,
-    again and again."""
-    opening = f"<host {_NAMESPACES} jid='{escape_value(host.name)}'>\n"
-    await file.write(f"{_DECLARATION if alone else ''}{opening}".encode())
+async def write_host(file: PieFile, host: Host) -> AsyncGenerator[int]:
+    """Write a host and its accounts as the document that the file is; tells how many are written, again and again."""
+    await file.write(f"{_DECLARATION}<host {_NAMESPACES} jid='{escape_value(host.name)}'>\n".encode())
     portables = portables_of(host)
     count, after = 0, ""
     while names := await host.accounts.names(limit=PAGE, after=after):
@@ -132,7 +130,7 @@ def portables_of(host: Host) -> list[Portable]:
 _TOLD_AFTER: Final = 1000
 
 
-async def _write_account(file: PieFile, host: Host, name: str, portables: Sequence[Portable]) -> AsyncIterator[None]:
+async def _write_account(file: PieFile, host: Host, name: str, portables: Sequence[Portable]) -> AsyncGenerator[None]:
     secrets = await host.accounts.secrets(name)
     if secrets is None:
         return  # it has gone meanwhile
@@ -152,11 +150,11 @@ async def _write_account(file: PieFile, host: Host, name: str, portables: Sequen
     await file.write(b"</user>\n")
 
 
-async def _write_things(file: PieFile, account: JID, portable: Portable) -> AsyncIterator[None]:
+async def _write_things(file: PieFile, account: JID, portable: Portable) -> AsyncGenerator[None]:
     count = 0
     namespace, name = portable.tag
     default = namespace if portable.around else ns.PIE
-    async with aclosing(portable.leaving(account)) as things:  # type: ignore[type-var]
+    async with aclosing(portable.leaving(account)) as things:
         async for thing in things:
             if not count and portable.around:
                 declared = "" if namespace == ns.PIE else f" xmlns='{namespace}'"

@@ -27,7 +27,10 @@ SCHEMA_LOCK = 0x466564_65726978
 MYSQL_LOCK = "LEFT(CONCAT('federix ', DATABASE()), 64)"
 """The name of that lock in MariaDB, as an expression."""
 
-_VERSION_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+UNFINISHED = "unfinished copy"
+"""Stands in place of the version of a database that another is being copied into (`copying.py`)."""
+
+VERSION_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
 
 
 class Schema(Protocol):
@@ -104,6 +107,8 @@ def _check(schema: Schema, tables: set[str]) -> str | None:
     if tables and "alembic_version" not in tables:
         raise StoreError(f"the database {schema.name} is not one of Federix")
     version = _stored_version(schema, tables)
+    if version == UNFINISHED:
+        raise StoreError(f"the database {schema.name} is an unfinished copy: run 'federixctl convert_to_sql' again")
     if version is not None and (not version.isdecimal() or int(version) > int(VERSION)):
         raise StoreError(
             f"the database {schema.name} was written by a newer Federix: its version is {version},"
@@ -128,7 +133,7 @@ def creation(dialect: Dialect) -> tuple[str, ...]:
         for table in metadata.sorted_tables
         for index in sorted(table.indexes, key=lambda index: str(index.name))
     ]
-    return (*tables, *indexes, _VERSION_TABLE)
+    return (*tables, *indexes, VERSION_TABLE)
 
 
 def _upgrade(schema: Schema) -> None:
