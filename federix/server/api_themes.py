@@ -114,7 +114,7 @@ THEMES: Final[tuple[Theme, ...]] = (
         "Archives",
         "What accounts have sent and received, for modules that show or search it: `self.storage.archives`. The core"
         " keeps it, as `host.archive` decides.",
-        ("Archives", "ArchiveRow", "Span"),
+        ("Archives", "ArchiveRow", "Span", "fingerprint", "unclaimed"),
         (
             ("storage/archive.py", "Counted"),
             ("storage/archive.py", "RowSize"),
@@ -145,7 +145,14 @@ THEMES: Final[tuple[Theme, ...]] = (
         "commands",
         "Commands for the operator",
         "A method that is a command can be asked for with `federixctl`.",
-        ("command", "CommandError"),
+        ("command", "CommandError", "Progress"),
+    ),
+    Theme(
+        "moving",
+        "What moves with an account",
+        "`Module.portables` says what of a module's data goes into files for other servers, and is taken from theirs"
+        " (XEP-0227). How an operator uses it is told in [moving.md](../moving.md).",
+        ("Portable", "Take", "Arrival", "Arrived", "NotTaken"),
     ),
     Theme(
         "testing",

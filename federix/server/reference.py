@@ -27,6 +27,7 @@ from .config.table import LISTENERS
 from .ctl.commands import ServerCommands
 from .ctl.federation import FederationCommands
 from .ctl.main import usage
+from .moving.commands import MovingCommands
 
 _NOTE: Final = "<!-- Written by `make docs` from the code: change it there. -->\n\n"
 
@@ -40,6 +41,7 @@ CORE: Final[tuple[Xep | Rfc, ...]] = (
     Rfc(6121, "8", "clients"),
     Rfc(7590, "3", "clients"),
     Rfc(7622, "3"),
+    Xep(227, "1.1", "not vCards and personal eventing"),
     Rfc(7677, "3"),
     Rfc(9266, "2"),
     Xep(114, "1.6"),
@@ -162,7 +164,11 @@ def _first_line(module: type[Module]) -> str:
 
 def federixctl() -> str:
     """The commands of `federixctl`: those of every server, and those of modules."""
-    owners: list[tuple[str, type]] = [("every server", ServerCommands), ("every server", FederationCommands)]
+    owners: list[tuple[str, type]] = [
+        ("every server", ServerCommands),
+        ("every server", FederationCommands),
+        ("every server", MovingCommands),
+    ]
     owners += [(f"`{name}`", module) for name, module in sorted(MODULES.items())]
     lines = ["| command | | by |", "|---|---|---|"]
     for who, owner in owners:
@@ -188,7 +194,15 @@ before or behind the command, prints the answer as JSON. `federixctl --version` 
 - `federixctl check [FILE] [-q] [--json]` reads a configuration without starting anything: every option that would be
   in force on standard output; errors, warnings and the verdict on standard error. With `-q` it says errors and warnings
   only, and nothing where all is well.
+- `federixctl convert_to_sql [--from FILE]` copies the SQLite database into the empty one on the database server that
+  the configuration names ([moving.md](moving.md)); no server may run in the data directory meanwhile.
 - `federixctl help [COMMAND]` lists the commands of the running server, or says what one does.
+
+## How far it is
+
+A command that takes long shows a bar on a terminal, and lines on standard error elsewhere. Interrupt `federixctl`, and
+the server soon gives up as well. A file or directory is one of the machine that the server runs on, and the server's
+user must be allowed to use it; a relative name is taken from where `federixctl` is typed.
 
 ## Passwords
 

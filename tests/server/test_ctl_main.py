@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from federix import __version__
 from federix.server.ctl import main as program
 from federix.server.ctl.asking import NoServer, Refused
+from federix.server.ctl.bar import Bar
 from federix.server.ctl.printing import lines
 from federix.testing import World
 
@@ -122,6 +126,45 @@ class WithServerTest(MainTest):
 
     def test_json_may_stand_behind_the_command(self) -> None:
         self.assertEqual(json.loads(self.federixctl("registered_vhosts", "--json").stdout), ["example.org"])
+
+    def test_paths_are_those_of_who_typed_them(self) -> None:
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        self.federixctl("export_piefxis", "out")
+        self.assertEqual(self.connection.ran, [("export_piefxis", {"dir": str(Path("out").absolute())})])
+
+    def test_a_truth_that_may_be_left_out_is_given_by_its_name(self) -> None:
+        for words in (("data.xml", "--overwrite"), ("--overwrite", "data.xml")):
+            self.federixctl("import_piefxis", *words)
+            self.assertEqual(
+                self.connection.ran.pop()[1], {"file": str(Path("data.xml").absolute()), "overwrite": "true"}
+            )
+        self.federixctl("import_piefxis", "data.xml")
+        self.assertNotIn("overwrite", self.connection.ran.pop()[1])
+        self.assertIn("import_piefxis FILE [--overwrite]", self.federixctl("import_piefxis", "--help").stdout)
+
+    def test_how_far_it_is_stands_on_standard_error_in_a_few_lines(self) -> None:
+        with Bar("counting") as bar:
+            result = CliRunner()
+            with result.isolation() as (_, err, _both):
+                for done in range(1000):
+                    bar(done, 999, f"{done} things")
+                lines = err.getvalue().decode().splitlines()
+        self.assertEqual(len(lines), 11)
+        self.assertEqual((lines[0], lines[-1]), ("counting: 0 %, 0 things", "counting: 100 %, 999 things"))
+
+    def test_on_a_terminal_there_is_a_bar(self) -> None:
+        class Terminal(io.StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        terminal = Terminal()
+        self.patch(sys, "stderr", terminal)
+        with Bar("counting") as bar:
+            bar(1, 4)
+            bar(4, 4, "four")
+        self.assertIn("100%", terminal.getvalue())
+        self.assertIn("four", terminal.getvalue())
 
     def test_stop_waits_for_the_end(self) -> None:
         self.federixctl("status")

@@ -19,6 +19,7 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from federix.core.commands import Progress, command
 from federix.life.executor import InlineExecutor
 from federix.server.config import Config
 from federix.server.ctl.asking import Connection, NoServer, Refused
@@ -68,6 +69,19 @@ class SocketTest(TestCase):
     async def test_a_running_server_answers(self) -> None:
         await self.asked("register", user="juliet", host="example.org", password="balcony")
         self.assertEqual(await self.asked("registered_users", host="example.org"), ["juliet"])
+
+    async def test_who_asks_hears_how_far_it_is(self) -> None:
+        await self.asked("register", user="juliet", host="example.org", password="balcony")
+        told: list[tuple[int, int, str]] = []
+
+        def ask() -> Any:
+            with Connection(self.directory, "…") as connection:
+                arguments = {"dir": str(self.directory / "out")}
+                return connection.run("export_piefxis", arguments, lambda *how_far: told.append(how_far))
+
+        answer = await deferToThread(ask)
+        self.assertEqual(told, [(1, 1, "1 accounts")])
+        self.assertEqual(len(answer), 2)
 
     async def test_an_error_comes_with_its_exit_code(self) -> None:
         with self.assertRaises(Refused) as failed:
@@ -133,6 +147,8 @@ class LongPathTest(TestCase):
 
 
 class OperatorTest(SynchronousTestCase):
+    counted = 0
+
     def setUp(self) -> None:
         self.world = World()
         self.addCleanup(self.world.stop)
@@ -224,6 +240,36 @@ class OperatorTest(SynchronousTestCase):
         self.say('{"run": "connected_users_vhost", "arguments": {"host": "example.org"}}')
         levels = [(e["log_level"].name, e["concerning"]) for e in told if e.get("command")]
         self.assertEqual(levels, [("info", "a example.org"), ("debug", "example.org")])
+
+    def test_who_wants_to_know_is_told_how_far_a_command_is_but_not_too_often(self) -> None:
+        self.world.server.commands.add(self.counting)
+        answers = self.say('{"run": "counting", "arguments": {"to": 3}, "progress": true}')
+        self.assertEqual(answers, [{"progress": [0, 3, "so far"]}])
+        self.transport.clear()
+        self.world.advance(3)
+        told = [json.loads(line) for line in self.transport.value().splitlines()]
+        self.assertEqual(told, [*({"progress": [done, 3, "so far"]} for done in (4, 8, 12, 16)), {"answer": 20}])
+
+    def test_who_does_not_want_to_know_is_not_told(self) -> None:
+        self.world.server.commands.add(self.counting)
+        self.say('{"run": "counting", "arguments": {"to": 3}}')
+        self.world.advance(3)
+        self.assertEqual(self.transport.value(), b'{"answer": 20}\n')
+
+    def test_what_nobody_waits_for_any_more_ends(self) -> None:
+        self.world.server.commands.add(self.counting)
+        self.say('{"run": "counting", "arguments": {"to": 3}, "progress": true}')
+        self.operator.connectionLost()
+        self.world.advance(3)
+        self.assertEqual(self.counted, 1)
+
+    @command()
+    async def counting(self, progress: Progress, to: int) -> int:
+        """Count."""
+        for self.counted in range(20):
+            progress(self.counted, to, "so far")
+            await deferLater(self.world.clock, 0.125)
+        return self.counted + 1
 
     def test_commands_that_only_read_are_commands(self) -> None:
         self.assertLessEqual(READING, {each.name for each in self.world.server.commands})

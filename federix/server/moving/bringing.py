@@ -28,7 +28,7 @@ from .writing import portables_of
 
 #: Accounts, things and characters of one group.
 MOST_USERS: Final = 100
-MOST_THINGS: Final = 2000
+MOST_THINGS: Final = 500
 MOST_CHARACTERS: Final = 2 * 1024 * 1024
 #: What was not taken is told so many times; of the rest, how many there are.
 MOST_TOLD: Final = 100
@@ -133,6 +133,7 @@ class Bringer:
 
     async def finish(self) -> None:
         """There is nothing more."""
+        self._user = None
         await self._take_group()
 
     def _enter_host(self, found: HostFound) -> None:
@@ -195,6 +196,9 @@ class Bringer:
                 await user.host.accounts.bring([user.newcomer()], overwrite=True)
         taking = [ensureDeferred(self._take_things(user)) for user in group if user.exists]
         await gatherResults(taking, consumeErrors=True)
+        for user in group:
+            if user.made and user is not self._user and not user.newcomer().has_secrets:
+                self.report.odd(f"{user.local}: no password; nobody logs in until one is set", user.found.place)
         self._things = sum(len(user.things) for user in self._group)
         self._characters = sum(thing.size for user in self._group for thing in user.things)
 
@@ -204,11 +208,9 @@ class Bringer:
         if not newcomers:
             return
         arrivals = await host.accounts.bring([each for each, _ in newcomers.values()], overwrite=self._overwrite)
-        for (newcomer, user), arrival in zip(newcomers.values(), arrivals, strict=True):
+        for (_, user), arrival in zip(newcomers.values(), arrivals, strict=True):
             self.report.note(ACCOUNTS, arrival, user.found.place, user.local)
             user.made = arrival is Arrived.ADDED
-            if user.made and not newcomer.has_secrets and user is not self._user:
-                self.report.odd(f"{user.local}: no password; nobody logs in until one is set", user.found.place)
         there = {local for local, arrival in zip(newcomers, arrivals, strict=True) if isinstance(arrival, Arrived)}
         for user in users:
             user.exists = user.local in there

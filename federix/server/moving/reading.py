@@ -290,11 +290,13 @@ class _Parsing:
 
     def _begin(self, tag: Tag, attrs: dict[str, str]) -> None:
         self._began = self._place()
-        self._size = 0
+        self._size = _size(tag, attrs)
         self._stack.append(_element(tag, attrs))
+        if self._size > MOST_OF_ONE:
+            self._give_up()
 
     def _go_deeper(self, tag: Tag, attrs: dict[str, str]) -> None:
-        self._size += len(tag[1]) + sum(len(name) + len(value) for name, value in attrs.items())
+        self._size += _size(tag, attrs)
         if len(self._stack) >= MOST_DEEP or self._size > MOST_OF_ONE or len(attrs) > MOST_ATTRIBUTES:
             self._give_up()
             self._skipping += 1
@@ -333,6 +335,10 @@ class _Parsing:
 def _tag(name: str) -> Tag:
     namespace, _, local = name.rpartition(" ")
     return namespace, local
+
+
+def _size(tag: Tag, attrs: dict[str, str]) -> int:
+    return len(tag[1]) + sum(len(name) + len(value) for name, value in attrs.items())
 
 
 _XML: Final = f"{ns.XML} "

@@ -1,0 +1,453 @@
+"""What files have, and those of other servers: what is taken, what is not, and what the operator is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from federix.core.commands import CommandError
+from federix.server.moving import bringing
+from federix.storage.archive import Span
+from federix.testing import World
+
+from .moving_case import JULIET, MODULES, PIE, XI, MovingCase
+
+#: §4.3, example 4.
+KEYS = (
+    "<scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'><iter-count>100000</iter-count>"
+    "<salt>TmFDbE5hQ2xOYUNsTmFDbE5hQ2xOYUNsTmFDbE5hQ2xOYUNsTmFDbE5hQ2wK</salt>"
+    "<server-key>0pXWGK0GZJ6TR73AIUN3ITYtA1g=</server-key><stored-key>Q6qT/SbybblGCZz8e8eSfCJOQic=</stored-key>"
+    "</scram-credentials>"
+)
+
+
+def result(body: str, stamp: str, id: str = "a", to: str = JULIET, sender: str = "romeo@montague.net/orchard") -> str:
+    message = f"<message xmlns='jabber:client' to='{to}' from='{sender}' type='chat'><body>{body}</body></message>"
+    delay = f"<delay xmlns='urn:xmpp:delay' stamp='{stamp}'/>"
+    forwarded = f"<forwarded xmlns='urn:xmpp:forward:0'>{delay}{message}</forwarded>"
+    return f"<result xmlns='urn:xmpp:mam:2' id='{id}'>{forwarded}</result>"
+
+
+def archive(*results: str) -> str:
+    return f"<archive xmlns='urn:xmpp:pie:0#mam'>{''.join(results)}</archive>"
+
+
+def privacy(*items: str, default: bool = True) -> str:
+    chosen = "<default name='public'/>" if default else ""
+    return f"<query xmlns='jabber:iq:privacy'>{chosen}<list name='public'>{''.join(items)}</list></query>"
+
+
+class BringingTest(MovingCase):
+    def secrets(self, local: str = "juliet") -> dict[str, str]:
+        return dict(self.world.run(self.world.host("example.org").accounts.secrets(local)) or {})
+
+    def rows(self, world: World | None = None) -> list[Any]:
+        world = world or self.world
+        found: list[Any] = world.run(world.server.storage.archives.page(JULIET, Span(), limit=99))
+        return found
+
+    def blocked(self) -> bytes | None:
+        stored: bytes | None = self.world.run(self.world.server.storage.documents.get("blocking", JULIET))
+        return stored
+
+    # -- §4.2, §4.3: users and their secrets --------------------------------------------------------------------------
+
+    def test_keys_are_taken_as_they_are(self) -> None:
+        text = f"<server-data {PIE}><host jid='example.org'><user name='juliet'>{KEYS}</user></host></server-data>"
+        self.assertEqual(self.ask("import_piefxis", file=self.file(text)), ["accounts: 1 added"])
+        salt = "TmFDbE5hQ2xOYUNsTmFDbE5hQ2xOYUNsTmFDbE5hQ2xOYUNsTmFDbE5hQ2wK"
+        keys = "Q6qT/SbybblGCZz8e8eSfCJOQic=:0pXWGK0GZJ6TR73AIUN3ITYtA1g="
+        self.assertEqual(self.secrets(), {"SCRAM-SHA-1": f"SCRAM-SHA-1$100000:{salt}${keys}"})
+
+    def test_a_password_is_kept_in_the_forms_of_this_server(self) -> None:
+        self.bring("")
+        self.assertEqual(list(self.secrets()), ["SCRAM-SHA-1"])
+        self.world.client(f"{JULIET}/balcony", "secret")
+
+    def test_where_passwords_are_stored_so_are_those_that_come(self) -> None:
+        world = self.new_world(config={"auth_stored_password_types": ["plain", "scram_sha1"]})
+        self.bring("", world)
+        kept = world.run(world.host("example.org").accounts.secrets("juliet"))
+        self.assertEqual((kept["PLAIN"], "SCRAM-SHA-1" in kept), ("secret", True))
+        self.ask("export_piefxis", world, dir=self.folder / "out")
+        self.assertIn("password='secret'", (self.folder / "out" / "example.org.xml").read_text())
+
+    def test_who_has_no_password_gets_one_that_nobody_knows(self) -> None:
+        text = f"<server-data {PIE}><host jid='example.org'>\n<user name='juliet'/></host></server-data>"
+        told = self.ask("import_piefxis", file=self.file(text))
+        where = f"{self.folder}/data.xml:2"
+        self.assertEqual(
+            told,
+            ["accounts: 1 added", f"not taken: {where}: juliet: no password; nobody logs in until one is set"],
+        )
+        # An account without keys would keep everybody from logging in with SCRAM.
+        self.assertEqual(list(self.secrets()), ["SCRAM-SHA-1"])
+
+    def test_keys_that_are_too_weak_or_wrong_are_told_with_their_place(self) -> None:
+        for old, new, why in (
+            ("100000", "1000", "iterations: 4096 to 1000000"),
+            ("100000", "many", "cannot be read"),
+            ("0pXWGK0GZJ6TR73AIUN3ITYtA1g=", "0pXW", "keys of SHA-1 have 20 bytes"),
+            ("0pXWGK0GZJ6TR73AIUN3ITYtA1g=", "?", "the keys for SCRAM-SHA-1"),
+            ("SCRAM-SHA-1'", "SCRAM-MD5'", "the mechanism SCRAM-MD5 is not known here"),
+        ):
+            told = self.bring("\n" + KEYS.replace(old, new))
+            self.assertRegex(told[-1], f"^not taken: .*data.xml:4: juliet: .*{why}")
+
+    def test_a_second_set_of_keys_for_one_mechanism_is_told(self) -> None:
+        """§4.3: "they MUST all have a unique 'mechanism' attribute"."""
+        self.assertIn("a second set of keys for SCRAM-SHA-1", self.bring(KEYS + KEYS)[-1])
+
+    def test_keys_may_stand_behind_an_archive_that_is_taken_in_pieces(self) -> None:
+        self.patch(bringing, "MOST_THINGS", 2)
+        results = [result(str(number), f"2020-01-01T00:00:0{number}Z") for number in range(5)]
+        user = f"<user name='juliet'>{archive(*results)}{KEYS}</user>"
+        text = f"<server-data {PIE}><host jid='example.org'>{user}</host></server-data>"
+        self.ask("import_piefxis", file=self.file(text))
+        self.assertIn("$100000:", self.secrets()["SCRAM-SHA-1"])
+        self.assertEqual(len(self.rows()), 5)
+
+    def test_a_user_without_a_name_is_told_and_passed_by(self) -> None:
+        """§4.2: "The <user/> element MUST have a 'name' attribute"."""
+        users = "<user><a xmlns='b'/></user>\n<user name='a'/>"
+        text = f"<server-data {PIE}><host jid='example.org'>{users}</host></server-data>"
+        told = self.ask("import_piefxis", file=self.file(text))
+        self.assertIn(f"not taken: {self.folder}/data.xml:1: the attribute 'name' is missing", told)
+        self.assertEqual(told[0], "accounts: 1 added")
+
+    def test_a_name_that_cannot_be_is_told(self) -> None:
+        self.assertRegex(self.bring("", user="ju liet")[0], "^not taken: .*data.xml:3: the user ju liet: ")
+
+    def test_the_password_of_who_is_here_stays_unless_it_is_to_be_overwritten(self) -> None:
+        self.world.register(JULIET, "here")
+        self.assertEqual(self.bring(""), ["accounts: 1 there already"])
+        self.world.client(f"{JULIET}/balcony", "here")
+        self.assertEqual(self.bring("", overwrite=True), ["accounts: 1 replaced"])
+        self.world.client(f"{JULIET}/orchard", "secret")
+
+    def test_a_host_that_is_not_served_is_told(self) -> None:
+        """§4.1: "it SHOULD notify the operator about any mismatch"."""
+        text = f"<server-data {PIE}>\n<host jid='capulet.com'><user name='juliet'>{KEYS}</user></host></server-data>"
+        told = self.ask("import_piefxis", file=self.file(text))
+        self.assertEqual(
+            told,
+            [
+                f"not taken: {self.folder}/data.xml:2: the host capulet.com is not served here;"
+                " none of its users is taken"
+            ],
+        )
+
+    # -- §4.4, §4.9: rosters ------------------------------------------------------------------------------------------
+
+    def test_contacts_keep_their_state(self) -> None:
+        item = "<item jid='romeo@montague.net' name='Romeo' subscription='to' ask='subscribe' approved='true'>"
+        self.bring(f"<query xmlns='jabber:iq:roster'>{item}<group>Friends</group></item></query>")
+        found = self.everything()["juliet"]["items"][0]
+        self.assertEqual((found.name, found.subscription, found.ask, found.approved), ("Romeo", "to", True, True))
+        self.assertEqual(found.groups, {"Friends"})
+
+    def test_a_contact_that_is_there_stays_unless_it_is_to_be_overwritten(self) -> None:
+        roster = (
+            "<query xmlns='jabber:iq:roster'><item jid='romeo@montague.net' name='%s' subscription='both'/></query>"
+        )
+        self.bring(roster % "Romeo")
+        self.assertEqual(self.bring(roster % "Roméo")[1], "contacts: 1 there already")
+        self.assertEqual(self.everything()["juliet"]["items"][0].name, "Romeo")
+        self.assertEqual(self.bring(roster % "Roméo", overwrite=True)[1], "contacts: 1 replaced")
+        self.assertEqual(self.everything()["juliet"]["items"][0].name, "Roméo")
+
+    def test_contacts_that_cannot_be_are_told_with_their_place(self) -> None:
+        told = self.bring(
+            "<query xmlns='jabber:iq:roster'>\n<item jid='@'/>\n<item jid='a@b.test' subscription='sometimes'/>"
+            f"\n<item jid='{JULIET}'/>\n<item/><item jid='c@d.test'/></query>"
+        )
+        self.assertEqual([line.split(": ")[1].rpartition(":")[2] for line in told[2:]], ["4", "5", "6", "7"])
+        self.assertEqual(told[1], "contacts: 1 added")
+
+    def test_a_roster_grows_no_larger_than_it_may(self) -> None:
+        world = self.new_world(modules={**MODULES, "mod_roster": {"max_items": 2, "max_requests": 1}})
+        items = "".join(f"<item jid='{name}@b.test'/>" for name in "abc")
+        requests = "".join(f"<presence xmlns='jabber:client' type='subscribe' from='{n}@b.test'/>" for n in "xy")
+        told = self.bring(f"<query xmlns='jabber:iq:roster'>{items}</query>{requests}", world)
+        self.assertEqual(told[1:3], ["contacts: 2 added", "subscription requests: 1 added"])
+        self.assertEqual(sum("the roster is full" in line for line in told), 2)
+
+    def test_who_is_there_gets_what_comes_as_pushes(self) -> None:
+        juliet = self.world.client(f"{JULIET}/balcony")
+        juliet.request("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")
+        juliet.send("<presence/>")
+        juliet.drain()
+        self.bring("<query xmlns='jabber:iq:roster'><item jid='romeo@montague.net' subscription='both'/></query>")
+        (push,) = [each for each in juliet.drain() if each.name == "iq"]
+        self.assertIn("romeo@montague.net", push.to_xml())
+        # And what is in memory knows it, too: he may see her.
+        host = self.world.host("example.org")
+        romeo = self.world.run(host.storage.rosters.item(JULIET, "romeo@montague.net"))
+        self.assertEqual(romeo.subscription, "both")
+
+    def test_requests_keep_their_words_and_wait_for_an_answer(self) -> None:
+        """§4.9: "pending incoming subscription requests associated with the user's account"."""
+        nick = "<nick xmlns='http://jabber.org/protocol/nick'>Romeo</nick>"
+        self.bring(
+            f"<presence xmlns='jabber:client' type='subscribe' id='x' from='romeo@montague.net'>{nick}</presence>"
+        )
+        juliet = self.world.client(f"{JULIET}/balcony", "secret")
+        juliet.send("<presence/>")
+        (request,) = [each for each in juliet.drain() if each.get("type") == "subscribe"]
+        self.assertEqual((request.get("from"), request.get("to")), ("romeo@montague.net", JULIET))
+        self.assertIn("Romeo", request.to_xml())
+
+    def test_other_presence_is_no_request(self) -> None:
+        told = self.bring("<presence xmlns='jabber:client' type='probe' from='romeo@montague.net'/>")
+        self.assertIn("it is no subscription request", told[-1])
+
+    # -- §4.5: offline messages ---------------------------------------------------------------------------------------
+
+    def test_offline_messages_are_delivered_in_their_order_with_their_time(self) -> None:
+        delay = "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2009-07-21T00:32:29Z'>Offline Storage</delay>"
+        messages = "".join(
+            f"<message xmlns='jabber:client' from='romeo@montague.net/orchard' to='{JULIET}/balcony' type='chat'>"
+            f"<body>{number}</body>{delay}</message>"
+            for number in range(3)
+        )
+        self.assertEqual(self.bring(f"<offline-messages>{messages}</offline-messages>")[1], "offline messages: 3 added")
+        juliet = self.world.client(f"{JULIET}/balcony", "secret")
+        juliet.send("<presence/>")
+        self.world.advance(2)
+        got = [each for each in juliet.drain() if each.name == "message"]
+        self.assertEqual([each.text_of("jabber:client", "body") for each in got], ["0", "1", "2"])
+        stamps = [child.get("stamp") for child in got[0].elements() if child.name == "delay"]
+        self.assertEqual(stamps, ["2009-07-21T00:32:29Z"])
+
+    def test_two_messages_that_say_the_same_are_two_however_often_they_are_brought(self) -> None:
+        message = "<message xmlns='jabber:client' from='romeo@montague.net'><body>Ay me</body></message>"
+        inside = f"<offline-messages>{message * 2}</offline-messages>"
+        self.bring(inside)
+        self.assertEqual(self.bring(inside)[1], "offline messages: 2 there already")
+        self.assertEqual(
+            self.bring(inside.replace(message * 2, message * 3))[1], "offline messages: 1 added, 2 there already"
+        )
+
+    def test_no_more_messages_wait_than_may(self) -> None:
+        world = self.new_world(config={"shaper_rules": {"max_user_offline_messages": 2}})
+        message = "<message xmlns='jabber:client' from='romeo@montague.net'><body>Ay me</body></message>"
+        told = self.bring(f"<offline-messages>{message * 3}</offline-messages>", world)
+        self.assertEqual(told[1], "offline messages: 2 added")
+        self.assertIn("as many wait as may, see mod_offline's access_max_user_messages", told[2])
+
+    def test_what_is_no_message_is_told(self) -> None:
+        told = self.bring("<offline-messages><presence xmlns='jabber:client' from='a@b.test'/></offline-messages>")
+        self.assertIn("it is no message", told[-1])
+
+    # -- §4.6: private XML ---------------------------------------------------------------------------------------------
+
+    def test_private_fragments_beyond_the_limits_are_told(self) -> None:
+        world = self.new_world(modules={**MODULES, "mod_private": {"max_fragments": 1}})
+        told = self.bring("<query xmlns='jabber:iq:private'><a xmlns='a'>1</a><b xmlns='b'>2</b></query>", world)
+        self.assertEqual(told[1], "private fragments: 1 added")
+        self.assertIn("more than 1 fragments", told[2])
+
+    def test_a_private_fragment_that_differs_stays_unless_it_is_to_be_overwritten(self) -> None:
+        fragment = "<query xmlns='jabber:iq:private'><exodus xmlns='exodus:prefs'>%s</exodus></query>"
+        self.bring(fragment % 1)
+        self.assertEqual(self.bring(fragment % 2)[1], "private fragments: 1 there already")
+        self.assertEqual(self.bring(fragment % 2, overwrite=True)[1], "private fragments: 1 replaced")
+
+    # -- §4.8: privacy lists ------------------------------------------------------------------------------------------
+
+    def test_of_privacy_lists_what_the_default_one_denies_is_blocked(self) -> None:
+        deny = "<item type='jid' value='%s' action='deny' order='%d'/>"
+        told = self.bring(
+            privacy(deny % ("b.test", 2), deny % ("tybalt@example.com", 1), "<item action='allow' order='3'/>")
+        )
+        self.assertEqual(told[1], "block lists: 1 added")
+        self.assertEqual(self.blocked(), b'["tybalt@example.com","b.test"]')
+
+    def test_rules_that_a_block_list_cannot_have_are_told(self) -> None:
+        told = self.bring(
+            privacy(
+                "<item type='jid' value='tybalt@example.com' action='deny' order='1'/>",
+                "<item type='subscription' value='none' action='deny' order='2'/>",
+                "<item type='jid' value='half@example.com' action='deny' order='3'><message/></item>",
+            )
+        )
+        self.assertIn("2 rules say what a block list cannot; 1 addresses are blocked", told[-1])
+        self.assertEqual(self.blocked(), b'["tybalt@example.com"]')
+
+    def test_a_list_that_is_not_in_force_blocks_nobody(self) -> None:
+        told = self.bring(privacy("<item type='jid' value='a@b.test' action='deny' order='1'/>", default=False))
+        self.assertIn("1 rules say", told[-1])
+        self.assertIsNone(self.blocked())
+
+    def test_block_lists_are_joined_or_overwritten(self) -> None:
+        deny = "<item type='jid' value='%s@b.test' action='deny' order='1'/>"
+        self.bring(privacy(deny % "a"))
+        self.bring(privacy(deny % "b"))
+        self.assertEqual(self.blocked(), b'["a@b.test","b@b.test"]')
+        self.assertEqual(self.bring(privacy(deny % "c"), overwrite=True)[1], "block lists: 1 replaced")
+        self.assertEqual(self.blocked(), b'["c@b.test"]')
+
+    def test_a_list_of_the_blocking_command_is_taken(self) -> None:
+        self.bring("<blocklist xmlns='urn:xmpp:blocking'><item jid='a@b.test'/></blocklist>")
+        self.assertEqual(self.blocked(), b'["a@b.test"]')
+
+    # -- §4.11: archives ----------------------------------------------------------------------------------------------
+
+    def test_archived_messages_are_found_at_their_time(self) -> None:
+        sent = result(
+            "What man art thou?", "2010-07-10T23:09:32Z", "5d398", "romeo@montague.net/orchard", f"{JULIET}/b"
+        )
+        told = self.bring(archive(result("Call me but love", "2010-07-10T23:08:25Z", "28482-98726-73623"), sent))
+        self.assertEqual(told[1], "archived messages: 2 added")
+        one, two = self.rows()
+        self.assertEqual(
+            (one.id, one.peer, one.resource, one.sent), (1278803305000000, "romeo@montague.net", "orchard", False)
+        )
+        self.assertEqual(
+            (two.id, two.peer, two.resource, two.sent), (1278803372000000, "romeo@montague.net", "orchard", True)
+        )
+
+    def test_messages_of_one_second_stay_in_their_order_and_are_known_again(self) -> None:
+        results = [result(f"number {number}", "2010-07-10T23:08:25Z", f"id-{number}") for number in range(5)]
+        self.bring(archive(*results))
+        rows = self.rows()
+        self.assertEqual([row.id - rows[0].id for row in rows], [0, 1, 2, 3, 4])
+        self.assertEqual([b"number %d" % n in row.stanza for n, row in enumerate(rows)], [True] * 5)
+        self.assertEqual(self.bring(archive(*results))[1], "archived messages: 5 there already")
+        self.assertEqual(self.rows(), rows)
+
+    def test_an_id_that_is_the_time_in_microseconds_is_kept(self) -> None:
+        self.bring(
+            archive(result("x", "2010-07-10T23:08:25Z", "1278803305123456"), result("y", "2010-07-10T23:08:26Z", "7"))
+        )
+        self.assertEqual([row.id for row in self.rows()], [1278803305123456, 1278803306000000])
+
+    def test_what_has_not_come_yet_is_not_taken(self) -> None:
+        """Its id would be given again, to a message that comes then."""
+        told = self.bring(archive(result("x", "2200-01-01T00:00:00Z")))
+        self.assertIn("the message has not come yet, says the time it came", told[-1])
+        self.assertEqual(self.rows(), [])
+
+    def test_results_that_make_no_sense_are_told(self) -> None:
+        inside = archive(
+            "<result xmlns='urn:xmpp:mam:2'/>",
+            result("x", "yesterday"),
+            result("y", "2020-01-01T00:00:00Z", sender="@"),
+        )
+        self.assertEqual(sum("not taken" in line for line in self.bring(inside)), 3)
+
+    def test_ids_that_claim_to_be_ours_are_taken_out(self) -> None:
+        claim = f"<stanza-id xmlns='urn:xmpp:sid:0' by='{JULIET}' id='1'/>"
+        self.bring(archive(result("x", "2020-01-01T00:00:00Z").replace("</message>", f"{claim}</message>")))
+        self.assertNotIn(b"stanza-id", self.rows()[0].stanza)
+
+    def test_preferences_that_are_there_stay(self) -> None:
+        prefs = "<prefs xmlns='urn:xmpp:mam:2' default='%s'/>"
+        self.bring(prefs % "never")
+        self.assertEqual(self.bring(prefs % "roster")[1], "archive preferences: 1 there already")
+        self.assertEqual(self.everything()["juliet"]["preferences"].default, "never")
+
+    # -- what cannot be taken -----------------------------------------------------------------------------------------
+
+    def test_what_nobody_understands_is_told_and_passed_by(self) -> None:
+        """§4: "SHOULD ignore the unknown data, SHOULD notify the operator"."""
+        roster = "<query xmlns='jabber:iq:roster'><item jid='a@b.test'/></query>"
+        told = self.bring(f"\n<vCard xmlns='vcard-temp'><FN>Juliet</FN></vCard>{roster}")
+        where = f"{self.folder}/data.xml:4"
+        self.assertEqual(
+            told[1:],
+            ["contacts: 1 added", f"not taken: {where}: <vCard xmlns='vcard-temp'> is nothing that can be taken here"],
+        )
+
+    def test_where_a_module_does_not_run_nothing_of_it_is_taken(self) -> None:
+        world = self.new_world(modules={"mod_private": {}})
+        told = self.bring("<query xmlns='jabber:iq:roster'><item jid='a@b.test'/></query>", world)
+        self.assertIn("<query xmlns='jabber:iq:roster'> is nothing that can be taken here", told[1])
+
+    def test_no_more_is_told_than_can_be_read(self) -> None:
+        told = self.bring("<a xmlns='a'/>" * (bringing.MOST_TOLD + 7))
+        self.assertEqual((len(told), told[-1]), (bringing.MOST_TOLD + 2, "not taken: 7 more"))
+
+    def test_a_file_that_breaks_off_is_told_and_what_stood_before_is_taken(self) -> None:
+        text = f"<server-data {PIE}><host jid='example.org'><user name='juliet'>{KEYS}</user>\n<user name='romeo'"
+        with self.assertRaises(CommandError) as broken:
+            self.ask("import_piefxis", file=self.file(text))
+        self.assertRegex(str(broken.exception), "accounts: 1 added\n.*data.xml:2: unclosed token; nothing behind it")
+
+    def test_a_file_that_is_not_there_is_told(self) -> None:
+        with self.assertRaisesRegex(CommandError, "cannot be read: No such file"):
+            self.ask("import_piefxis", file=self.folder / "nowhere.xml")
+
+    def test_another_document_is_told(self) -> None:
+        with self.assertRaisesRegex(CommandError, "data.xml:1: this is no file of XEP-0227: it begins with <html"):
+            self.ask("import_piefxis", file=self.file("<html xmlns='x'/>"))
+
+    def test_one_import_at_a_time(self) -> None:
+        commands = self.world.server.commands.find("import_piefxis").function.__self__
+        commands._importing = True
+        with self.assertRaisesRegex(CommandError, "another import is under way"):
+            self.bring("")
+
+    def test_an_import_tells_how_far_it_is(self) -> None:
+        told: list[tuple[int, int, str]] = []
+
+        class Telling:
+            def __call__(self, done: int, of: int, note: str = "") -> None:
+                told.append((done, of, note))
+
+        self.bring("", progress=Telling())
+        self.assertEqual(told[-1][0], told[-1][1])
+
+
+class LayoutTest(MovingCase):
+    def test_a_file_for_each_host_and_one_for_each_user_are_read(self) -> None:
+        """§5.1: the layout that is recommended."""
+        main = f"<server-data {PIE} {XI}><xi:include href='example.org.xml'/></server-data>"
+        users = "".join(f"<xi:include href='example.org/{name}.xml'/>" for name in ("juliet", "r%C3%B3meo"))
+        host = f"<host {PIE} {XI} jid='example.org'>{users}</host>"
+        self.file(host, "example.org.xml")
+        roster = "<query xmlns='jabber:iq:roster'><item jid='romeo@montague.net'/></query>"
+        self.file(f"<user {PIE} name='juliet'>{KEYS}{roster}</user>", "example.org/juliet.xml")
+        self.file(f"<user {PIE} name='rómeo' password='x'/>", "example.org/rómeo.xml")
+        told = self.ask("import_piefxis", file=self.file(main))
+        self.assertEqual(told, ["accounts: 2 added", "contacts: 1 added"])
+
+    def test_a_document_for_each_user_is_read(self) -> None:
+        """As a server has them that keeps its accounts in such files (Prosody's mod_storage_xep0227)."""
+        roster = "<query xmlns='jabber:iq:roster'><item jid='romeo@montague.net' subscription='both'/></query>"
+        user = f"<user name='juliet' password='x'>{roster}</user>"
+        file = self.file(
+            f"<server-data {PIE}><host jid='example.org'>{user}</host></server-data>", "juliet@example.org.xml"
+        )
+        self.assertEqual(self.ask("import_piefxis", file=file), ["accounts: 1 added", "contacts: 1 added"])
+
+    def test_files_as_ejabberd_writes_them_are_read(self) -> None:
+        """A file for each host, included by one that is named for the time; plain passwords, or keys."""
+        main = f"<server-data {PIE} {XI}><xi:include href='20260101-000000_example_org.xml'/></server-data>"
+        delay = "<delay stamp='2020-01-01T00:00:00.123456Z' from='example.org' xmlns='urn:xmpp:delay'>Offline</delay>"
+        message = (
+            f"<message xmlns='jabber:client' to='{JULIET}' from='romeo@example.org/x'><body>Hey</body>{delay}</message>"
+        )
+        parts = (
+            KEYS,
+            f"<offline-messages>{message}</offline-messages>",
+            privacy("<item order='1' action='deny' value='a@b.test' type='jid'/>"),
+            "<query xmlns='jabber:iq:roster'><item subscription='none' jid='p@b.test' ask='subscribe'/></query>",
+            f"<presence xmlns='jabber:client' type='subscribe' from='tybalt@example.org' to='{JULIET}'/>",
+            "<query xmlns='jabber:iq:private'><storage xmlns='storage:bookmarks'/></query>",
+        )
+        users = f"<user name='juliet'>{''.join(parts)}</user><user password='R0me0' name='romeo'></user>"
+        host = f"<?xml version='1.0' encoding='UTF-8'?><host {PIE} {XI} jid='example.org'>{users}</host>"
+        self.file(host, "20260101-000000_example_org.xml")
+        told = self.ask("import_piefxis", file=self.file(main))
+        self.assertEqual(
+            told,
+            [
+                "accounts: 2 added",
+                "block lists: 1 added",
+                "contacts: 1 added",
+                "offline messages: 1 added",
+                "private fragments: 1 added",
+                "subscription requests: 1 added",
+            ],
+        )
+        self.world.client("romeo@example.org/x", "R0me0")
