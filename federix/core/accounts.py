@@ -237,7 +237,8 @@ class Accounts:
         One without a password gets one that nobody knows: until it is set, nobody can log in.
         """
         existing = self._host.storage.accounts
-        there = [await existing.exists(each.local, self._host.name) for each in newcomers]
+        looking = [ensureDeferred(existing.exists(each.local, self._host.name)) for each in newcomers]
+        there: list[bool] = await gatherResults(looking, consumeErrors=True)
         making: list[tuple[int, Mapping[str, str]]] = []
         arrivals: list[Arrival] = [Arrived.THERE] * len(newcomers)
         for place, (newcomer, is_there) in enumerate(zip(newcomers, there, strict=True)):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, get_args
-
-from twisted.internet.defer import ensureDeferred, gatherResults
 
 from ..api import (
     ELEMENT,
@@ -22,7 +20,6 @@ from ..api import (
     RosterItem,
     StanzaError,
     Take,
-    Transition,
     ns,
 )
 from .requests import to_keep
@@ -138,7 +135,7 @@ async def _change(
     size = options.max_size - sum(map(size_of, items))
     request_room = options.max_requests - len(requests)
     arrivals: list[Arrival] = []
-    writing: list[Awaitable[Transition]] = []
+    new: dict[str, Contact] = {}
     for wish in found:
         if isinstance(wish, NotTaken):
             arrivals.append(wish)
@@ -159,36 +156,32 @@ async def _change(
         room -= is_new and is_item
         request_room -= is_new and not is_item
         known[contact.text] = after
-        # Nobody comes between: it is the account's turn.
-        writing.append(rosters.transition(account.text, contact.text, partial(_replace, after)))
-        arrivals.append(Arrived.ADDED if there is None else Arrived.REPLACED)
-    transitions: list[Transition] = await gatherResults([ensureDeferred(each) for each in writing], consumeErrors=True)  # type: ignore[arg-type]
-    _tell(roster, account, transitions)
+        # Only what is new of it: nobody comes between, it is the account's turn.
+        new[contact.text] = _with(new.get(contact.text, Contact()), wanted)
+        arrivals.append(Arrived.ADDED if is_new else Arrived.REPLACED)
+    if new:
+        version = await rosters.keep(account.text, new)
+        _tell(roster, account, version, {contact: known[contact] for contact in new}, new)
     return arrivals
 
 
-def _tell(roster: Roster, account: JID, transitions: Sequence[Transition]) -> None:
-    """What is in memory follows, and clients that are there."""
+def _tell(roster: Roster, account: JID, version: int, now: Mapping[str, Contact], new: Mapping[str, Contact]) -> None:
+    """What is in memory follows, and clients that are there: *now* is how it is, of which that is *new*."""
     contacts = roster.contacts
     circle = contacts.circle_now(account)
+    if circle is not None:
+        circle.size = None
+        for contact, known in now.items():
+            circle.update(JID.parse(contact), known)
     interested = contacts.interested(account)
-    for before, after, version in transitions:
-        item = after.item
-        if circle is not None:
-            contact = JID.parse(item.jid) if item is not None else Presence(ELEMENT.decode(after.request or b"")).sender
-            assert contact is not None
-            circle.update(contact.bare, after)
-            circle.size = None
-        if item is not None and item != before.item and interested:
-            contacts.push(account, item, version, interested)
+    items = [known.item for known in new.values() if known.item is not None]
+    # RFC 6121 §2.6.3: each push has a version of its own.
+    for place, item in enumerate(items if interested else (), version - len(items) + 1):
+        contacts.push(account, item, place, interested)
 
 
 def _with(before: Contact, wanted: Wish) -> Contact:
     return replace(before, item=wanted) if isinstance(wanted, RosterItem) else replace(before, request=wanted)
-
-
-def _replace(after: Contact, _: Contact) -> Contact:
-    return after
 
 
 def _is_pointless(before: Contact, wanted: Wish) -> bool:

@@ -246,6 +246,18 @@ class MemoryRosters(Rosters):
             self._bury(kept)
         return Transition(before, after, kept.version)
 
+    async def keep(self, owner: str, contacts: Mapping[str, Contact]) -> int:
+        for contact, new in contacts.items():
+            checked(new, contact)
+        kept = self._kept[owner] = self._of(owner)
+        for contact, new in contacts.items():
+            if new.request is not None:
+                kept.requests[contact] = new.request
+            if new.item is not None:
+                kept.version += 1
+                kept.items[contact] = (kept.version, new.item)
+        return kept.version
+
     def _bury(self, kept: _KeptRoster) -> None:
         """Drop the oldest tombstones, if there are too many."""
         tombstones = sorted((version, jid) for jid, (version, item) in kept.items.items() if _is_gone(item))

@@ -7,7 +7,7 @@ gone leave a tombstone, so that a client which still knows version 7 can be told
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -123,6 +123,14 @@ class Rosters(ABC):
 
         *change* is pure and may run in another thread; what it raises is raised here, and nothing is changed then.
         The version is raised if, and only if, the item has changed.
+        """
+
+    @abstractmethod
+    async def keep(self, owner: str, contacts: Mapping[str, Contact]) -> int:
+        """Keep all this of *contacts*, by their JIDs, in place of what was known of them; as one step.
+
+        Nothing is removed by it: what a contact has not, item or request, stays as it was. Returns the version of the
+        roster after it, which every item has raised.
         """
 
     async def update(

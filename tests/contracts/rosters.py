@@ -38,6 +38,31 @@ class RostersContract(Contract):
         self.assertEqual(await self.rosters.remove(JULIET, NURSE.jid), ItemUpdate(None, None, 0))
         self.assertEqual(await self.rosters.count(ROMEO), 1)
 
+    async def test_many_contacts_are_kept_as_one_step_and_each_raises_the_version(self) -> None:
+        await self.rosters.put(ROMEO, NURSE)
+        await self.rosters.add_request(ROMEO, NURSE.jid, b"<presence from='nurse'/>")
+        other = replace(NURSE, name="Angelica")
+        new = {
+            NURSE.jid: Contact(other),
+            BENVOLIO.jid: Contact(BENVOLIO, b"<presence/>"),
+            "a@b.test": Contact(None, b"<a/>"),
+        }
+        self.assertEqual(await self.rosters.keep(ROMEO, new), 3)
+        version, items, requests = await self.rosters.relations(ROMEO)
+        self.assertEqual((version, items), (3, [BENVOLIO, other]))
+        # What nothing is said of is as it was.
+        self.assertEqual(
+            requests, {BENVOLIO.jid: b"<presence/>", NURSE.jid: b"<presence from='nurse'/>", "a@b.test": b"<a/>"}
+        )
+        changes = await self.rosters.changes(ROMEO, 1)
+        assert changes is not None
+        self.assertEqual((changes.version, {item.jid for item in changes.items}), (3, {NURSE.jid, BENVOLIO.jid}))
+
+    async def test_of_many_contacts_none_is_kept_where_one_cannot_be(self) -> None:
+        with self.assertRaises(ValueError):
+            await self.rosters.keep(ROMEO, {NURSE.jid: Contact(NURSE), "a@b.test": Contact(BENVOLIO)})
+        self.assertEqual(await self.rosters.get(ROMEO), Roster(0, []))
+
     async def test_a_removed_item_is_gone_and_may_come_again(self) -> None:
         await self.rosters.put(ROMEO, NURSE)
         self.assertEqual(await self.rosters.remove(ROMEO, NURSE.jid), ItemUpdate(NURSE, None, 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select
@@ -100,6 +100,21 @@ class SqlRosters(Rosters):
 
     async def transition(self, owner: str, contact: str, change: Callable[[Contact], Contact]) -> Transition:
         return await self._database.write(owner, lambda tx: _transition(tx, owner, contact, change))
+
+    async def keep(self, owner: str, contacts: Mapping[str, Contact]) -> int:
+        async def work(tx: Transaction) -> int:
+            version, oldest = await _version(tx, owner)
+            for contact, new in contacts.items():
+                checked(new, contact)
+                if new.request is not None:
+                    await tx.change(REQUEST_PUT, owner=owner, contact=contact, stanza=new.request)
+                if new.item is not None:
+                    version += 1
+                    await _put(tx, owner, version, new.item)
+            await tx.change(VERSION_PUT, owner=owner, version=version, oldest=oldest)
+            return version
+
+        return await self._database.write(owner, work)
 
 
 async def forget_roster(tx: Transaction, owner: str) -> None:

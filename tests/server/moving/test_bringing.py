@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from federix.core.commands import CommandError
+from federix.modules import offline_moving
+from federix.modules.mam import moving
 from federix.server.moving import bringing
 from federix.storage.archive import Span
 from federix.testing import World
@@ -345,6 +347,73 @@ class BringingTest(MovingCase):
         self.bring(prefs % "never")
         self.assertEqual(self.bring(prefs % "roster")[1], "archive preferences: 1 there already")
         self.assertEqual(self.everything()["juliet"]["preferences"].default, "never")
+
+    def test_of_too_many_messages_of_one_time_some_are_told(self) -> None:
+        self.patch(moving, "MOST_LOOKED_AT", 3)
+        told = self.bring(archive(*(result(str(number), "2020-01-01T00:00:00Z") for number in range(5))))
+        self.assertEqual(told[1], "archived messages: 3 added")
+        self.assertEqual(sum("too many messages of that time" in line for line in told), 2)
+
+    def test_where_more_messages_wait_than_can_be_compared_none_is_brought(self) -> None:
+        self.patch(offline_moving, "MOST_COMPARED", 2)
+        message = "<message xmlns='jabber:client' from='romeo@montague.net'><body>%d</body></message>"
+        self.bring(f"<offline-messages>{''.join(message % number for number in range(3))}</offline-messages>")
+        told = self.bring(f"<offline-messages>{message % 9}</offline-messages>")
+        self.assertIn("more than 2 messages wait already", told[-1])
+
+    def test_messages_that_the_archive_keeps_for_who_is_not_there_move_as_well(self) -> None:
+        modules = {**MODULES, "mod_offline": {"use_mam_for_storage": True}}
+        world = self.new_world(modules=modules)
+        world.register(JULIET)
+        world.client("romeo@example.org/x").send(f"<message to='{JULIET}'><body>Ay me</body></message>")
+        world.advance(1)
+        self.ask("export_piefxis", world, dir=self.folder / "out")
+        other = self.new_world(modules=modules)
+        other.advance(60)
+        told = self.ask("import_piefxis", other, file=self.folder / "out" / "server-data.xml")
+        self.assertIn("offline messages: 1 added", told)
+        juliet = other.client(f"{JULIET}/balcony")
+        juliet.send("<presence/>")
+        other.advance(2)
+        (message,) = [each for each in juliet.drain() if each.name == "message"]
+        ids = [child.get("id") for child in message.elements() if child.name == "stanza-id"]
+        self.assertEqual(len(ids), 1)
+
+    # -- groups -------------------------------------------------------------------------------------------------------
+
+    def test_accounts_are_taken_in_groups_that_are_bounded(self) -> None:
+        sizes: list[tuple[int, int]] = []
+        took = bringing.Bringer._take_group
+
+        def noted(bringer: Any, **options: Any) -> Any:
+            sizes.append((len(bringer._group), bringer._things))
+            return took(bringer, **options)
+
+        self.patch(bringing.Bringer, "_take_group", noted)
+        self.patch(bringing, "MOST_USERS", 2)
+        self.patch(bringing, "MOST_THINGS", 4)
+        self.patch(bringing, "MOST_CHARACTERS", 10_000)
+        roster = "<query xmlns='jabber:iq:roster'>%s</query>"
+        item = "<item jid='c%d@b.test'/>"
+        users = "".join(
+            f"<user name='u{number}' password='x'>{roster % ''.join(item % each for each in range(number))}</user>"
+            for number in range(8)
+        )
+        fragment = f"<query xmlns='jabber:iq:private'><a xmlns='b'>{'x' * 20_000}</a></query>"
+        large = f"<user name='large' password='x'>{fragment}</user>"
+        text = f"<server-data {PIE}><host jid='example.org'>{users}{large}</host></server-data>"
+        told = self.ask("import_piefxis", file=self.file(text))
+        self.assertEqual(told[:3], ["accounts: 9 added", "contacts: 28 added", "private fragments: 1 added"])
+        self.assertLessEqual(max(users for users, _ in sizes), 3)
+        self.assertLessEqual(max(things for _, things in sizes), 4)
+        self.assertGreater(len(sizes), 7)
+
+    def test_who_stands_in_a_file_twice_is_one(self) -> None:
+        roster = "<query xmlns='jabber:iq:roster'><item jid='%s@b.test'/></query>"
+        users = f"<user name='A' password='x'>{roster % 'b'}</user><user name='a' password='y'>{roster % 'c'}</user>"
+        text = f"<server-data {PIE}><host jid='example.org'>{users}</host></server-data>"
+        self.assertEqual(self.ask("import_piefxis", file=self.file(text)), ["accounts: 1 added", "contacts: 2 added"])
+        self.world.client("a@example.org/x", "x")
 
     # -- what cannot be taken -----------------------------------------------------------------------------------------
 
