@@ -202,9 +202,12 @@ def help_(place: Place, name: str | None) -> None:
 def built_in() -> list[dict[str, Any]]:
     """What every server can do."""
     from ...core.commands import Command, is_command
+    from ..moving.commands import MovingCommands
     from .commands import ServerCommands
+    from .federation import FederationCommands
 
-    functions = (value for _, value in sorted(vars(ServerCommands).items()) if is_command(value))
+    owners = (ServerCommands, FederationCommands, MovingCommands)
+    functions = (value for owner in owners for _, value in sorted(vars(owner).items()) if is_command(value))
     return [dict(Command.of(function).described()) for function in functions]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 
+from federix.core.commands import CommandError, Progress
 from federix.testing import World
 
 from .moving_case import JULIET, MovingCase
@@ -81,6 +82,35 @@ class RoundTripTest(MovingCase):
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in self.out.iterdir()}
         self.assertEqual(modes, {"server-data.xml": 0o600, "example.org.xml": 0o600})
         self.assertEqual(stat.S_IMODE(self.out.stat().st_mode), 0o700)
+
+    def test_what_is_given_up_leaves_no_file(self) -> None:
+        class GivenUp(Progress):
+            def __call__(self, done: int, of: int, note: str = "") -> None:
+                raise CommandError("whoever asked for it has gone")
+
+        with self.assertRaisesRegex(CommandError, "has gone"):
+            self.ask("export_piefxis", dir=self.folder / "half", progress=GivenUp())
+        self.assertEqual(list((self.folder / "half").iterdir()), [])
+
+    def test_a_directory_that_cannot_be_made_is_told(self) -> None:
+        (self.folder / "file").touch()
+        with self.assertRaisesRegex(CommandError, "cannot be made"):
+            self.ask("export_piefxis", dir=self.folder / "file")
+
+    def test_a_host_whose_file_has_the_name_of_the_main_one_is_no_trouble(self) -> None:
+        world = self.new_world(hosts=("server-data",))
+        told = self.ask("export_piefxis_host", world, dir=self.folder / "odd", host="server-data")
+        self.assertEqual(told[1], f"{self.folder}/odd/all-server-data.xml: what import_piefxis is given")
+
+    def test_hosts_that_are_not_served_are_refused(self) -> None:
+        for host in ("example.com", "@"):
+            with self.assertRaisesRegex(CommandError, "is not served here; the hosts are example.org"):
+                self.ask("export_piefxis_host", dir=self.folder / "none", host=host)
+
+    def test_offline_messages_stand_first_as_the_schema_has_it(self) -> None:
+        """§9: <offline-messages/>, and behind it what is of other namespaces."""
+        user = (self.out / "example.org.xml").read_text().partition("<user name='juliet'>\n")[2]
+        self.assertTrue(user.startswith("<offline-messages>\n"), user[:80])
 
     def test_a_file_that_is_there_is_not_overwritten(self) -> None:
         with self.assertRaisesRegex(Exception, "it is there already"):
