@@ -28,7 +28,7 @@ from federix.core import chain
 from federix.core import iq as iq_module
 from federix.core.chain import Chains, Place, Slot
 from federix.life.scope import Scope
-from federix.streams.stream import LEFT_BEHIND
+from federix.streams.reading import LEFT_BEHIND
 from federix.testing import Client
 
 from .support import WorldTestCase, condition

@@ -11,7 +11,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.life.scope import Scope
-from federix.streams.stream import Counters, XmppStream
+from federix.streams.owner import Counters
+from federix.streams.stream import XmppStream
 from federix.streams.turn import Turn
 from federix.testing import Wire
 from federix.xmpp import ns

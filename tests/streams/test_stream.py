@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
+from federix.streams import reading
 from federix.streams import stream as stream_module
 from federix.streams.outbox import JOIN_AT_MOST
 from federix.streams.owner import State
+from federix.streams.reading import HANDLE_AT_MOST, LITTLE, PARSE_AT_MOST
 from federix.streams.shaper import Shaper
-from federix.streams.stream import HANDLE_AT_MOST, LITTLE, PARSE_AT_MOST, XmppStream
+from federix.streams.stream import XmppStream
 from federix.streams.turn import HEARD_AT_MOST, Turn
 from federix.xmpp import ns
 from federix.xmpp.element import Element
@@ -387,7 +389,7 @@ class EndingTests(StreamTestCase):
                 super().__init__(limits)
                 parsers.add(self)
 
-        self.patch(stream_module, "StreamParser", Watched)
+        self.patch(reading, "StreamParser", Watched)
         self.setUp()
         gc.collect()
         gc.disable()
