@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
-from federix.links.s2s import link as link_module
+from federix.links.s2s import authorised as authorised_module
 from federix.testing import Client, PeerStream
 from federix.testing.peer import BIDI, DIALBACK, EXTERNAL, STARTTLS
 from federix.xmpp import ns
@@ -118,7 +118,7 @@ class Multiplexing(ReliableTestCase):
         other.accept()
 
     def test_one_stream_takes_so_many_pairs_and_no_more(self) -> None:
-        with mock.patch.object(link_module, "MOST_PAIRS", 1):
+        with mock.patch.object(authorised_module, "MOST_PAIRS", 1):
             self.begin()
             stream = self.first()
             self.send("2")
