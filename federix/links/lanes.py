@@ -19,6 +19,9 @@ log = Logger()
 #: Stanzas, and bytes of them, that may be on their way from one stream before it is read on.
 MOST_STANZAS: Final = 64
 MOST_BYTES: Final = 256 * 1024
+#: Seconds after which one whose waiting was cancelled is counted as settled. Not at once: where the whole server ends,
+#: its peer is not told that it was taken, and sends it again. Where the server goes on, so must the count.
+COUNTED_AFTER: Final = 30.0
 
 
 class Lanes:
@@ -73,14 +76,16 @@ class Lanes:
                 try:
                     if following is not None:
                         await following
-                    if mark is not None and self.settled is not None:
-                        self.settled.settle(mark)
+                    self._settle(mark)
                 except CancelledError:
                     if self._scope.closed:
                         raise
                     # Only what this one waited for has ended: those behind it are not to vanish with it.
+                    if mark is not None:
+                        self._scope.later(COUNTED_AFTER, self._settle, mark)
                 except Exception:
                     log.failure("could not hand on a stanza")
+                    self._settle(mark)  # it would fare no better if it were sent again
                 finally:
                     self._leave(size)
                 if not lane:
@@ -90,6 +95,10 @@ class Lanes:
         finally:
             if self._lanes.get(to) is lane:
                 del self._lanes[to]
+
+    def _settle(self, mark: Mark | None) -> None:
+        if mark is not None and self.settled is not None:
+            self.settled.settle(mark)
 
     def _enter(self, stanza: Stanza) -> int:
         size = len(stanza.raw or b"") or 1024

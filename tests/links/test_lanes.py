@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.core.settled import Settled
 from federix.life.scope import Scope
-from federix.links.lanes import MOST_BYTES, MOST_STANZAS, Lanes
+from federix.links.lanes import COUNTED_AFTER, MOST_BYTES, MOST_STANZAS, Lanes
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.jid import JID
@@ -43,7 +44,8 @@ class Router:
 class LanesTestCase(SynchronousTestCase):
     def begin(self, *slow: str) -> None:
         self.router = Router(*slow)
-        self.scope = Scope(Clock(), "test")
+        self.clock = Clock()
+        self.scope = Scope(self.clock, "test")
         self.lanes = Lanes(self.scope, self.router.route)
         self.addCleanup(self.scope.close)
 
@@ -110,6 +112,36 @@ class LanesTestCase(SynchronousTestCase):
         self.assertEqual(len(self.router.arrived), MOST_STANZAS)
         self.successResultOf(held)
         self.assertEqual((len(self.lanes), self.lanes.size, self.lanes._lanes), (0, 0, {}))
+
+    def test_one_that_fails_is_settled_for_those_behind_it_to_be_counted(self) -> None:
+        self.begin("slow@a.test")
+        settled = self.lanes.settled = Settled()
+        self.take("slow@a.test", "1")
+        self.take("fast@a.test", "2")
+        (waiting,) = self.router.waiting.pop("slow@a.test")
+        waiting.errback(RuntimeError("no"))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual(settled.handled, 2)
+
+    def test_one_that_is_cancelled_holds_the_count_back_only_for_a_while(self) -> None:
+        self.begin("slow@a.test")
+        settled = self.lanes.settled = Settled()
+        self.take("slow@a.test", "1")
+        self.take("fast@a.test", "2")
+        (waiting,) = self.router.waiting.pop("slow@a.test")
+        waiting.cancel()
+        self.clock.advance(COUNTED_AFTER - 1)
+        self.assertEqual(settled.handled, 0)
+        self.clock.advance(1)
+        self.assertEqual(settled.handled, 2)
+
+    def test_what_ends_with_the_server_is_never_settled(self) -> None:
+        self.begin("slow@a.test")
+        settled = self.lanes.settled = Settled()
+        self.take("slow@a.test", "1")
+        self.scope.close()
+        self.clock.advance(COUNTED_AFTER)
+        self.assertEqual(settled.handled, 0)
 
     @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
     def test_the_order_of_each_is_kept(self, steps: list[tuple[str, bool]]) -> None:
