@@ -490,7 +490,9 @@ class HostileTests(TrustCase):
             connection: Any = Shown(certificate, *GOOD.issuers)
         except Exception:  # not even OpenSSL takes it
             return
-        verdict = self.trust().judge(connection, "a.example", they_connected=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            verdict = self.trust().judge(connection, "a.example", they_connected=True)
         self.assertFalse(verdict.valid)
 
     def test_a_check_that_breaks_refuses(self) -> None:
