@@ -46,7 +46,8 @@ def decide(stanza: Stanza, resource: str, sessions: Mapping[str, Session]) -> Ve
     if isinstance(stanza, Message):
         if match is None:
             return _message(stanza, resource, sessions)
-        return (Fate.OFFLINE if match.catching_up else DELIVER), (match,)
+        # An error is not kept; and it tells of what is acknowledged next, so it does not wait.
+        return (Fate.OFFLINE if match.catching_up and stanza.type != "error" else DELIVER), (match,)
     if isinstance(stanza, Presence):
         return _presence(stanza, resource, match, sessions)
     assert isinstance(stanza, IQ)

@@ -241,7 +241,12 @@ class Offline(Module):
 
     @hooks.user_receive_packet.only(Message, Slot.CHECK)
     def hold(self, session: Session, message: Message) -> Outcome:
-        """What is not for storage follows when the session has been handed what waited."""
+        """What is not for storage follows when the session has been handed what waited.
+
+        An error does not wait: the message it tells of is acknowledged next, and a crash would take the error alone.
+        """
+        if message.type == "error":
+            return None
         return HANDLED if self.deliveries.hold(session, message) else None
 
     # -- XEP-0013 -----------------------------------------------------------------------------------------------------

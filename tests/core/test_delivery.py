@@ -279,15 +279,15 @@ class OtherMessageTests(Delivery):
 CATCHING_UP: Table = {
     "alone": (
         {"a": 0},
-        {"": "+a +a E a S", "a": "+a +a +a +a +a", NOWHERE: "E +a E E S"},
+        {"": "+a +a E a S", "a": "+a +a +a +a a", NOWHERE: "E +a E E S"},
     ),
     "before_others": (
         {"a": 5, "b": 0},
-        {"": "+a +a E ab S", "a": "+a +a +a +a +a", "b": "b b b b b", NOWHERE: "E +a E E S"},
+        {"": "+a +a E ab S", "a": "+a +a +a +a a", "b": "b b b b b", NOWHERE: "E +a E E S"},
     ),
     "behind_others": (
         {"a": 0, "b": 5},
-        {"": "b b E ab S", "a": "+a +a +a +a +a", NOWHERE: "E b E E S"},
+        {"": "b b E ab S", "a": "+a +a +a +a a", NOWHERE: "E b E E S"},
     ),
     "beside_others": (
         {"a": 5, "b": 5},

@@ -367,6 +367,15 @@ class PiecesTest(OfflineCase):
         self.take(juliet)
         self.assertEqual(self.got(juliet), list("abcdefghi"))
 
+    def test_an_error_does_not_wait_behind_what_waited(self) -> None:
+        self.write(*"abcdefgh")
+        juliet = self.slow_client()
+        juliet.send("<presence/>")
+        error = "<error type='cancel'><item-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>"
+        self.write("z", to=f"{JULIET}/balcony", kind="error", content=error)
+        self.take(juliet)
+        self.assertEqual(self.got(juliet), list("abczdefgh"))
+
     def test_what_is_held_meanwhile_is_bounded(self) -> None:
         self.patch(catching, "MOST_HELD", 2)
         self.write(*"abcdefgh")
