@@ -26,9 +26,9 @@ from ...xmpp.sasl.credentials import hash_named
 from .reading import Broken, Found, HostFound, Odd, Place, Tag, Thing, UserFound
 from .writing import portables_of
 
-#: Accounts, things and characters of one group.
-MOST_USERS: Final = 100
-MOST_THINGS: Final = 500
+#: Accounts, things and characters of one group. While it is worked on, nobody else is served for some milliseconds.
+MOST_USERS: Final = 50
+MOST_THINGS: Final = 250
 MOST_CHARACTERS: Final = 2 * 1024 * 1024
 #: What was not taken is told so many times; of the rest, how many there are.
 MOST_TOLD: Final = 100

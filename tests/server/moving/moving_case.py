@@ -11,7 +11,6 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.core.commands import Progress
-from federix.core.portable import Portable
 from federix.modules.mam.wishes import KEPT as PREFERENCES
 from federix.modules.offline import Offline
 from federix.modules.private import Private
@@ -28,7 +27,29 @@ JULIET, ROMEO = "juliet@example.org", "romeo@example.org"
 PIE = "xmlns='urn:xmpp:pie:0'"
 XI = "xmlns:xi='http://www.w3.org/2001/XInclude'"
 
-__all__ = ["JULIET", "MODULES", "PIE", "ROMEO", "XI", "MovingCase", "Portable"]
+#: §4.3, example 4.
+KEYS = (
+    "<scram-credentials xmlns='urn:xmpp:pie:0#scram' mechanism='SCRAM-SHA-1'><iter-count>100000</iter-count>"
+    "<salt>TmFDbE5hQ2xOYUNsTmFDbE5hQ2xOYUNsTmFDbE5hQ2xOYUNsTmFDbE5hQ2wK</salt>"
+    "<server-key>0pXWGK0GZJ6TR73AIUN3ITYtA1g=</server-key><stored-key>Q6qT/SbybblGCZz8e8eSfCJOQic=</stored-key>"
+    "</scram-credentials>"
+)
+
+
+def result(body: str, stamp: str, id: str = "a", to: str = JULIET, sender: str = "romeo@montague.net/orchard") -> str:
+    message = f"<message xmlns='jabber:client' to='{to}' from='{sender}' type='chat'><body>{body}</body></message>"
+    delay = f"<delay xmlns='urn:xmpp:delay' stamp='{stamp}'/>"
+    forwarded = f"<forwarded xmlns='urn:xmpp:forward:0'>{delay}{message}</forwarded>"
+    return f"<result xmlns='urn:xmpp:mam:2' id='{id}'>{forwarded}</result>"
+
+
+def archive(*results: str) -> str:
+    return f"<archive xmlns='urn:xmpp:pie:0#mam'>{''.join(results)}</archive>"
+
+
+def privacy(*items: str, default: bool = True) -> str:
+    chosen = "<default name='public'/>" if default else ""
+    return f"<query xmlns='jabber:iq:privacy'>{chosen}<list name='public'>{''.join(items)}</list></query>"
 
 
 class MovingCase(SynchronousTestCase):
@@ -59,6 +80,11 @@ class MovingCase(SynchronousTestCase):
         text = f"<?xml version='1.0'?>\n<server-data {PIE}><host jid='example.org'>\n{users}</host></server-data>"
         lines: list[str] = self.ask("import_piefxis", world, file=self.file(text), **options)
         return lines
+
+    def rows(self, world: World | None = None) -> list[Any]:
+        world = world or self.world
+        found: list[Any] = world.run(world.server.storage.archives.page(JULIET, Span(), limit=99))
+        return found
 
     def populate(self) -> None:
         """Juliet has some of everything, Romeo little, and a third one nothing."""
