@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
+
+from twisted.internet.defer import DeferredList, ensureDeferred
 
 from ...core.commands import CommandError
 from ...core.host import Host
@@ -110,12 +113,13 @@ async def write_host(file: PieFile, host: Host) -> AsyncGenerator[int]:
     portables = portables_of(host)
     count, after = 0, ""
     while names := await host.accounts.names(limit=PAGE, after=after):
-        for name in names:
-            async with aclosing(_write_account(file, host, name, portables)) as pages:
-                async for _ in pages:
-                    yield count
-            count += 1
-            yield count
+        async with aclosing(_leaving(host, names, portables)) as accounts:
+            async for leaving in accounts:
+                async with aclosing(_write_account(file, leaving)) as pages:
+                    async for _ in pages:
+                        yield count
+                count += 1
+                yield count
         after = names[-1]
     await file.write(b"</host>\n")
 
@@ -128,42 +132,92 @@ def portables_of(host: Host) -> list[Portable]:
 
 #: Things after which it is told that the writing goes on.
 _TOLD_AFTER: Final = 1000
+#: Accounts of which the first things are asked for while another is written: a database answers several at once.
+AHEAD: Final = 8
 
 
-async def _write_account(file: PieFile, host: Host, name: str, portables: Sequence[Portable]) -> AsyncGenerator[None]:
-    secrets = await host.accounts.secrets(name)
+class _Leaving:
+    """An account of which the first things of each kind are being asked for."""
+
+    def __init__(self, host: Host, name: str, portables: Sequence[Portable]) -> None:
+        self.account = JID(name, host.name)
+        self.secrets = ensureDeferred(host.accounts.secrets(name))
+        self.kinds = [_Kind(portable, portable.leaving(self.account)) for portable in portables]
+
+    async def close(self) -> None:
+        """It is not wanted any more."""
+        await DeferredList([self.secrets, *(kind.first for kind in self.kinds)], consumeErrors=True)
+        for kind in self.kinds:
+            await kind.things.aclose()
+
+
+class _Kind:
+    """The things of one kind, and the *first* of them, or None."""
+
+    def __init__(self, portable: Portable, things: AsyncGenerator[Element | bytes]) -> None:
+        self.portable = portable
+        self.things = things
+        self.first = ensureDeferred(self.next())
+
+    async def next(self) -> Element | bytes | None:
+        return await anext(self.things, None)
+
+
+async def _leaving(host: Host, names: Sequence[str], portables: Sequence[Portable]) -> AsyncGenerator[_Leaving]:
+    """The accounts in their order, each asked for before it is their turn."""
+    ahead: deque[_Leaving] = deque()
+    try:
+        for name in names:
+            ahead.append(_Leaving(host, name, portables))
+            if len(ahead) > AHEAD:
+                yield ahead[0]
+                await ahead.popleft().close()
+        while ahead:
+            yield ahead[0]
+            await ahead.popleft().close()
+    finally:
+        for leaving in ahead:
+            await leaving.close()
+
+
+async def _write_account(file: PieFile, leaving: _Leaving) -> AsyncGenerator[None]:
+    secrets = await leaving.secrets
     if secrets is None:
         return  # it has gone meanwhile
-    account = JID(name, host.name)
+    name = leaving.account.local
     password = secrets.get(PLAIN)
     shown = "" if password is None else f" password='{escape_value(password)}'"
     await file.write(f"<user name='{escape_value(name)}'{shown}>\n".encode())
-    before_others = [portable for portable in portables if portable.tag[0] == ns.PIE]
-    for portable in before_others:
-        async for _ in _write_things(file, account, portable):
+    before_others = [kind for kind in leaving.kinds if kind.portable.tag[0] == ns.PIE]
+    for kind in before_others:
+        async for _ in _write_things(file, kind):
             yield
     for element in _scram_elements(secrets):
         await file.write(element.to_bytes(ns.PIE) + b"\n")
-    for portable in portables[len(before_others) :]:
-        async for _ in _write_things(file, account, portable):
+    for kind in leaving.kinds[len(before_others) :]:
+        async for _ in _write_things(file, kind):
             yield
     await file.write(b"</user>\n")
 
 
-async def _write_things(file: PieFile, account: JID, portable: Portable) -> AsyncGenerator[None]:
-    count = 0
+async def _write_things(file: PieFile, kind: _Kind) -> AsyncGenerator[None]:
+    portable = kind.portable
     namespace, name = portable.tag
     default = namespace if portable.around else ns.PIE
-    async with aclosing(portable.leaving(account)) as things:
-        async for thing in things:
-            if not count and portable.around:
-                declared = "" if namespace == ns.PIE else f" xmlns='{namespace}'"
-                await file.write(f"<{name}{declared}>\n".encode())
-            count += 1
-            await file.write((thing if isinstance(thing, bytes) else thing.to_bytes(default)) + b"\n")
-            if not count % _TOLD_AFTER:
-                yield
-    if count and portable.around:
+    thing = await kind.first
+    if thing is None:
+        return
+    if portable.around:
+        declared = "" if namespace == ns.PIE else f" xmlns='{namespace}'"
+        await file.write(f"<{name}{declared}>\n".encode())
+    count = 0
+    while thing is not None:
+        count += 1
+        await file.write((thing if isinstance(thing, bytes) else thing.to_bytes(default)) + b"\n")
+        if not count % _TOLD_AFTER:
+            yield
+        thing = await kind.next()
+    if portable.around:
         await file.write(f"</{name}>\n".encode())
 
 
