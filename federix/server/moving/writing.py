@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from twisted.internet.defer import DeferredList, ensureDeferred
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 
 from ...core.commands import CommandError
 from ...core.host import Host
@@ -146,7 +146,8 @@ class _Leaving:
 
     async def close(self) -> None:
         """It is not wanted any more."""
-        await DeferredList([self.secrets, *(kind.first for kind in self.kinds)], consumeErrors=True)
+        begun: list[Deferred[Any]] = [self.secrets, *(kind.first for kind in self.kinds)]
+        await DeferredList(begun, consumeErrors=True)
         for kind in self.kinds:
             await kind.things.aclose()
 
@@ -160,7 +161,11 @@ class _Kind:
         self.first = ensureDeferred(self.next())
 
     async def next(self) -> Element | bytes | None:
-        return await anext(self.things, None)
+        try:
+            # Not with a default: in Python 3.11 that cannot wait twice.
+            return await anext(self.things)
+        except StopAsyncIteration:
+            return None
 
 
 async def _leaving(host: Host, names: Sequence[str], portables: Sequence[Portable]) -> AsyncGenerator[_Leaving]:

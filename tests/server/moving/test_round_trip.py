@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import stat
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from twisted.internet.task import deferLater
+
+from federix.api import JID, Element, Module, Portable, StoreError, Take, option
 from federix.core.commands import CommandError, Progress
 from federix.testing import World
 
-from .moving_case import JULIET, MovingCase
+from .moving_case import JULIET, MODULES, MovingCase
 
 
 class RoundTripTest(MovingCase):
@@ -116,3 +123,58 @@ class RoundTripTest(MovingCase):
         with self.assertRaisesRegex(Exception, "it is there already"):
             self.ask("export_piefxis", dir=self.out)
         self.assertEqual(sorted(path.name for path in self.out.iterdir()), ["example.org.xml", "server-data.xml"])
+
+
+class Slow(Portable):
+    """Things that storage takes its time for."""
+
+    what, tag, around = "slow things", ("slow", "thing"), False
+
+    def __init__(self, module: Module, fails: bool) -> None:
+        self._module = module
+        self._fails = fails
+
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes, None]:
+        for number in range(3):
+            await deferLater(self._module.host.clock, 0)
+            await deferLater(self._module.host.clock, 0)
+            if self._fails and account.local == "user3":
+                raise StoreError("it is away")
+            yield Element("thing", "slow", text=f"{account.local} {number}")
+
+    def arriving(self, account: JID, *, overwrite: bool) -> Take:
+        raise NotImplementedError
+
+
+class SlowModule(Module):
+    name = "mod_slow"
+
+    @dataclass(frozen=True)
+    class Options(Module.Options):
+        fails: bool = option(False, "Whether it fails for one.")
+
+    options: Options
+
+    def portables(self) -> Sequence[Portable]:
+        return (Slow(self, self.options.fails),)
+
+
+class SlowTest(MovingCase):
+    def exported(self, **options: Any) -> str:
+        world = self.new_world(modules={**MODULES, "mod_slow": options}, own_modules={"mod_slow": SlowModule})
+        for number in range(30):
+            world.register(f"user{number}@example.org")
+        self.ask("export_piefxis", world, dir=self.folder / "out")
+        return (self.folder / "out" / "example.org.xml").read_text()
+
+    def test_who_is_asked_for_ahead_is_written_in_his_turn(self) -> None:
+        text = self.exported()
+        things = re.findall(r"<user name='(\w+)'>|<thing xmlns='slow'>(\w+ \d)</thing>", text)
+        names = sorted(f"user{number}" for number in range(30))
+        expected = [each for name in names for each in ((name, ""), *(("", f"{name} {number}") for number in range(3)))]
+        self.assertEqual(things, expected)
+
+    def test_a_storage_that_fails_ends_it_and_leaves_nothing(self) -> None:
+        with self.assertRaises(CommandError):
+            self.exported(fails=True)
+        self.assertEqual(list((self.folder / "out").iterdir()), [])
