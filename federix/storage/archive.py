@@ -32,7 +32,8 @@ class Counted:
     """How many stanzas of *owner*'s client are settled in one managed stream (XEP-0198): *key* names it, *h* is the
     number.
 
-    It is kept in the same step as the message that was settled last, so neither is ever there without the other.
+    It is kept in the same step as the message that was settled last, so neither is ever there without the other. *at*
+    is when that was so, in seconds since 1970; it need not be told where rows are kept with it, nor where it is read.
     """
 
     key: str

@@ -442,16 +442,15 @@ class Federation(Node):
     def forget_ping(self, id: str) -> None:
         self._pings.pop(id, None)
 
-    def answered(self, answer: IQ, to: JID, sender: JID) -> bool:
-        """Whether *answer* is to a ping of ours; it may come by any stream that is authorised for the pair."""
+    def answered(self, answer: IQ, to: JID, sender: JID) -> Callable[[], object] | None:
+        """Whom to tell of *answer*, if it is to a ping of ours; any stream authorised for the pair may bring it."""
         if answer.type not in ("result", "error") or to.local:
-            return False
+            return None
         waiting = self._pings.get(answer.id or "")
         if waiting is None or waiting[0] != (to.domain, sender.domain):
-            return False
+            return None
         del self._pings[answer.id or ""]
-        waiting[1]()
-        return True
+        return waiting[1]
 
     # -- for the operator -----------------------------------------------------------------------------------------
 

@@ -31,8 +31,11 @@ def take(link: Link, stanza: Stanza) -> Awaitable[None] | None:
         _refuse(link, to.domain, sender.domain)
     link.received_count += 1
     federation = link.federation
-    if isinstance(stanza, IQ) and federation.answered(stanza, to, sender):
+    tell = federation.answered(stanza, to, sender) if isinstance(stanza, IQ) else None
+    if tell is not None:
+        # Counted first: who hears of it may close the stream, and that tells what is settled.
         _settled_at_once(link)
+        tell()
         return None
     if not between_servers(stanza, to, sender):
         link.active = link.heard
