@@ -222,8 +222,14 @@ def _cases(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         if not run["name"].startswith(OURS):
             continue
         if run["complained"]:
-            parts += ["## In the log\n", *(f"- `{line[:500]}`" for line in run["complained"][:MOST_SHOWN]), ""]
+            parts += ["## In the log\n", *(f"- `{_short(line)}`" for line in run["complained"][:MOST_SHOWN]), ""]
         for kind in FAILURES:
             if cases := run["verdict"][kind]["told"][:MOST_SHOWN]:
                 parts += [f"## {kind.capitalize()}\n", *(f"- `{case}`" for case in cases), ""]
     return parts
+
+
+def _short(line: str) -> str:
+    """What a line of the log says first and last: a traceback between them means nothing to others."""
+    lines = [each for each in line.replace("\\n", "\n").splitlines() if each.strip()]
+    return (lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}")[:500]

@@ -40,7 +40,8 @@ class _TxConnection(txpostgres.Connection):  # type: ignore[misc]
     def doRead(self) -> None:
         try:
             super().doRead()
-        except Error as error:
+        except (Error, OSError, ValueError) as error:
+            # The last is the reactor's, which is to watch a socket that is closed by now.
             self.on_lost(error)
 
     def connectionLost(self, reason: Failure) -> None:
