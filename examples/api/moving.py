@@ -1,3 +1,5 @@
+"""A module whose data moves with an account to another server (XEP-0227)."""
+
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
