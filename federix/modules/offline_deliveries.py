@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
-from ..api import Element, Message, Session, StoreError, Turns
+from ..api import Element, Message, Session, StoreError, Turns, ns
 from .offline_catching_up import CatchingUp
 from .offline_records import Record, Sign
 
@@ -115,7 +115,7 @@ class Deliveries:
         local = session.jid.local
         if self.has(local, message):
             return True
-        if not session.catching_up:
+        if not session.catching_up or _is_result(session, message):
             return False
         catching_up = self._catching_up.get(local)
         return catching_up is not None and catching_up.session is session and catching_up.hold(message)
@@ -134,3 +134,11 @@ class Deliveries:
         finally:
             self._handing = False
         return [record.sign(message)]
+
+
+def _is_result(session: Session, message: Message) -> bool:
+    """Whether its archive answers with it. XEP-0313 §4: "the server MUST send the <iq/> result after last query result
+    has been sent to the client", and that is not held back.
+    """
+    own = message.sender is not None and message.sender == session.jid.bare
+    return own and message.element.child(ns.MAM, "result") is not None

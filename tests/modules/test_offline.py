@@ -12,7 +12,7 @@ from federix.modules import offline, offline_deliveries
 from federix.modules import offline_catching_up as catching
 from federix.modules.offline_deliveries import LEFT_BEHIND, RETRY_AFTER
 from federix.storage.archive import EVERYTHING
-from federix.testing import Client
+from federix.testing import Client, World
 from federix.testing.world import BEGINNING
 
 from .neighbours import reload, worries
@@ -708,3 +708,28 @@ class TwoHostsTest(OfflineCase):
         self.write("b", to="juliet@example.net")
         self.world.advance(1)
         self.assertEqual(self.world.run(commands.run("delete_old_messages", {"days": 0})), 2)
+
+
+class ArchiveTest(OfflineCase):
+    """A client asks its archive while it is handed what waited."""
+
+    def new_world(self, **more: Any) -> World:
+        world = World(modules={"mod_roster": {}, "mod_mam": {}, "mod_offline": {}}, **more)
+        self.addCleanup(world.stop)
+        return world
+
+    def test_results_of_the_archive_come_before_the_answer_that_ends_them(self) -> None:
+        # XEP-0313 §4: "the server MUST send the <iq/> result after last query result has been sent to the client".
+        self.patch(catching, "PIECE", 2)
+        self.patch(catching, "MOST_ON_THE_WAY", 3)
+        self.write(*"abcdefgh")
+        juliet = self.world.client(f"{JULIET}/balcony")
+        juliet.wire.far.producer.pauseProducing()
+        juliet.send("<presence/><iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'/></iq>")
+        self.world.advance(5)
+        juliet.wire.far.producer.resumeProducing()
+        self.world.advance(5)
+        came = juliet.drain()
+        results = [number for number, each in enumerate(came) if each.child("urn:xmpp:mam:2", "result") is not None]
+        end = next(number for number, each in enumerate(came) if each.name == "iq" and each.get("id") == "q")
+        self.assertEqual((len(results), [number for number in results if number > end]), (8, []))
