@@ -43,7 +43,7 @@ class Federix:
         self._log: IO[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and return when all its ports accept connections."""
+        """Start it and return when all its ports accept connections and its hosts are served."""
         self._log = (self._folder / "federix.log").open("ab")
         # twistd refuses to start beside the pid file that a killed server left behind: keep none.
         command: list[str | Path] = [
@@ -69,6 +69,10 @@ class Federix:
             if time.monotonic() > deadline:
                 self.kill()
                 raise AssertionError(f"Federix did not listen within {START_TIMEOUT:g} s:\n{self.log_tail()}")
+            time.sleep(0.05)
+        # Its ports are open before anything behind them is there: who connects early waits.
+        while not self._is_running():
+            assert time.monotonic() < deadline, f"Federix did not start:\n{self.log_tail()}"
             time.sleep(0.05)
 
     @property
@@ -110,6 +114,13 @@ class Federix:
     def log_tail(self, lines: int = 60) -> str:
         """The end of its log."""
         return "\n".join((self._folder / "federix.log").read_text(errors="replace").splitlines()[-lines:])
+
+    def _is_running(self) -> bool:
+        try:
+            with Connection(self._folder / DATA, "") as ctl:
+                return bool(ctl.run("status", {})["state"] == "running")
+        except NoServer:
+            return False
 
     def _ended(self) -> None:
         assert self._process is not None
@@ -213,11 +224,6 @@ class FederatingServer(Federix):
     def start(self) -> None:
         """Start it with the account of each domain, and return when these may log in."""
         super().start()
-        # Its ports are open before anything behind them is there: who connects early waits.
-        deadline = time.monotonic() + START_TIMEOUT
-        while not self._is_running():
-            assert time.monotonic() < deadline, f"Federix did not start:\n{self.log_tail()}"
-            time.sleep(0.05)
         with Connection(self._folder / DATA, "") as ctl:
             for domain in self.domains:
                 try:
@@ -225,13 +231,6 @@ class FederatingServer(Federix):
                 except Refused as refused:
                     # Started again, it knows them.
                     assert "already" in str(refused), refused
-
-    def _is_running(self) -> bool:
-        try:
-            with Connection(self._folder / DATA, "") as ctl:
-                return bool(ctl.run("status", {})["state"] == "running")
-        except NoServer:
-            return False
 
     def ask(self, command: str, **arguments: object) -> str:
         """What the running server answers to a command of `federixctl`, as JSON."""
