@@ -6,6 +6,8 @@ Commands, on standard input; the end of the input means `quit` as well:
     {"do": "subscribe", "to": JID}                                  ask for the presence of *to*
     {"do": "approve", "to": JID}                                    let *to* have ours
     {"do": "roster", "contact": JID, "name": TEXT, "group": TEXT}   set a roster item
+    {"do": "acknowledge"}                                           ask the server what it has handled (*)
+    {"do": "recount"}                                               tell all that was heard (*)
     {"do": "quit"}                                                  log out and end
 
 Events, on standard output:
@@ -20,6 +22,13 @@ Events, on standard output:
     {"event": "offline", "reason": TEXT}                            the connection has ended
     {"event": "managed"}                                            stream management is enabled
     {"event": "resumed"}                                            the session goes on over a new connection
+    {"event": "failed", "h": NUMBER, "again": NUMBER}               it does not; how much is said again (*)
+    {"event": "caught_up", "jid": FULL-JID}                         a new session, and the archive has been read (*)
+    {"event": "acknowledged", "body": TEXT}                         the server has handled a message (*)
+    {"event": "heard", "body": TEXT}                                a message came, whichever way (*)
+    {"event": "recount", "heard": [[SESSION, WAY, STANZA-ID, TEXT], …], "unacknowledged": [TEXT, …]} (*)
+
+Those with a star are of `slixmpp_keeping_client.py` alone.
 
 Standard error is for whatever helps to understand a failure.
 """

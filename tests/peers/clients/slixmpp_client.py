@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Mapping
 
 from slixmpp import JID, ClientXMPP, Iq, Message, Presence
 from slixmpp.stanza.roster import Roster
@@ -35,18 +36,22 @@ class Slixmpp(ClientXMPP):
         """Connect, and follow the test's commands until it says to quit."""
         self.connect(self._login.address, self._login.port)
         async for command in arriving_commands():
-            match command["do"]:
-                case "message":
-                    self.send_message(mto=JID(command["to"]), mbody=command["body"], mtype="chat")
-                case "subscribe":
-                    self.send_presence_subscription(command["to"], ptype="subscribe")
-                case "approve":
-                    self.send_presence_subscription(command["to"], ptype="subscribed")
-                case "roster":
-                    self.update_roster(JID(command["contact"]), name=command["name"], groups=[command["group"]])
-                case "history":
-                    await self._tell_history(JID(command["contact"]))
+            await self.follow(command)
         await self.disconnect()
+
+    async def follow(self, command: Mapping[str, str]) -> None:
+        """Do what one command says."""
+        match command["do"]:
+            case "message":
+                self.send_message(mto=JID(command["to"]), mbody=command["body"], mtype="chat")
+            case "subscribe":
+                self.send_presence_subscription(command["to"], ptype="subscribe")
+            case "approve":
+                self.send_presence_subscription(command["to"], ptype="subscribed")
+            case "roster":
+                self.update_roster(JID(command["contact"]), name=command["name"], groups=[command["group"]])
+            case "history":
+                await self._tell_history(JID(command["contact"]))
 
     async def _tell_history(self, contact: JID) -> None:
         """What the archive holds of *contact*, one message a page, the newest page first."""
