@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -103,4 +105,6 @@ def _server(config: Config) -> Any:
         start_interval=options.sql_start_interval,
         tls=tls if options.sql_ssl else None,
         update_schema=options.update_sql_schema,
+        # A data directory belongs to one server alone.
+        identity=sha256(f"{socket.gethostname()} {config.directory}".encode()).hexdigest()[:16],
     )

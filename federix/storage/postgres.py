@@ -7,10 +7,11 @@ What is written in one transaction takes as few messages as it can (`pg/plan.py`
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
 from sqlalchemy import URL, Dialect
@@ -28,6 +29,13 @@ from .sql.server import SqlServer
 from .sql.storage import SqlStorage
 from .sql.versions import SCHEMA_LOCK, bring_up_to_date
 
+#: Seconds for which the start waits for what a server before this one has left running in the database.
+ORPHANS_END_WITHIN: Final = 10.0
+_ORPHANS: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+    " AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
+)
+
 
 class PostgresStorage(SqlStorage):
     """Keeps everything in the PostgreSQL database that *server* names."""
@@ -42,6 +50,7 @@ class PostgresDatabase(ServedDatabase[PgConnection]):
 
     def __init__(self, server: SqlServer, executor: Executor, reactor: Any) -> None:
         self._executor = executor
+        self._orphans_ended = False
         statements = PgStatements()
         super().__init__(server, reactor, Writing(statements), Reading(statements), PgError, psycopg2.Error, 1)
 
@@ -56,7 +65,12 @@ class PostgresDatabase(ServedDatabase[PgConnection]):
         return str(PgError(error))
 
     async def _bring_up_to_date(self, update: bool) -> bool:
-        return await self._executor.run(_bring_up_to_date, self._server, await self._parameters(), update)
+        told = await self._parameters()
+        if self._server.identity and not self._orphans_ended:
+            # Before anything else of ours is there that has this name.
+            await self._executor.run(_end_orphans, told)
+            self._orphans_ended = True
+        return await self._executor.run(_bring_up_to_date, self._server, told, update)
 
     async def _parameters(self) -> dict[str, Any]:
         """What libpq is to be told. A name is looked up in a thread: libpq would block until that is done."""
@@ -78,7 +92,7 @@ def parameters(server: SqlServer) -> dict[str, Any]:
         "dbname": server.database,
         "user": server.username,
         "password": server.password,
-        "application_name": "federix",
+        "application_name": f"federix {server.identity}".rstrip(),
         "client_encoding": "UTF8",
         "gssencmode": "disable",
         **_tls(server),
@@ -113,6 +127,26 @@ def _bring_up_to_date(server: SqlServer, parameters: Mapping[str, Any], update: 
     try:
         connection.autocommit = True  # transactions begin where we say so
         return bring_up_to_date(PgSchema(connection, server.name, parameters), update=update)
+    finally:
+        connection.close()
+
+
+def _end_orphans(parameters: Mapping[str, Any]) -> None:
+    """End what a server that was killed has left running in the database, and wait until it has ended.
+
+    PostgreSQL goes on with what it was told, and commits it, though nobody is there to hear of it: a message that its
+    sender has sent again meanwhile would be kept twice.
+    """
+    until = time.monotonic() + ORPHANS_END_WITHIN
+    connection = psycopg2.connect(**parameters, connect_timeout=int(ORPHANS_END_WITHIN))
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            while True:
+                cursor.execute(_ORPHANS, (parameters["application_name"],))
+                if not cursor.fetchall() or time.monotonic() > until:
+                    return
+                time.sleep(0.05)
     finally:
         connection.close()
 

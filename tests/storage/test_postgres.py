@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import psycopg2
 from sqlalchemy import bindparam, text
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
@@ -19,7 +20,7 @@ from federix.storage.sql.schema import VERSION
 from federix.storage.sql.shapes import CELL_PUT, CELL_REMOVE, DOCUMENT_GET, DOCUMENT_PUT, ENTRY_APPEND
 from federix.storage.sql.statement import Statement
 from federix.storage.storage import StoreError
-from tests.peers.postgres import shared_database, shared_postgres
+from tests.peers.postgres import PASSWORD, USER, shared_database, shared_postgres
 from tests.storage.servers import logged, postgres_storage, soon, sql_server, the_reactor
 
 ROMEO = "romeo@example.org"
@@ -74,6 +75,28 @@ class PostgresCase(TestCase):
     def counted(self, table: str) -> int:
         ((number,),) = self.postgres.admin(f"SELECT count(*) FROM {table}", self.name)
         return int(number)
+
+
+class OrphansTest(TestCase):
+    """A server was killed, and PostgreSQL goes on with what it was told."""
+
+    async def test_what_a_killed_server_has_left_running_ends_before_anything_is_read(self) -> None:
+        postgres, name = shared_postgres(), shared_database()
+        postgres.empty(name)
+        names = ("federix here", "federix elsewhere")
+        for other in names:
+            left = psycopg2.connect(
+                host="127.0.0.1", port=postgres.port, dbname=name, user=USER, password=PASSWORD, application_name=other
+            )
+            self.addCleanup(left.close)
+        storage = postgres_storage(self, sql_server(postgres, database=name, identity="here"))
+        self.addCleanup(storage.stop)
+        await storage.start()
+        await soon(lambda: storage.figures()["database_connections"] == 6)
+        left_over = postgres.admin(
+            "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE 'federix %'"
+        )
+        self.assertEqual(sorted(each for (each,) in left_over), ["federix elsewhere", *["federix here"] * 6])
 
 
 class MessagesTest(PostgresCase):

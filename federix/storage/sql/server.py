@@ -32,6 +32,8 @@ class SqlServer:
     start_interval: float
     tls: SqlTls | None
     update_schema: bool
+    identity: str = ""
+    """What tells this server from others that use the same database, after a crash as before; "" where nothing does."""
 
     @property
     def name(self) -> str:
