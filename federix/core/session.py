@@ -132,11 +132,7 @@ class Session:
             if isinstance(outcome, Handled):
                 return
             stanza = outcome
-        managed = self.managed
-        if managed is None:
-            self.attachment.send(stanza)
-        else:
-            managed.send(stanza)
+        self.pass_on(stanza)
 
     def pass_on(self, stanza: Stanza) -> None:
         """Hand a stanza to this resource past all handlers: who held it back from `send` sends it so."""
