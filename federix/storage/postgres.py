@@ -7,7 +7,6 @@ What is written in one transaction takes as few messages as it can (`pg/plan.py`
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -16,6 +15,7 @@ from typing import Any, Final
 import psycopg2
 from sqlalchemy import URL, Dialect
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from twisted.internet.task import deferLater
 
 from ..life.executor import Executor
 from .lane import Lane
@@ -31,6 +31,8 @@ from .sql.versions import SCHEMA_LOCK, bring_up_to_date
 
 #: Seconds for which the start waits for what a server before this one has left running in the database.
 ORPHANS_END_WITHIN: Final = 10.0
+#: Seconds between two looks whether it has ended.
+LOOK_AGAIN_AFTER: Final = 0.05
 _ORPHANS: Final = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
     " AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
@@ -68,9 +70,19 @@ class PostgresDatabase(ServedDatabase[PgConnection]):
         told = await self._parameters()
         if self._server.identity and not self._orphans_ended:
             # Before anything else of ours is there that has this name.
-            await self._executor.run(_end_orphans, told)
+            await self._end_orphans(told)
             self._orphans_ended = True
         return await self._executor.run(_bring_up_to_date, self._server, told, update)
+
+    async def _end_orphans(self, told: Mapping[str, Any]) -> None:
+        """End what a server that was killed has left running in the database, and wait until it has ended.
+
+        PostgreSQL goes on with what it was told, and commits it, though nobody is there to hear of it: a message that
+        its sender has sent again meanwhile would be kept twice.
+        """
+        until = self._reactor.seconds() + ORPHANS_END_WITHIN
+        while await self._executor.run(_told_orphans, self._server, told) and self._reactor.seconds() < until:
+            await deferLater(self._reactor, LOOK_AGAIN_AFTER)
 
     async def _parameters(self) -> dict[str, Any]:
         """What libpq is to be told. A name is looked up in a thread: libpq would block until that is done."""
@@ -122,33 +134,27 @@ def _is_address(host: str) -> bool:
 # What follows runs in the executor.
 
 
-def _bring_up_to_date(server: SqlServer, parameters: Mapping[str, Any], update: bool) -> bool:
+@contextmanager
+def _connected(server: SqlServer, parameters: Mapping[str, Any]) -> Iterator[Any]:
+    """A connection that begins no transaction by itself."""
     connection = psycopg2.connect(**parameters, connect_timeout=max(2, round(server.connect_timeout)))
     try:
-        connection.autocommit = True  # transactions begin where we say so
-        return bring_up_to_date(PgSchema(connection, server.name, parameters), update=update)
-    finally:
-        connection.close()
-
-
-def _end_orphans(parameters: Mapping[str, Any]) -> None:
-    """End what a server that was killed has left running in the database, and wait until it has ended.
-
-    PostgreSQL goes on with what it was told, and commits it, though nobody is there to hear of it: a message that its
-    sender has sent again meanwhile would be kept twice.
-    """
-    until = time.monotonic() + ORPHANS_END_WITHIN
-    connection = psycopg2.connect(**parameters, connect_timeout=int(ORPHANS_END_WITHIN))
-    try:
         connection.autocommit = True
-        with connection.cursor() as cursor:
-            while True:
-                cursor.execute(_ORPHANS, (parameters["application_name"],))
-                if not cursor.fetchall() or time.monotonic() > until:
-                    return
-                time.sleep(0.05)
+        yield connection
     finally:
         connection.close()
+
+
+def _bring_up_to_date(server: SqlServer, parameters: Mapping[str, Any], update: bool) -> bool:
+    with _connected(server, parameters) as connection:
+        return bring_up_to_date(PgSchema(connection, server.name, parameters), update=update)
+
+
+def _told_orphans(server: SqlServer, parameters: Mapping[str, Any]) -> bool:
+    """Tell those to end that have our name; whether there were any."""
+    with _connected(server, parameters) as connection, connection.cursor() as cursor:
+        cursor.execute(_ORPHANS, (parameters["application_name"],))
+        return bool(cursor.fetchall())
 
 
 class PgSchema:
