@@ -1,4 +1,4 @@
-"""Garbage in a process that does nothing but serve: Python's cyclic collector, and what the C library keeps.
+"""Garbage in a process that does nothing but serve: Python's cyclic collector.
 
 Nearly all that a session or a stanza leaves is freed at once, by counting references: streams and sessions end without
 cycles. The collector is the net below. As Python sets it, it walks through all objects whenever a quarter as many have
@@ -12,15 +12,11 @@ tenths of a second, for nothing. So here
 
 So garbage cannot fill more than a part, `GROWTH`, of the memory that the process has had at most.
 
-What has been freed is not yet free for others. Buffers of OpenSSL, expat and Python come and go in all sizes, small
-ones settle in the holes that large ones leave, and large ones need new memory: with two hundred busy sessions as much
-as ever in use, glibc's heap still grew by a mebibyte a minute. It gives back by itself only what lies at the very end,
-so it is told once a minute to give back all whole pages that hold nothing.
+What has been freed is not yet free for others (`allocator.py`), so once a minute it is handed back.
 """
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import resource
 from collections.abc import Callable
@@ -29,6 +25,7 @@ from typing import Final, Protocol
 from twisted.internet.interfaces import IReactorTime
 
 from ..life.scope import Scope
+from .allocator import hand_back
 
 #: Objects made (less those freed) between two passes over the youngest, and how many of those make one over the next:
 #: as Python has it. In larger portions passes would be rarer, but longer: what lives on is looked at as often.
@@ -41,8 +38,7 @@ GROWTH: Final = 0.5
 #: Seconds between two looks at the memory, and between two passes over what is new.
 LOOK_EVERY: Final = 10.0
 COLLECT_EVERY: Final = 10 * 60.0
-#: Seconds until empty pages are given back, and again. It takes a millisecond where there is little to give, 20 in a
-#: heap of 600 MiB, and up to 0.7 s for each GiB that goes.
+#: Seconds until empty pages are given back, and again.
 HAND_BACK_EVERY: Final = 60.0
 
 
@@ -58,13 +54,6 @@ class Garbage(Protocol):
 def peak_memory() -> int:
     """The most memory this process has had, in a unit of the system's (getrusage(2)): it never falls."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def hand_back() -> None:
-    """Give the system the pages that the C library keeps and nobody uses: malloc_trim(3), which is glibc's alone."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(ctypes.c_size_t(0))
 
 
 class Collector:

@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ..core.commands import CommandError
+from .allocator import settle_allocator
 from .collector import Collector
 from .config import Config
 from .ctl.commands import Process
@@ -83,6 +84,7 @@ class Running(Service):
 
     def privilegedStartService(self) -> None:
         """With all rights: bind ports, read keys, make what the server will own. Raises `NotStarted`."""
+        settle_allocator()
         raise_open_files()
         for warning in self._config.warnings:
             log.warn("configuration: {problem}", problem=str(warning))

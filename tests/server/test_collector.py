@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import mmap
-import platform
 import sys
-from pathlib import Path
-from unittest import skipUnless
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +18,6 @@ from federix.server.collector import (
     YOUNG,
     YOUNGEST,
     Collector,
-    hand_back,
     peak_memory,
 )
 
@@ -132,23 +127,6 @@ class MemoryTests(SynchronousTestCase):
         self.assertGreater(peak_memory(), before)
         del taken
         self.assertGreater(peak_memory(), before)
-
-    @skipUnless(platform.libc_ver()[0] == "glibc", "another allocator, which does as it likes")
-    def test_holes_in_the_heap_go_back_to_the_system(self) -> None:
-        """What is kept in between, and above, has the allocator keep all of it by itself."""
-        taken = [bytes([number % 256]) * 4000 for number in range(16_000)]
-        kept = taken[::64] + taken[-1:]
-        del taken
-        before = resident()
-        hand_back()
-        self.assertLess(resident(), before - 32 * 1024 * 1024)
-        self.assertEqual(len(kept), 251)
-
-
-def resident() -> int:
-    """Bytes of this process that are in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * mmap.PAGESIZE
 
 
 SHOW = """
