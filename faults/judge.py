@@ -13,6 +13,8 @@ MOST_TOLD: Final = 20
 #: Seconds around an acknowledgement in which things that happened are told, and at most how many of them, the latest.
 AROUND: Final = 3.0
 MOST_EVENTS: Final = 16
+#: How many messages before and behind one that was overtaken are told of.
+NEIGHBOURS: Final = 40
 
 
 @dataclass(slots=True)
@@ -136,9 +138,31 @@ def _devices(ledger: Ledger, verdict: Verdict) -> None:
         if key in seen:
             verdict.repeated.add(f"again {_told(received)}: {history(ledger, message)}")
         elif message.refused is None and message.number < latest.get(on, 0):
-            verdict.overtaken.add(f"after {latest[on]} {_told(received)}: {history(ledger, message)}")
+            course = _course(ledger, message)
+            verdict.overtaken.add(f"after {latest[on]} {_told(received)}: {history(ledger, message)}; {course}")
         seen.add(key)
         latest[on] = max(message.number, latest.get(on, 0))
+
+
+def _course(ledger: Ledger, message: Sent) -> str:
+    """In which order the device got what its sender wrote about then, by connection."""
+    near = range(message.number - NEIGHBOURS, message.number + NEIGHBOURS + 1)
+    told: list[str] = []
+    connection, first, last = 0, 0, 0
+    for received in ledger.received:
+        other = ledger.messages.get(received.identifier)
+        if other is None or (other.sender, other.to) != (message.sender, message.to) or other.number not in near:
+            continue
+        if received.connection == connection and other.number == last + 1:
+            last += 1
+            told[-1] = f"{first}-{last}"
+            continue
+        if received.connection != connection:
+            connection = received.connection
+            told.append(f"on connection {connection} at {received.at:.3f} s:")
+        first = last = other.number
+        told.append(str(first))
+    return f"the device got {' '.join(told)}"
 
 
 def _told(received: Received) -> str:

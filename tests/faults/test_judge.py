@@ -132,6 +132,13 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(self.found(), {"overtaken": 1})
         self.assertFalse(judge(self.ledger).faultless)
 
+    def test_what_was_overtaken_is_told_with_the_order_in_which_all_came(self) -> None:
+        one, two, three = self.ledger.received
+        self.ledger.received = [two, three, one]
+        self.ledger.receive("b", 2, self.ids[0])
+        (told,) = judge(self.ledger).overtaken.told
+        self.assertIn("the device got on connection 1 at 2.000 s: 2-3 1 on connection 2", told)
+
     def test_what_comes_late_on_another_connection_is_in_order(self) -> None:
         self.ledger.received = self.ledger.received[1:]
         self.ledger.receive("b", 2, self.ids[0])
