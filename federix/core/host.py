@@ -27,6 +27,7 @@ from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
 from .keys import Notes
 from .module import Module
 from .passage import Archiver, Passage, has_id, unclaimed, with_id
+from .resending import Resending
 from .session import Session
 from .sessions import Sessions
 from .sessions_node import SessionsNode
@@ -109,9 +110,8 @@ class Host(Branch):
         self.notes = Notes()
         #: What decides which messages the accounts' archives keep, where some module does.
         self.archive: Archiver | None = None
-        #: Messages that are to be archived, and are not yet: whose they are, and what they are known by. Who sends one
-        #: of them again waits there until it is settled.
-        self.on_their_way: dict[tuple[str, str], list[Deferred[None]]] = {}
+        #: What is known of messages that clients may send again.
+        self.resending = Resending()
         self.chains = Chains(Scope(self.clock, f"chains of {name}"))
         self.iqs = IqTable(self)
         self.requests = Requests(self)

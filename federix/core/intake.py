@@ -36,6 +36,7 @@ class Intake(Settled):
         "_latest",
         "_relief",
         "_slow",
+        "course",
         "known",
         "moved",
     )
@@ -44,8 +45,11 @@ class Intake(Settled):
         super().__init__()
         #: Called when `handled` has moved later than at once.
         self.moved: Callable[[], object] | None = None
-        #: Fingerprints and ids of what the account has sent before, once somebody has asked.
-        self.known: dict[str, int] | None = None
+        #: What the account has sent over earlier streams, by fingerprint, once somebody has asked: its archive id, or
+        #: nothing where it was not settled yet.
+        self.known: dict[str, int | None] | None = None
+        #: How often its session was resumed.
+        self.course = 0
         self._key: str | None = None
         self._flying = 0
         self._bytes = 0
@@ -73,8 +77,10 @@ class Intake(Settled):
 
     def resume(self) -> int:
         """How many are settled, which the client is told now: what is not among them it sends again."""
+        # Where everything is settled, nothing is sent again that has arrived.
+        self.known = {} if self._unsettled is None else None
         self._unsettled = self._arrived = None
-        self.known = None
+        self.course += 1
         return self.handled
 
     def arrive(self) -> Mark | None:

@@ -225,14 +225,19 @@ def _claims(child: Element, account: JID) -> bool:
         return False
 
 
+def origin_id(message: Message) -> str:
+    """The id that its sender gave *message* and no other (XEP-0359 §2); "" where there is none."""
+    origin = message.child(ns.SID, "origin-id")
+    return "" if origin is None else origin.get("id") or ""
+
+
 def fingerprint(message: Message, sender: JID) -> str:
     """What *message* has in common with itself sent again, and with nothing else; "" where it has no id.
 
     An origin-id (XEP-0359) is unique; an `id` alone only for that client, and some begin anew each time. So what the
     message says is part of it.
     """
-    origin = message.child(ns.SID, "origin-id")
-    given = "" if origin is None else origin.get("id") or ""
+    given = origin_id(message)
     own = f"o {given}" if given else f"i {sender.resource} {message.id}" if message.id else ""
     if not own:
         return ""

@@ -121,13 +121,13 @@ def survives(session: Session, stream: XmppStream, error: StreamError | None) ->
     §7: "If the stream is not cleanly closed then the server SHOULD consider the stream to be unfinished … and SHOULD
     maintain the session on behalf of the client for a limited amount of time."
     """
-    management = session.host.notes.get(STREAM_MANAGEMENT)
-    if management is None or session.ended or not management.may_sleep(session):
-        return False
     lost = stream.state is State.GONE if error is None else error.condition in _FORGIVEN
     if not lost and error is None and session.managed is not None:
         session.managed.finished = True
-    return lost
+        if session.intake.known is not None:
+            session.host.resending.closed(session.jid, session.host.server.archive_id())
+    management = session.host.notes.get(STREAM_MANAGEMENT)
+    return lost and management is not None and not session.ended and management.may_sleep(session)
 
 
 def sleep(session: Session) -> None:

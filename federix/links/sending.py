@@ -6,14 +6,13 @@ it arrived, is known again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final
 
-from twisted.internet.defer import Deferred
-
 from ..core import hooks
-from ..core.passage import Keeping, Passage, fingerprint, unclaimed, with_id
+from ..core.intake import Intake
+from ..core.passage import Keeping, Passage, fingerprint, origin_id, unclaimed, with_id
 from ..core.session import Session
 from ..core.settled import Mark
 from ..xmpp.errors import StanzaError
@@ -23,6 +22,8 @@ from ..xmpp.stanza import Message, Stanza
 #: Microseconds for which a message is known again, and how many of those that an account sent last.
 KNOWN_FOR: Final = 24 * 3600 * 1_000_000
 MOST_KNOWN: Final = 256
+#: Seconds from the first message over a stream until nothing is known again there.
+AGAIN_WITHIN: Final = 300.0
 
 
 def send_message(session: Session, message: Message, to: JID, mark: Mark | None) -> Awaitable[None] | None:
@@ -36,11 +37,11 @@ def send_message(session: Session, message: Message, to: JID, mark: Mark | None)
             if host.archive is None and not host.chains.of(hooks.user_accepted_message):
                 going = router.route(message)
             else:
-                going = _go(session, message, to, None, mark)
+                going = Outgoing(session, message, to, None, mark).go()
         elif before.placed:
-            going = _go(session, message, to, before, mark)
+            going = Outgoing(session, message, to, before, mark).go()
         else:
-            going = _behind(before, lambda: _go(session, message, to, None, mark))
+            going = _behind(before, lambda: Outgoing(session, message, to, None, mark).go())
     except StanzaError as error:
         going = router.bounce(message, error)
     if going is None:
@@ -67,61 +68,136 @@ async def _behind(before: Keeping, go: Callable[[], Awaitable[None] | None]) -> 
         await going
 
 
-def _go(
-    session: Session, message: Message, to: JID, before: Keeping | None, mark: Mark | None
-) -> Awaitable[None] | None:
-    host = session.host
-    passage = Passage(host.server, before, mark)
-    account = session.jid.bare
-    archive = host.archive
-    if archive is not None:
-        message = unclaimed(message, account)
-    if host.chains.of(hooks.user_accepted_message):
-        passage.accepted = lambda id_: hooks.user_accepted_message.run(
-            host.chains, session, message if id_ is None else with_id(message, account, id_)
-        )
-    if archive is None:
-        return host.server.router.send(message, passage)
-    wanted = archive.wants(account, to.bare, message, True)
-    if not isinstance(wanted, bool):
-        return _go_later(session, message, to, passage, wanted)
-    return _note(session, message, to, passage) if wanted else host.server.router.send(message, passage)
+class Outgoing:
+    """A message that the archive of its sender may keep; *before* is on the way to the same recipient."""
 
+    __slots__ = ("_message", "_passage", "_said", "_session", "_to")
 
-async def _go_later(session: Session, message: Message, to: JID, passage: Passage, wanted: Awaitable[bool]) -> None:
-    send = session.host.server.router.send
-    going = _note(session, message, to, passage) if await wanted else send(message, passage)
-    if going is not None:
-        await going
+    def __init__(self, session: Session, message: Message, to: JID, before: Keeping | None, mark: Mark | None) -> None:
+        self._session = session
+        self._message = message
+        self._to = to
+        self._passage = Passage(session.host.server, before, mark)
+        #: What it is known by if it is sent again; "" where it has no id.
+        self._said = ""
 
+    def go(self) -> Awaitable[None] | None:
+        """Send it on its way."""
+        session, host = self._session, self._session.host
+        archive = host.archive
+        if archive is not None:
+            self._message = unclaimed(self._message, session.jid.bare)
+        if host.chains.of(hooks.user_accepted_message):
+            self._passage.accepted = self._accepted
+        if archive is None:
+            return self._route()
+        wanted = archive.wants(session.jid.bare, self._to.bare, self._message, True)
+        if not isinstance(wanted, bool):
+            return self._go_later(wanted)
+        return self._note() if wanted else self._route()
 
-def _note(session: Session, message: Message, to: JID, passage: Passage) -> Awaitable[None] | None:
-    """The sender's archive keeps it, unless it has it."""
-    said = fingerprint(message, session.jid)
-    if not said:
-        return _send(session, message, to, passage, said)
-    on_their_way = session.host.on_their_way
-    key = (session.jid.local, said)
-    if key in on_their_way:
-        return _when_known(session, message, to, passage, said)
-    going = _look_up_and_send(session, message, to, passage, said)
-    if going is None:
-        return None
-    waiting: list[Deferred[None]] = []
-    on_their_way[key] = waiting
+    async def _go_later(self, wanted: Awaitable[bool]) -> None:
+        going = self._note() if await wanted else self._route()
+        if going is not None:
+            await going
 
-    def landed(_: object = None) -> None:
-        del on_their_way[key]
-        for other in waiting:
-            other.callback(None)
+    def _route(self) -> Awaitable[None] | None:
+        return self._session.host.server.router.send(self._message, self._passage)
 
-    if isinstance(going, Keeping):
+    def _accepted(self, id_: int | None) -> None:
+        session, message = self._session, self._message
+        told = message if id_ is None else with_id(message, session.jid.bare, id_)
+        hooks.user_accepted_message.run(session.host.chains, session, told)
+
+    def _note(self) -> Awaitable[None] | None:
+        """The sender's archive keeps it, unless it has it."""
+        session, message = self._session, self._message
+        self._said = fingerprint(message, session.jid)
+        if not self._said:
+            return self._keep(None)
+        on_its_way = session.host.resending.find(session.jid.local, self._said)
+        if on_its_way is None:
+            return self._begin()
+        if on_its_way.came_over(session.intake) or (session.managed is None and not origin_id(message)):
+            return self._look_up()
+        return self._when_known()
+
+    async def _when_known(self) -> None:
+        """It is on its way from another stream: what became of it is known when it is settled."""
+        session = self._session
+        while (on_its_way := session.host.resending.find(session.jid.local, self._said)) is not None:
+            await on_its_way.settled()
+        going = self._look_up_again()
+        if going is not None:
+            await going
+
+    def _begin(self) -> Awaitable[None] | None:
+        """From now until it is settled, who sends it again waits."""
+        session, said = self._session, self._said
+        going = self._look_up()
+        if going is None:
+            return None
+        local, resending = session.jid.local, session.host.resending
+        resending.begin(local, said, session.intake)
+        if not isinstance(going, Keeping):
+            return _until(going, lambda: resending.end(local, said))
         if going.called:
-            landed()
+            resending.end(local, said)
         else:
-            going.addCallback(landed)
+            going.addCallback(lambda _: resending.end(local, said))
         return going
-    return _until(going, landed)
+
+    def _look_up(self) -> Awaitable[None] | None:
+        known = self._session.intake.known
+        if known is None:
+            return self._look_up_first()
+        if self._said not in known:
+            return self._keep(None)
+        id_ = known[self._said]
+        return self._look_up_again() if id_ is None else self._keep(id_)
+
+    async def _look_up_first(self) -> None:
+        """Learn what the account sent before this stream; of what is on its way it is to be seen what becomes of it."""
+        session, intake = self._session, self._session.intake
+        unsettled = dict.fromkeys(session.host.resending.on_their_way(session.jid.local, intake))
+        known = {**unsettled, **await self._sent_before()}
+        if intake.known is None:
+            intake.known = known
+            session.scope.later(AGAIN_WITHIN, _forget, intake, intake.course)
+        going = self._look_up()
+        if going is not None:
+            await going
+
+    async def _look_up_again(self) -> None:
+        """One that was on its way when this stream began."""
+        going = self._keep((await self._sent_before()).get(self._said))
+        if going is not None:
+            await going
+
+    async def _sent_before(self) -> Mapping[str, int]:
+        server = self._session.host.server
+        since = int(server.now() * 1_000_000) - KNOWN_FOR
+        return await server.storage.archives.fingerprints(self._session.jid.bare.text, since, MOST_KNOWN)
+
+    def _keep(self, known: int | None) -> Awaitable[None] | None:
+        """Have it kept, unless the archive has it: *known* by that id."""
+        session, message, passage = self._session, self._message, self._passage
+        # It was kept and delivered by this very server.
+        ours = known is not None and known >= session.host.server.first_archive_id
+        if known is not None and not origin_id(message) and self._only_looks_like(known, ours):
+            known, ours = None, False
+        passage.known = known
+        passage.count = partial(session.intake.counted, session.jid.bare)
+        if ours:
+            passage.accepted = None
+            return passage.go(message, lambda _: None)
+        passage.note(session.jid.bare, self._to, message, sent=True, fingerprint=self._said)
+        return self._route()
+
+    def _only_looks_like(self, known: int, ours: bool) -> bool:
+        """Whether its `id` does not make it the one that is *known*: see `core/resending.py`."""
+        session = self._session
+        return known <= session.host.resending.known_to(session.jid) or (ours and session.managed is None)
 
 
 async def _until(going: Awaitable[None], landed: Callable[[], None]) -> None:
@@ -131,43 +207,6 @@ async def _until(going: Awaitable[None], landed: Callable[[], None]) -> None:
         landed()
 
 
-async def _when_known(session: Session, message: Message, to: JID, passage: Passage, said: str) -> None:
-    """The same message is on its way, from a session before this one: what became of it is known when it is settled."""
-    key = (session.jid.local, said)
-    while (waiting := session.host.on_their_way.get(key)) is not None:
-        settled: Deferred[None] = Deferred()
-        waiting.append(settled)
-        await settled
-    session.intake.known = None
-    going = _note(session, message, to, passage)
-    if going is not None:
-        await going
-
-
-def _look_up_and_send(
-    session: Session, message: Message, to: JID, passage: Passage, said: str
-) -> Awaitable[None] | None:
-    if session.intake.known is None:
-        return _look_up(session, message, to, passage, said)
-    return _send(session, message, to, passage, said)
-
-
-async def _look_up(session: Session, message: Message, to: JID, passage: Passage, said: str) -> None:
-    server, account = session.host.server, session.jid.bare
-    since = int(server.now() * 1_000_000) - KNOWN_FOR
-    session.intake.known = await server.storage.archives.fingerprints(account.text, since, MOST_KNOWN)
-    going = _send(session, message, to, passage, said)
-    if going is not None:
-        await going
-
-
-def _send(session: Session, message: Message, to: JID, passage: Passage, said: str) -> Awaitable[None] | None:
-    server, account, known = session.host.server, session.jid.bare, session.intake.known
-    passage.known = known.get(said) if known else None
-    passage.count = partial(session.intake.counted, account)
-    if passage.known is not None and passage.known >= server.first_archive_id:
-        # It was kept and delivered by this very server.
-        passage.accepted = None
-        return passage.go(message, lambda _: None)
-    passage.note(account, to, message, sent=True, fingerprint=said)
-    return server.router.send(message, passage)
+def _forget(intake: Intake, course: int) -> None:
+    if intake.course == course:
+        intake.known = {}

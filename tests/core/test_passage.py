@@ -2,117 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from twisted.internet.defer import Deferred
 
-from twisted.internet.defer import Deferred, succeed
-
-from federix.api import HANDLED, JID, Condition, Message, Module, Outcome, Session, StanzaError, StoreError, hooks
+from federix.api import JID
 from federix.core.intake import MOST_MESSAGES, Intake
 from federix.core.passage import Keeping
 from federix.core.settled import MODULUS, Mark
-from federix.storage.archive import ArchiveRow, Counted
-from federix.storage.memory_archive import MemoryArchives
-from federix.testing import Client, World
+from federix.storage.archive import Counted
 from federix.xmpp import ns
 
+from .passage_case import JULIET, NURSE, PassageCase, stanza_ids, text
 from .support import WorldTestCase, condition
 
-ROMEO, JULIET, NURSE = "romeo@example.org/orchard", "juliet@example.org/balcony", "nurse@example.org/chamber"
 
-
-class SlowArchives(MemoryArchives):
-    """Keeps what it is given when it is told to, in its order."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.jobs: list[tuple[Deferred[None], Sequence[ArchiveRow], Counted | None]] = []
-        self.kept: list[ArchiveRow] = []
-        self.counts: list[Counted | None] = []
-        self.sent_before: dict[str, int] = {}
-        self.slow = False
-        self.full = False
-
-    def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[object]:
-        if self.full:
-            raise StoreError("too many wait")
-        if not self.slow:
-            self._take(rows, counted)
-            return succeed(None)
-        job: Deferred[None] = Deferred()
-        self.jobs.append((job, rows, counted))
-        return job
-
-    def _take(self, rows: Sequence[ArchiveRow], counted: Counted | None) -> None:
-        self.kept += rows
-        self.counts.append(counted)
-
-    def commit(self) -> None:
-        jobs, self.jobs = self.jobs, []
-        for job, rows, counted in jobs:
-            self._take(rows, counted)
-            job.callback(None)
-
-    def fail(self) -> None:
-        jobs, self.jobs = self.jobs, []
-        for job, _, _ in jobs:
-            job.errback(StoreError("the disk is full"))
-
-    async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:
-        return dict(self.sent_before)
-
-
-class Keeper(Module):
-    """Archives every message with a body; blocks a word; notes what the events say."""
-
-    name = "mod_keeper"
-    assumes_usage = False
-
-    async def on_start(self) -> None:
-        self.host.archive = self
-        self.accepted: list[Message] = []
-        self.delivered: list[tuple[JID, Message, int]] = []
-
-    def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool:
-        return message.type in ("chat", "normal") and message.body is not None
-
-    @hooks.sm_receive_packet.only(Message)
-    def check(self, account: JID, stanza: Message) -> Outcome:
-        if stanza.body == "blocked":
-            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
-        return HANDLED if stanza.body == "taken" else None
-
-    @hooks.user_accepted_message
-    def accept(self, session: Session, message: Message) -> None:
-        self.accepted.append(message)
-
-    @hooks.sm_delivered_message
-    def deliver(self, account: JID, message: Message, sessions: Sequence[Session]) -> None:
-        self.delivered.append((account, message, len(sessions)))
-
-
-def text(to: str, body: str, id: str = "", extra: str = "") -> str:
-    given = f" id='{id}'" if id else ""
-    return f"<message to='{to}' type='chat'{given}><body>{body}</body>{extra}</message>"
-
-
-def stanza_ids(element: Any) -> list[tuple[str, str]]:
-    return [(c.get("by"), c.get("id")) for c in element.elements() if (c.ns, c.name) == (ns.SID, "stanza-id")]
-
-
-class PassageTests(WorldTestCase):
-    def setUp(self) -> None:
-        self.world: World = self.new_world(
-            modules={"mod_keeper": {}, "mod_ping": {}}, own_modules={"mod_keeper": Keeper}
-        )
-        self.archives = SlowArchives()
-        self.world.server.storage.archives = self.archives
-        self.keeper = self.world.host("example.org").module(Keeper)
-        self.romeo, self.juliet = self.world.client(ROMEO), self.world.client(JULIET)
-
-    def bodies(self, client: Client) -> list[str | None]:
-        return [element.text_of(ns.CLIENT, "body") for element in client.drain()]
-
+class PassageTests(PassageCase):
     def test_a_message_is_delivered_when_it_is_kept_and_not_before(self) -> None:
         self.archives.slow = True
         self.romeo.send(text(JULIET, "hark"))
@@ -245,86 +148,6 @@ class PassageTests(WorldTestCase):
         self.world.register("nurse@example.org")
         self.romeo.send("<message to='nurse@example.org'><subject>later</subject></message>")
         self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
-
-    # -- sent again ---------------------------------------------------------------------------------------------------
-
-    def again(self, extra: str = "") -> str:
-        return text(JULIET, "hark", "m1", extra)
-
-    def relog(self) -> None:
-        """The client comes back, and the archive knows what it sent."""
-        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.kept if row.sent}
-        self.romeo.send("</stream:stream>")
-        self.romeo = self.world.client(ROMEO)
-
-    def test_a_message_that_is_sent_again_is_kept_and_delivered_once(self) -> None:
-        self.romeo.send(self.again())
-        self.relog()
-        self.romeo.send(self.again("<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"))
-        self.assertEqual(len(self.archives.kept), 2)
-        self.assertEqual(self.bodies(self.juliet), ["hark"])
-        self.assertEqual(self.romeo.drain(), [])
-
-    def test_what_is_sent_again_is_counted_again(self) -> None:
-        self.romeo.send(self.again())
-        self.relog()
-        self.session(self.romeo).intake.begin_counting("again")
-        self.romeo.send(self.again())
-        self.assertEqual(self.archives.counts[-1], Counted("again", "romeo@example.org", 1))
-
-    def test_what_is_sent_again_while_it_is_on_its_way_waits_for_that(self) -> None:
-        self.archives.slow = True
-        self.romeo.send(self.again())
-        self.romeo.send("</stream:stream>")
-        self.romeo = self.world.client(ROMEO)
-        self.romeo.send(self.again())
-        self.assertEqual(len(self.archives.jobs), 1)
-        ((_, rows, _),) = self.archives.jobs
-        self.archives.sent_before = {row.fingerprint: row.id for row in rows if row.sent}
-        self.archives.commit()
-        self.world.pump()
-        self.assertEqual((len(self.archives.jobs), len(self.archives.kept)), (0, 2))
-        self.assertEqual(self.bodies(self.juliet), ["hark"])
-        self.assertEqual(self.world.host("example.org").on_their_way, {})
-
-    def test_what_is_sent_again_while_it_fails_is_tried_again(self) -> None:
-        self.archives.slow = True
-        self.romeo.send(self.again())
-        self.romeo.send("</stream:stream>")
-        self.romeo = self.world.client(ROMEO)
-        self.romeo.send(self.again())
-        self.archives.fail()
-        self.world.pump()
-        self.assertEqual(len(self.archives.jobs), 1)
-        self.archives.commit()
-        self.assertEqual(self.bodies(self.juliet), ["hark"])
-
-    def test_an_origin_id_tells_it_from_any_resource(self) -> None:
-        origin = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
-        self.romeo.send(text(JULIET, "hark", "1", origin))
-        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.kept if row.sent}
-        elsewhere = self.world.client("romeo@example.org/elsewhere")
-        elsewhere.send(text(JULIET, "hark", "2", origin))
-        self.assertEqual(len(self.archives.kept), 2)
-
-    def test_other_words_under_an_old_id_are_another_message(self) -> None:
-        self.romeo.send(text(JULIET, "hark", "m1"))
-        self.relog()
-        self.romeo.send(text(JULIET, "hark again", "m1"))
-        self.assertEqual(self.bodies(self.juliet), ["hark", "hark again"])
-        self.assertEqual(len(self.archives.kept), 4)
-
-    def test_what_a_server_that_crashed_had_kept_is_delivered_under_its_old_id(self) -> None:
-        """It may have crashed between keeping it and delivering it."""
-        self.romeo.send(self.again())
-        old = self.world.server.first_archive_id - 1_000_000
-        self.archives.sent_before = {self.archives.kept[0].fingerprint: old}
-        self.juliet.drain()
-        self.romeo.send("</stream:stream>")
-        romeo = self.world.client(ROMEO)
-        romeo.send(self.again())
-        self.assertEqual(len(self.archives.kept), 2)
-        self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", str(old))])
 
     # -- what others are told -----------------------------------------------------------------------------------------
 

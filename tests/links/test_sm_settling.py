@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from federix.links.management import SETTLED_IN
 from federix.testing import Client
-from tests.core.test_passage import Keeper, SlowArchives
+from tests.core.passage_case import Keeper, SlowArchives
 
 from .sm_case import SM, ManagedCase, R, a
 

@@ -9,7 +9,7 @@ from federix.modules.carbons import REMEMBERED, Carbons
 from federix.testing import Client, World
 from federix.testing.match import parse
 
-from ..core.test_passage import Keeper, SlowArchives
+from ..core.passage_case import Keeper, SlowArchives
 from .rfc6121 import Elsewhere
 
 CARBONS: Final = "urn:xmpp:carbons:2"

@@ -11,7 +11,7 @@ from federix.testing import PeerStream
 from federix.xmpp import ns
 from federix.xmpp.errors import Condition
 
-from ...core.test_passage import Keeper, SlowArchives
+from ...core.passage_case import Keeper, SlowArchives
 from .bidi import bodies, message
 from .reliable import ENABLE, ENABLED, REQUEST, ReliableTestCase, numbers
 

@@ -1,0 +1,93 @@
+"""Which messages a client sends again since it does not know whether they arrived, and which only look like it.
+
+A message that comes again must not be kept twice, and one that says the same once more must not be lost. An origin-id
+(XEP-0359) tells them apart. A plain `id` does not: some clients count, and begin anew with each stream. So by its `id`
+a message is known again only where
+
+- its client manages its stream (XEP-0198): no other learns what has arrived. Of the others it is known only what a
+  server before this one has kept: that is delivered again, so nothing is lost;
+- the stream before was not closed as it should be, or resumed when all was settled: then the client knew;
+- it comes soon after its stream has begun, and the first came over another.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred
+
+from ..xmpp.jid import JID
+
+if TYPE_CHECKING:
+    from .intake import Intake
+
+#: Of so many addresses it is remembered when they closed a stream; of the oldest it is forgotten.
+MOST_CLOSED: Final = 10_000
+
+
+class OnItsWay:
+    """A message that is to be archived, and is not yet; *intake* is that of the session that sent it."""
+
+    __slots__ = ("_course", "_intake", "_waiting")
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._course = intake.course
+        self._waiting: list[Deferred[None]] = []
+
+    def came_over(self, intake: Intake) -> bool:
+        """Whether it came over the stream that *intake* takes from now: what comes there as well is another."""
+        return self._intake is intake and self._course == intake.course
+
+    def settled(self) -> Deferred[None]:
+        """Fires when it is settled."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def settle(self) -> None:
+        for waiting in self._waiting:
+            waiting.callback(None)
+
+
+class Resending:
+    """What one host knows of its accounts."""
+
+    def __init__(self) -> None:
+        #: By the local part of the account, and by what the message is known by.
+        self._on_their_way: dict[str, dict[str, OnItsWay]] = {}
+        self._closed: OrderedDict[JID, int] = OrderedDict()
+
+    def on_their_way(self, local: str, intake: Intake) -> Collection[str]:
+        """What messages of an account are known by that are on their way from other streams than that of *intake*."""
+        mine = self._on_their_way.get(local, {})
+        return [said for said, on_its_way in mine.items() if not on_its_way.came_over(intake)]
+
+    def find(self, local: str, said: str) -> OnItsWay | None:
+        mine = self._on_their_way.get(local)
+        return None if mine is None else mine.get(said)
+
+    def begin(self, local: str, said: str, intake: Intake) -> None:
+        """A message of an account is to be archived."""
+        self._on_their_way.setdefault(local, {})[said] = OnItsWay(intake)
+
+    def end(self, local: str, said: str) -> None:
+        """It is, or will not be."""
+        mine = self._on_their_way[local]
+        settled = mine.pop(said)
+        if not mine:
+            del self._on_their_way[local]
+        settled.settle()
+
+    def closed(self, session: JID, id: int) -> None:
+        """A client has closed its stream: it knows of all it has sent, up to that archive id."""
+        self._closed[session] = id
+        self._closed.move_to_end(session)
+        if len(self._closed) > MOST_CLOSED:
+            self._closed.popitem(last=False)
+
+    def known_to(self, session: JID) -> int:
+        """Up to which archive id a client knows what has arrived of what it sent over earlier streams."""
+        return self._closed.get(session, 0)

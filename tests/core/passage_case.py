@@ -1,0 +1,111 @@
+"""A server whose archives are as slow as a test wants them, and what it has kept."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+
+from federix.api import HANDLED, JID, Condition, Message, Module, Outcome, Session, StanzaError, StoreError, hooks
+from federix.storage.archive import ArchiveRow, Counted
+from federix.storage.memory_archive import MemoryArchives
+from federix.testing import Client, World
+from federix.xmpp import ns
+
+from .support import WorldTestCase
+
+ROMEO, JULIET, NURSE = "romeo@example.org/orchard", "juliet@example.org/balcony", "nurse@example.org/chamber"
+
+
+class SlowArchives(MemoryArchives):
+    """Keeps what it is given when it is told to, in its order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jobs: list[tuple[Deferred[None], Sequence[ArchiveRow], Counted | None]] = []
+        self.kept: list[ArchiveRow] = []
+        self.counts: list[Counted | None] = []
+        self.sent_before: dict[str, int] = {}
+        self.slow = False
+        self.full = False
+
+    def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[object]:
+        if self.full:
+            raise StoreError("too many wait")
+        if not self.slow:
+            self._take(rows, counted)
+            return succeed(None)
+        job: Deferred[None] = Deferred()
+        self.jobs.append((job, rows, counted))
+        return job
+
+    def _take(self, rows: Sequence[ArchiveRow], counted: Counted | None) -> None:
+        self.kept += rows
+        self.counts.append(counted)
+
+    def commit(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        for job, rows, counted in jobs:
+            self._take(rows, counted)
+            job.callback(None)
+
+    def fail(self) -> None:
+        jobs, self.jobs = self.jobs, []
+        for job, _, _ in jobs:
+            job.errback(StoreError("the disk is full"))
+
+    async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:
+        return dict(self.sent_before)
+
+
+class Keeper(Module):
+    """Archives every message with a body; blocks a word; notes what the events say."""
+
+    name = "mod_keeper"
+    assumes_usage = False
+
+    async def on_start(self) -> None:
+        self.host.archive = self
+        self.accepted: list[Message] = []
+        self.delivered: list[tuple[JID, Message, int]] = []
+
+    def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool:
+        return message.type in ("chat", "normal") and message.body is not None
+
+    @hooks.sm_receive_packet.only(Message)
+    def check(self, account: JID, stanza: Message) -> Outcome:
+        if stanza.body == "blocked":
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+        return HANDLED if stanza.body == "taken" else None
+
+    @hooks.user_accepted_message
+    def accept(self, session: Session, message: Message) -> None:
+        self.accepted.append(message)
+
+    @hooks.sm_delivered_message
+    def deliver(self, account: JID, message: Message, sessions: Sequence[Session]) -> None:
+        self.delivered.append((account, message, len(sessions)))
+
+
+def text(to: str, body: str, id: str = "", extra: str = "") -> str:
+    given = f" id='{id}'" if id else ""
+    return f"<message to='{to}' type='chat'{given}><body>{body}</body>{extra}</message>"
+
+
+def stanza_ids(element: Any) -> list[tuple[str, str]]:
+    return [(c.get("by"), c.get("id")) for c in element.elements() if (c.ns, c.name) == (ns.SID, "stanza-id")]
+
+
+class PassageCase(WorldTestCase):
+    def setUp(self) -> None:
+        self.world: World = self.new_world(
+            modules={"mod_keeper": {}, "mod_ping": {}, "mod_stream_mgmt": {}}, own_modules={"mod_keeper": Keeper}
+        )
+        self.archives = SlowArchives()
+        self.world.server.storage.archives = self.archives
+        self.keeper = self.world.host("example.org").module(Keeper)
+        self.romeo, self.juliet = self.world.client(ROMEO), self.world.client(JULIET)
+
+    def bodies(self, client: Client) -> list[str | None]:
+        return [element.text_of(ns.CLIENT, "body") for element in client.drain()]

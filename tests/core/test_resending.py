@@ -1,0 +1,212 @@
+"""What a client sends again is kept once, and what only looks like it is not lost."""
+
+from __future__ import annotations
+
+from federix.api import JID
+from federix.core import resending
+from federix.core.intake import Intake
+from federix.core.resending import Resending
+from federix.links.sending import AGAIN_WITHIN
+from federix.storage.archive import Counted
+from federix.testing.login import scram_sha_1
+from federix.testing.world import PASSWORD
+
+from .passage_case import JULIET, ROMEO, PassageCase, stanza_ids, text
+
+ORIGIN = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
+
+
+class ResendingTests(PassageCase):
+    def again(self, extra: str = "") -> str:
+        return text(JULIET, "hark", "m1", extra)
+
+    def manage(self, extra: str = "") -> str:
+        """The client manages its stream from now on; the id of its session, if it may resume it."""
+        self.romeo.send(f"<enable xmlns='urn:xmpp:sm:3'{extra}/>")
+        return self.romeo.receive().get("id") or ""
+
+    def archived(self) -> None:
+        """The archive knows what was sent."""
+        self.archives.sent_before = {row.fingerprint: row.id for row in self.archives.kept if row.sent}
+
+    def come_back(self, *, closing: bool = False, managing: bool = True) -> None:
+        """The stream of the client is lost, unless it closes it; and it logs in anew."""
+        self.archived()
+        if closing:
+            self.romeo.close()
+        else:
+            self.romeo.cut()
+        self.romeo = self.world.client(ROMEO)
+        if managing:
+            self.manage()
+
+    def assert_kept(self, *bodies: str) -> None:
+        """Both archives and the recipient have these, each as often."""
+        said = [row.stanza.partition(b"<body>")[2].partition(b"<")[0].decode() for row in self.archives.kept]
+        self.assertEqual(said[::2], list(bodies))
+        self.assertEqual(said[1::2], list(bodies))
+        self.assertEqual(self.bodies(self.juliet), list(bodies))
+
+    # -- what comes again ---------------------------------------------------------------------------------------------
+
+    def test_a_message_that_is_sent_again_is_kept_and_delivered_once(self) -> None:
+        self.manage()
+        self.romeo.send(self.again())
+        self.come_back()
+        self.romeo.send(self.again("<delay xmlns='urn:xmpp:delay' stamp='2026-01-01T00:00:00Z'/>"))
+        self.assert_kept("hark")
+        self.assertEqual(self.romeo.drain(), [])
+
+    def test_what_is_sent_again_is_counted_again(self) -> None:
+        self.manage()
+        self.romeo.send(self.again())
+        self.come_back()
+        self.session(self.romeo).intake.begin_counting("again")
+        self.romeo.send(self.again())
+        self.assertEqual(self.archives.counts[-1], Counted("again", "romeo@example.org", 1))
+
+    def test_what_is_sent_again_while_it_is_on_its_way_waits_for_that(self) -> None:
+        self.archives.slow = True
+        self.manage()
+        self.romeo.send(self.again())
+        self.romeo.cut()
+        self.romeo = self.world.client(ROMEO)
+        self.manage()
+        self.romeo.send(self.again())
+        self.assertEqual(len(self.archives.jobs), 1)
+        ((_, rows, _),) = self.archives.jobs
+        self.archives.sent_before = {row.fingerprint: row.id for row in rows if row.sent}
+        self.archives.commit()
+        self.world.pump()
+        self.assertEqual(len(self.archives.jobs), 0)
+        self.assert_kept("hark")
+        self.assertEqual(self.world.host("example.org").resending.on_their_way("romeo", Intake()), [])
+
+    def test_what_was_on_its_way_when_the_stream_began_is_known_when_it_comes_later(self) -> None:
+        self.archives.slow = True
+        self.manage()
+        self.romeo.send(self.again())
+        self.romeo.cut()
+        self.romeo = self.world.client(ROMEO)
+        self.manage()
+        self.romeo.send(text(JULIET, "something else", "m0"))
+        self.archives.commit()
+        self.world.pump()
+        self.archives.commit()
+        self.archived()
+        self.archives.slow = False
+        self.romeo.send(self.again())
+        self.assert_kept("hark", "something else")
+
+    def test_what_is_sent_again_while_it_fails_is_tried_again(self) -> None:
+        self.archives.slow = True
+        self.manage()
+        self.romeo.send(self.again())
+        self.romeo.cut()
+        self.romeo = self.world.client(ROMEO)
+        self.manage()
+        self.romeo.send(self.again())
+        self.archives.fail()
+        self.world.pump()
+        self.assertEqual(len(self.archives.jobs), 1)
+        self.archives.commit()
+        self.assertEqual(self.bodies(self.juliet), ["hark"])
+
+    def test_what_a_server_that_crashed_had_kept_is_delivered_under_its_old_id(self) -> None:
+        """It may have crashed between keeping it and delivering it."""
+        self.manage()
+        self.assert_known_from_before_the_crash(managing=True)
+
+    def test_that_goes_for_who_does_not_manage_his_stream_too(self) -> None:
+        self.assert_known_from_before_the_crash(managing=False)
+
+    def assert_known_from_before_the_crash(self, *, managing: bool) -> None:
+        self.romeo.send(self.again())
+        self.juliet.drain()
+        self.come_back(managing=managing)
+        old = self.world.server.first_archive_id - 1_000_000
+        self.archives.sent_before = {self.archives.kept[0].fingerprint: old}
+        self.romeo.send(self.again())
+        self.assertEqual(len(self.archives.kept), 2)
+        self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", str(old))])
+
+    def test_an_origin_id_tells_it_from_any_resource_and_however_the_stream_ended(self) -> None:
+        self.romeo.send(text(JULIET, "hark", "1", ORIGIN))
+        self.come_back(closing=True, managing=False)
+        elsewhere = self.world.client("romeo@example.org/elsewhere")
+        for client in (self.romeo, elsewhere):
+            client.send(text(JULIET, "hark", "2", ORIGIN))
+        self.assert_kept("hark")
+
+    # -- what only looks like it --------------------------------------------------------------------------------------
+
+    def test_other_words_under_an_old_id_are_another_message(self) -> None:
+        self.manage()
+        self.romeo.send(text(JULIET, "hark", "m1"))
+        self.come_back()
+        self.romeo.send(text(JULIET, "hark again", "m1"))
+        self.assert_kept("hark", "hark again")
+
+    def test_a_client_that_is_told_nothing_sends_nothing_again(self) -> None:
+        """A script that is run each hour says the same under the same id, and just hangs up."""
+        self.romeo.send(self.again())
+        self.come_back(managing=False)
+        self.romeo.send(self.again())
+        self.assert_kept("hark", "hark")
+
+    def test_nor_one_that_has_closed_its_stream(self) -> None:
+        """It counts its messages, and begins anew with each stream."""
+        self.manage()
+        self.romeo.send(self.again())
+        self.come_back(closing=True)
+        self.romeo.send(self.again())
+        self.assert_kept("hark", "hark")
+
+    def test_nothing_is_sent_again_over_the_same_stream(self) -> None:
+        self.manage()
+        self.romeo.send(self.again() + self.again())
+        self.archived()
+        self.romeo.send(self.again())
+        self.assert_kept("hark", "hark", "hark")
+
+    def test_nor_while_the_first_is_on_its_way(self) -> None:
+        self.archives.slow = True
+        self.manage()
+        self.romeo.send(text(JULIET, "first", "m0"))
+        self.romeo.send(self.again() + self.again())
+        while self.archives.jobs:
+            self.archives.commit()
+            self.world.pump()
+        self.assert_kept("first", "hark", "hark")
+
+    def test_nor_when_all_was_settled_before_the_stream_was_resumed(self) -> None:
+        previous = self.manage(" resume='true'")
+        self.romeo.send(self.again())
+        self.archived()
+        self.romeo.cut()
+        self.romeo = self.world.connect()
+        self.romeo.open("example.org")
+        scram_sha_1(self.romeo, "romeo", PASSWORD)
+        self.romeo.open("example.org")
+        self.romeo.send(f"<resume xmlns='urn:xmpp:sm:3' previd='{previous}' h='0'/>")
+        self.romeo.expect(f"<resumed xmlns='urn:xmpp:sm:3' previd='{previous}' h='1'/>")
+        self.romeo.send(self.again())
+        self.assert_kept("hark", "hark")
+
+    def test_nor_long_after_the_stream_has_begun(self) -> None:
+        self.manage()
+        self.romeo.send(self.again())
+        self.come_back()
+        self.romeo.send(text(JULIET, "first", "m0"))
+        self.world.advance(AGAIN_WITHIN)
+        self.assertEqual(self.session(self.romeo).intake.known, {})
+        self.romeo.send(self.again())
+        self.assert_kept("hark", "first", "hark")
+
+    def test_only_so_many_that_closed_their_stream_are_remembered(self) -> None:
+        self.patch(resending, "MOST_CLOSED", 2)
+        host = Resending()
+        who = [JID.parse(f"romeo@example.org/{number}") for number in range(3)]
+        for id, jid in enumerate((who[0], who[1], who[0], who[2]), 1):
+            host.closed(jid, id)
+        self.assertEqual([host.known_to(jid) for jid in who], [3, 0, 4])
