@@ -231,7 +231,7 @@ class Host(Branch):
         if self.archive is not None and self.archive.assumes_usage and has_id(message, to.bare):
             return None
         try:
-            acting = self._act(message.addressed(to.bare), to.bare, self.sessions.resources(to.local))
+            acting = self._act_now(message.addressed(to.bare), to.bare, self.sessions.resources(to.local))
         except StanzaError as error:
             return self.server.router.bounce(message, error)
         return None if acting is None else self.server.router.guarded(message, acting)
@@ -377,6 +377,24 @@ class Host(Branch):
         return passage.go(message, deliver)
 
     def _act(self, stanza: Stanza, to: JID, sessions: Mapping[str, Session]) -> Awaitable[None] | None:
+        returns = self.sessions.returns
+        # An error may come from one of those that go back, which would wait for itself.
+        if returns.on_their_way and isinstance(stanza, Message) and stanza.type != "error":
+            back = returns.after(to.local)
+            if back is not None:
+                return self._act_behind(stanza, to, back)
+        return self._act_now(stanza, to, sessions)
+
+    async def _act_behind(self, message: Message, to: JID, back: Deferred[None] | None) -> None:
+        """Deliver *message* when what sessions of its recipient did not take is delivered anew."""
+        while back is not None:
+            await back
+            back = self.sessions.returns.after(to.local)
+        acting = self._act_now(message, to, self.sessions.resources(to.local))
+        if acting is not None:
+            await acting
+
+    def _act_now(self, stanza: Stanza, to: JID, sessions: Mapping[str, Session]) -> Awaitable[None] | None:
         fate, chosen = decide(stanza, to.resource, sessions)
         if fate is DELIVER:
             for session in chosen:

@@ -7,7 +7,7 @@ stanza to offline storage."
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -61,6 +61,9 @@ class Returns:
         self._waiting: deque[Over] = deque()
         self._running = 0
         self._idle: Deferred[None] | None = None
+        #: Of how many sessions of each account, by its local part, stanzas go back; and who waits for that.
+        self.on_their_way: Counter[str] = Counter()
+        self._behind: dict[str, list[Deferred[None]]] = {}
 
     def __len__(self) -> int:
         """How many sessions have ended whose stanzas are still on their way."""
@@ -72,7 +75,23 @@ class Returns:
         remember = managed.resumable and not managed.finished
         if managed.queue or remember:
             self._waiting.append(Over(session, managed.rules, list(managed.queue), managed.id if remember else ""))
+            self.on_their_way[session.jid.local] += 1
             self._begin()
+
+    def after(self, local: str) -> Deferred[None] | None:
+        """Fires when all of an account that was on its way back has arrived: nothing newer overtakes it."""
+        if local not in self.on_their_way:
+            return None
+        waiting: Deferred[None] = Deferred()
+        self._behind.setdefault(local, []).append(waiting)
+        return waiting
+
+    def _is_back(self, local: str) -> None:
+        self.on_their_way[local] -= 1
+        if not self.on_their_way[local]:
+            del self.on_their_way[local]
+            for waiting in self._behind.pop(local, ()):
+                waiting.callback(None)
 
     def _begin(self) -> None:
         while self._waiting and self._running < TOGETHER:
@@ -105,8 +124,16 @@ class Returns:
             idle.callback(None)
 
     async def _return(self, over: Over) -> None:
-        # All those who end in this turn, as when the server stops, have ended first: or one would hand to the next.
-        await deferLater(self._host.clock, 0)
+        try:
+            # All those who end in this turn, as when the server stops, have ended first: or one would hand to the next.
+            await deferLater(self._host.clock, 0)
+            await self._send_all_back(over)
+        finally:
+            self._is_back(over.session.jid.local)
+        if over.id:
+            await self._remember(over)
+
+    async def _send_all_back(self, over: Over) -> None:
         session = over.session
         resend = over.rules.options.resend_on_timeout
         others = [other.jid.resource for other in self._host.sessions.of(session.jid.local)]
@@ -120,8 +147,6 @@ class Returns:
                 log.failure("could not send back a stanza", session=str(session.jid))
             if count % IN_ONE_TURN == 0:
                 await deferLater(self._host.clock, 0)
-        if over.id:
-            await self._remember(over)
 
     async def _remember(self, over: Over) -> None:
         session, intake = over.session, over.session.intake

@@ -62,6 +62,53 @@ class EndingTests(ManagedCase):
         self.assertEqual(delay.get("from"), "example.org")
         self.assertAlmostEqual(parse_stamp(delay.get("stamp") or ""), sent, delta=1)
 
+    def test_what_comes_while_they_are_on_their_way_stays_behind_them(self) -> None:
+        """RFC 6120 §10.1: what its sender wrote first arrives first."""
+        self.begin_with()
+        self.say("1", "2")
+        self.romeo.cut()
+        self.end_session()
+        self.deliver("3")
+        self.deliver("4")
+        self.world.pump()
+        self.assertEqual(self.stored(), ["1", "2", "3", "4"])
+        self.deliver("5")
+        self.assertEqual(self.stored(), ["1", "2", "3", "4", "5"])
+
+    def test_though_a_new_session_is_there_already(self) -> None:
+        self.begin_with()
+        other = self.world.client("romeo@example.org/other")
+        other.send("<presence/>")
+        self.say("1", "2")
+        self.romeo.cut()
+        self.end_session()
+        self.deliver("3")
+        self.world.pump()
+        self.assertEqual(self.bodies(other), ["1", "2", "3"])
+
+    def test_an_error_waits_for_nothing(self) -> None:
+        """It may be about one of them."""
+        self.begin_with()
+        other = self.world.client("romeo@example.org/other")
+        self.say("1")
+        self.romeo.cut()
+        self.end_session()
+        self.deliver("refused", "error", "romeo@example.org/other")
+        self.assertEqual(self.bodies(other), ["refused"])
+
+    def end_session(self) -> None:
+        host = self.world.host("example.org")
+        (session,) = [session for session in host.sessions.of("romeo") if session.asleep]
+        host.sessions.close(session)
+
+    def deliver(self, body: str, kind: str = "chat", to: str = "romeo@example.org") -> None:
+        """A message comes, and nothing else has its turn."""
+        attrs = f"xmlns='jabber:client' from='juliet@example.org/balcony' to='{to}' type='{kind}'"
+        xml = f"<message {attrs}><body>{body}</body></message>"
+        going = self.world.host("example.org").deliver(read_stanza(xml.encode()))
+        if going is not None:
+            ensureDeferred(going)
+
     def test_or_delivered_to_another_resource(self) -> None:
         self.begin_with()
         other = self.world.client("romeo@example.org/other")
