@@ -26,7 +26,7 @@ from .delivery import DELIVER, Fate, decide, nobody
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
 from .keys import Notes
 from .module import Module
-from .passage import Archiver, Passage, has_id, unclaimed, with_id
+from .passage import Archiver, Keeping, Passage, has_id, unclaimed, with_id
 from .resending import Resending
 from .session import Session
 from .sessions import Sessions
@@ -219,6 +219,10 @@ class Host(Branch):
     def carry(self, message: Message, passage: Passage) -> Awaitable[None] | None:
         """Take a message that its sender's archive keeps as well, or may; both are kept in one step."""
         return self._take(message, passage)
+
+    def follow(self, message: Message, before: Keeping | None) -> Awaitable[None] | None:
+        """Take a message of somebody who has no archive here, behind what he has on the way to the same account."""
+        return self._take(message, Passage(self.server, before))
 
     def deliver_again(self, message: Message) -> Awaitable[None] | None:
         """Deliver to an account what one of its sessions got and did not take: to others of it, or offline.

@@ -29,6 +29,9 @@ class Keeper(Protocol):
     def carry(self, message: Message, passage: Passage) -> Awaitable[None] | None:
         """Take *message* as a `Destination` does; what else *passage* has noted is kept in the same step."""
 
+    def follow(self, message: Message, before: Keeping | None) -> Awaitable[None] | None:
+        """Take *message* as a `Destination` does, and deliver it when *before* is settled."""
+
 
 class Router(Node):
     """Knows every local domain, and who takes the rest."""
@@ -96,6 +99,21 @@ class Router(Node):
             log.failure("could not deliver", kind=message.kind)
             return self.bounce(message, StanzaError(Condition.INTERNAL_SERVER_ERROR))
         # One that keeps what it carries bounces by itself.
+        return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(message, waiting)
+
+    def route_behind(self, message: Message, before: Keeping) -> Awaitable[None] | None:
+        """As `route`, while *before*, whose place is taken, is still on its way to the same account."""
+        try:
+            to = message.to
+            keeper = None if to is None else self._keepers.get(to.domain)
+            if keeper is None:
+                return self.route(message)  # the host has gone meanwhile
+            waiting = keeper.follow(message, before)
+        except StanzaError as error:
+            return self.bounce(message, error)
+        except Exception:
+            log.failure("could not deliver", kind=message.kind)
+            return self.bounce(message, StanzaError(Condition.INTERNAL_SERVER_ERROR))
         return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(message, waiting)
 
     async def guarded(self, stanza: Stanza, waiting: Awaitable[None]) -> None:

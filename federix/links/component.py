@@ -65,7 +65,7 @@ class ComponentLink:
         self.authenticated = False
         self.over = False
         self._password: str | None = None
-        self._lanes = Lanes(self.server.scope, listener.components.server.router.route)
+        self._lanes = Lanes(self.server.scope, listener.components.server.router)
         self._deadline: Timer | None = self.server.scope.later(self.server.negotiation_timeout, self._too_slow)
 
     def begin(self) -> None:

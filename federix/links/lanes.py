@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable
+from typing import Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from ..core.passage import Keeping
 from ..core.settled import Mark, Settled
 from ..life.scope import Scope
 from ..xmpp.jid import JID
-from ..xmpp.stanza import Stanza
+from ..xmpp.stanza import Message, Stanza
 
 log = Logger()
 
@@ -24,20 +25,31 @@ MOST_BYTES: Final = 256 * 1024
 COUNTED_AFTER: Final = 30.0
 
 
+class Routes(Protocol):
+    """Where stanzas are handed on: the router."""
+
+    def route(self, stanza: Stanza) -> Awaitable[None] | None:
+        """Send *stanza* to where its `to` says. Nothing is raised."""
+
+    def route_behind(self, message: Message, before: Keeping) -> Awaitable[None] | None:
+        """As `route`, while *before*, whose place is taken, is still on its way to the same account."""
+
+
 class Lanes:
     """Hands stanzas on. What one has to wait for holds up what comes later to the same account, and nothing else.
 
-    RFC 6120 §10.1 wants the order kept between two entities. Past its bounds the stream waits: `full` tells so.
+    A message is handed on as soon as the one before it has its place among what is kept, so that many are kept in one
+    step. RFC 6120 §10.1 wants the order kept between two entities. Past its bounds the stream waits.
     """
 
-    __slots__ = ("_lanes", "_relief", "_route", "_scope", "_size", "_waiting", "settled")
+    __slots__ = ("_lanes", "_relief", "_router", "_scope", "_size", "_waiting", "settled")
 
-    def __init__(self, scope: Scope, route: Callable[[Stanza], Awaitable[None] | None]) -> None:
+    def __init__(self, scope: Scope, router: Routes) -> None:
         self._scope = scope
-        self._route = route
+        self._router = router
         #: How many stanzas are settled, once somebody wants to know.
         self.settled: Settled | None = None
-        self._lanes: dict[JID, deque[tuple[Stanza, int, Mark | None]]] = {}
+        self._lanes: dict[JID, _Lane] = {}
         self._waiting = 0
         self._size = 0
         self._relief: Deferred[None] | None = None
@@ -52,63 +64,86 @@ class Lanes:
 
     def take(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
         """Hand *stanza* on; the stream waits for what is returned, if anything is."""
-        settled = self.settled
-        if self._lanes:
-            lane = self._lanes.get(to.bare)
-            if lane is not None:
-                lane.append((stanza, self._enter(stanza), None if settled is None else settled.begin()))
-                return self._until_relieved()
-        going = self._route(stanza)
+        account = to.bare
+        lane = self._lanes.get(account) if self._lanes else None
+        if lane is not None:
+            lane.behind.append(self._enter(stanza))
+            self._go_on(account, lane)
+            return self._until_relieved()
+        going = self._router.route(stanza)
         if going is None:
-            if settled is not None:
-                settled.at_once()
+            if self.settled is not None:
+                self.settled.at_once()
             return None
-        self._lanes[to.bare] = deque()
-        mark = None if settled is None else settled.begin()
-        self._scope.spawn(self._run(to.bare, going, self._enter(stanza), mark))
+        lane = self._lanes[account] = _Lane()
+        self._fly(account, lane, self._enter(stanza), going)
         return self._until_relieved()
 
-    async def _run(self, to: JID, going: Awaitable[None], size: int, mark: Mark | None) -> None:
-        lane = self._lanes[to]
-        following: Awaitable[None] | None = going
+    def _go_on(self, account: JID, lane: _Lane) -> None:
+        """Hand on what waits in *lane* and need wait no more."""
+        if lane.busy:
+            return
+        lane.busy = True
+        while lane.behind and lane.lets(lane.behind[0].stanza):
+            one, before = lane.behind.popleft(), lane.latest
+            if before is None or not isinstance(one.stanza, Message):
+                going = self._router.route(one.stanza)
+            else:
+                going = self._router.route_behind(one.stanza, before)
+            if going is None:
+                self._settle(one)
+                self._leave(one)
+            else:
+                self._fly(account, lane, one, going)
+        lane.busy = False
+        if lane.latest is None and self._lanes.get(account) is lane:
+            del self._lanes[account]
+
+    def _fly(self, account: JID, lane: _Lane, one: _Underway, going: Awaitable[None]) -> None:
+        """*one* is on its way, and settled when *going* has come to its end."""
+        is_keeping = isinstance(going, Keeping)
+        keeping = going if isinstance(going, Keeping) else Keeping.of(self._wait(one, going), self._scope)
+        lane.latest = keeping
+
+        def landed(_: object) -> None:
+            if self._scope.closed:
+                return
+            if is_keeping:
+                self._settle(one)
+            if lane.latest is keeping:
+                lane.latest = None
+                self._go_on(account, lane)
+            self._leave(one)
+
+        keeping.addCallback(landed)
+
+    async def _wait(self, one: _Underway, going: Awaitable[None]) -> None:
         try:
-            while True:
-                try:
-                    if following is not None:
-                        await following
-                    self._settle(mark)
-                except CancelledError:
-                    if self._scope.closed:
-                        raise
-                    # Only what this one waited for has ended: those behind it are not to vanish with it.
-                    if mark is not None:
-                        self._scope.later(COUNTED_AFTER, self._settle, mark)
-                except Exception:
-                    log.failure("could not hand on a stanza")
-                    self._settle(mark)  # it would fare no better if it were sent again
-                finally:
-                    self._leave(size)
-                if not lane:
-                    return
-                stanza, size, mark = lane.popleft()
-                following = self._route(stanza)
-        finally:
-            if self._lanes.get(to) is lane:
-                del self._lanes[to]
+            await going
+            self._settle(one)
+        except CancelledError:
+            if self._scope.closed:
+                raise
+            # Only what this one waited for has ended: those behind it are not to vanish with it.
+            if one.mark is not None:
+                self._scope.later(COUNTED_AFTER, self._settle, one)
+        except Exception:
+            log.failure("could not hand on a stanza")
+            self._settle(one)  # it would fare no better if it were sent again
 
-    def _settle(self, mark: Mark | None) -> None:
-        if mark is not None and self.settled is not None:
-            self.settled.settle(mark)
+    def _settle(self, one: _Underway) -> None:
+        if one.mark is not None and self.settled is not None:
+            self.settled.settle(one.mark)
 
-    def _enter(self, stanza: Stanza) -> int:
+    def _enter(self, stanza: Stanza) -> _Underway:
         size = len(stanza.raw or b"") or 1024
         self._waiting += 1
         self._size += size
-        return size
+        return _Underway(stanza, size, None if self.settled is None else self.settled.begin())
 
-    def _leave(self, size: int) -> None:
+    def _leave(self, one: _Underway) -> None:
         self._waiting -= 1
-        self._size -= size
+        self._size -= one.size
         if self._relief is not None and self._waiting < MOST_STANZAS // 2 and self._size < MOST_BYTES // 2:
             relief, self._relief = self._relief, None
             relief.callback(None)
@@ -119,3 +154,30 @@ class Lanes:
         if self._relief is None:
             self._relief = Deferred()
         return self._relief
+
+
+class _Underway:
+    """A stanza that was taken, its size in bytes, and what it is counted by."""
+
+    __slots__ = ("mark", "size", "stanza")
+
+    def __init__(self, stanza: Stanza, size: int, mark: Mark | None) -> None:
+        self.stanza = stanza
+        self.size = size
+        self.mark = mark
+
+
+class _Lane:
+    """What is on its way to one account: the last that was handed on, and those behind that wait for it."""
+
+    __slots__ = ("behind", "busy", "latest")
+
+    def __init__(self) -> None:
+        self.latest: Keeping | None = None
+        self.behind: deque[_Underway] = deque()
+        #: Whether it is being worked on: what comes meanwhile is handed on in its turn.
+        self.busy = False
+
+    def lets(self, stanza: Stanza) -> bool:
+        """Whether *stanza* may be handed on now. A message stays behind one that has its place by itself."""
+        return self.latest is None or (self.latest.placed and isinstance(stanza, Message))

@@ -44,14 +44,16 @@ class SlowArchives(MemoryArchives):
         self.kept += rows
         self.counts.append(counted)
 
-    def commit(self) -> None:
-        jobs, self.jobs = self.jobs, []
+    def commit(self, most: int | None = None) -> None:
+        """Keep all that waits, or the first *most* of it."""
+        jobs, self.jobs = self.jobs[:most], [] if most is None else self.jobs[most:]
         for job, rows, counted in jobs:
             self._take(rows, counted)
             job.callback(None)
 
-    def fail(self) -> None:
-        jobs, self.jobs = self.jobs, []
+    def fail(self, most: int | None = None) -> None:
+        """Keep nothing of what waits, or of the first *most* of it."""
+        jobs, self.jobs = self.jobs[:most], [] if most is None else self.jobs[most:]
         for job, _, _ in jobs:
             job.errback(StoreError("the disk is full"))
 

@@ -10,13 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.core.passage import Keeping
 from federix.core.settled import Settled
 from federix.life.scope import Scope
 from federix.links.lanes import COUNTED_AFTER, MOST_BYTES, MOST_STANZAS, Lanes
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.jid import JID
-from federix.xmpp.stanza import Message, Stanza
+from federix.xmpp.stanza import Message, Presence, Stanza
 
 
 class Router:
@@ -26,15 +27,22 @@ class Router:
         self.slow = set(slow)
         self.arrived: list[tuple[str, str]] = []
         self.waiting: dict[str, list[Deferred[None]]] = {}
+        self.behind: list[tuple[str, Keeping]] = []
+        #: Whether what is slow has its place at once.
+        self.placing = False
 
     def route(self, stanza: Stanza) -> Awaitable[None] | None:
         to = str(stanza.to.bare) if stanza.to is not None else ""
         self.arrived.append((to, stanza.element.get("id") or ""))
         if to not in self.slow:
             return None
-        done: Deferred[None] = Deferred()
+        done: Deferred[None] = Keeping(placed=True) if self.placing and stanza.kind == "message" else Deferred()
         self.waiting.setdefault(to, []).append(done)
         return done
+
+    def route_behind(self, message: Message, before: Keeping) -> Awaitable[None] | None:
+        self.behind.append((message.element.get("id") or "", before))
+        return self.route(message)
 
     def finish(self, to: str) -> None:
         for done in self.waiting.pop(to, []):
@@ -46,12 +54,12 @@ class LanesTestCase(SynchronousTestCase):
         self.router = Router(*slow)
         self.clock = Clock()
         self.scope = Scope(self.clock, "test")
-        self.lanes = Lanes(self.scope, self.router.route)
+        self.lanes = Lanes(self.scope, self.router)
         self.addCleanup(self.scope.close)
 
-    def take(self, to: str, id: str = "1", size: int = 0) -> Awaitable[None] | None:
-        element = Element("message", ns.CLIENT, attrs={"to": to, "id": id})
-        stanza = Message(element)
+    def take(self, to: str, id: str = "1", size: int = 0, kind: type[Stanza] = Message) -> Awaitable[None] | None:
+        element = Element(kind.kind, ns.CLIENT, attrs={"to": to, "id": id})
+        stanza = kind(element)
         if size:
             stanza.raw = b"x" * size
         return self.lanes.take(stanza, JID.parse(to))
@@ -143,9 +151,49 @@ class LanesTestCase(SynchronousTestCase):
         self.clock.advance(COUNTED_AFTER)
         self.assertEqual(settled.handled, 0)
 
-    @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60))
-    def test_the_order_of_each_is_kept(self, steps: list[tuple[str, bool]]) -> None:
+    def test_what_has_its_place_lets_the_next_message_be_handed_on_behind_it(self) -> None:
+        self.begin("slow@a.test")
+        self.router.placing = True
+        for number in range(5):
+            self.take("slow@a.test/x", str(number))
+        self.assertEqual([id for _, id in self.router.arrived], ["0", "1", "2", "3", "4"])
+        keepings = self.router.waiting["slow@a.test"]
+        self.assertEqual(self.router.behind, list(zip("1234", keepings, strict=False)))
+
+    def test_what_is_no_message_waits_until_all_before_it_is_settled_and_so_does_what_follows_it(self) -> None:
+        self.begin("slow@a.test")
+        self.router.placing = True
+        for number, kind in enumerate((Message, Message, Presence, Message)):
+            self.take("slow@a.test", str(number), kind=kind)
+        keepings = self.router.waiting["slow@a.test"]
+        self.assertEqual([id for _, id in self.router.arrived], ["0", "1"])
+        keepings[0].callback(None)
+        self.assertEqual([id for _, id in self.router.arrived], ["0", "1"])
+        keepings[1].callback(None)
+        self.assertEqual([id for _, id in self.router.arrived], ["0", "1", "2"])
+        keepings[2].callback(None)
+        self.assertEqual([id for _, id in self.router.arrived], ["0", "1", "2", "3"])
+        keepings[3].callback(None)
+        self.assertEqual((len(self.lanes), self.lanes.size, self.lanes._lanes), (0, 0, {}))
+
+    def test_no_more_than_the_bound_have_their_place_at_a_time(self) -> None:
+        self.begin("slow@a.test")
+        self.router.placing = True
+        for number in range(MOST_STANZAS - 1):
+            self.assertIsNone(self.take("slow@a.test", str(number)))
+        held = self.take("slow@a.test", "last")
+        assert isinstance(held, Deferred)
+        keepings = self.router.waiting["slow@a.test"]
+        for keeping in keepings[: MOST_STANZAS // 2]:
+            keeping.callback(None)
+        self.assertNoResult(held)
+        keepings[MOST_STANZAS // 2].callback(None)
+        self.successResultOf(held)
+
+    @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60), st.booleans())
+    def test_the_order_of_each_is_kept(self, steps: list[tuple[str, bool]], placing: bool) -> None:
         self.begin("a@a.test", "b@a.test")
+        self.router.placing = placing
         sent: dict[str, list[str]] = {}
         for number, (who, finish) in enumerate(steps):
             name = f"{who}@a.test"

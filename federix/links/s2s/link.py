@@ -72,7 +72,7 @@ class Link(AuthorisedLink):
         self.dialback = DialbackSide(self)
         # A proxy, and nothing of it is left in a cycle when the connection is gone.
         self.confirmations = Confirmations(proxy(self))
-        self.lanes = Lanes(federation.scope, federation.router.route)
+        self.lanes = Lanes(federation.scope, federation.router)
         #: XEP-0478: the largest stanza the peer takes, where it has said so.
         self.max_bytes: int | None = None
         #: When there was a stanza, and any byte worth hearing, on the clock.

@@ -111,7 +111,7 @@ class WhenKept(SettledTestCase):
         stream = self.counted()
         self.tell(stream, *numbers(1, 3))
         for count in (1, 2, 3):
-            self.archives.commit()
+            self.archives.commit(1)
             self.assert_acknowledged(stream, count)
         self.assertEqual(self.kept(), numbers(1, 3))
         self.assertEqual(bodies(self.romeo.drain()), numbers(1, 3))
@@ -119,7 +119,7 @@ class WhenKept(SettledTestCase):
     def test_what_cannot_be_kept_goes_back_and_is_settled_with_that(self) -> None:
         stream = self.counted()
         self.tell(stream, *numbers(1, 2))
-        self.archives.fail()
+        self.archives.fail(1)
         self.archives.commit()
         self.assert_acknowledged(stream, 2)
         back = self.peer.accept()
@@ -131,9 +131,8 @@ class WhenKept(SettledTestCase):
         self.tell(stream, "1")
         self.tell(stream, *numbers(2, 4), to="mercutio@a.test/x")
         self.assert_acknowledged(stream, 0)
-        self.archives.commit()
+        self.archives.commit(2)
         self.assert_acknowledged(stream, 2)
-        self.archives.slow = False
         self.archives.commit()
         self.assert_acknowledged(stream, 4)
         stream.nothing()
@@ -166,6 +165,16 @@ class WhenKept(SettledTestCase):
         self.assertEqual(self.kept(), numbers(1, 100))
         self.assertTrue(stream.drain())
         self.assert_acknowledged(stream, 100)
+
+    def test_very_much_that_nobody_keeps_goes_behind_one_that_is_kept_late(self) -> None:
+        stream = self.counted()
+        self.tell(stream, "1")
+        stream.send("".join(f"<message from='j@b.test' to='romeo@a.test/x' id='{n}'/>" for n in range(2000)))
+        self.assertEqual(self.romeo.drain(), [])
+        self.archives.commit()
+        self.wait(5)
+        self.assertEqual([e.get("id") for e in self.romeo.drain()], [None, *map(str, range(2000))])
+        self.assert_acknowledged(stream, 2001)
 
 
 class OfOneThatWeOpened(SettledTestCase):
@@ -265,7 +274,7 @@ class WhenTheLinkIsCut(ReliableTestCase):
         juliet = self.federation.client("juliet@b.test/y")
         self.say(*numbers(1, 3))
         self.wait(5)
-        self.archives.commit()
+        self.archives.commit(1)
         self.wait(5)
         self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"1"], ["1"]))
         self.federation["b.test"].crash()
