@@ -220,9 +220,13 @@ class Host(Branch):
         """Take a message that its sender's archive keeps as well, or may; both are kept in one step."""
         return self._take(message, passage)
 
-    def follow(self, message: Message, before: Keeping | None) -> Awaitable[None] | None:
+    def follow(
+        self, message: Message, before: Keeping | None, delivered: Callable[[], object] | None
+    ) -> Awaitable[None] | None:
         """Take a message of somebody who has no archive here, behind what he has on the way to the same account."""
-        return self._take(message, Passage(self.server, before))
+        passage = Passage(self.server, before)
+        passage.delivered = delivered
+        return self._take(message, passage)
 
     def deliver_again(self, message: Message) -> Awaitable[None] | None:
         """Deliver to an account what one of its sessions got and did not take: to others of it, or offline.

@@ -93,7 +93,7 @@ class Passage:
     *before* is what its sender has on the way to the same recipient, *mark* what its intake knows it by.
     """
 
-    __slots__ = ("_before", "_notes", "_server", "accepted", "count", "known", "mark")
+    __slots__ = ("_before", "_notes", "_server", "accepted", "count", "delivered", "known", "mark")
 
     def __init__(self, server: Surroundings, before: Keeping | None = None, mark: Mark | None = None) -> None:
         self.mark = mark
@@ -106,6 +106,8 @@ class Passage:
         self.known: int | None = None
         #: Called when it is kept.
         self.accepted: Callable[[int | None], object] | None = None
+        #: Called when it is delivered, not where it is bounced.
+        self.delivered: Callable[[], object] | None = None
 
     def note(self, owner: JID, peer: JID, message: Message, *, sent: bool, fingerprint: str = "") -> None:
         """The archive of *owner* is to keep it. Who writes to himself keeps it once."""
@@ -151,7 +153,8 @@ class Passage:
     def _deliver(self, id_: int | None, deliver: Deliver) -> Awaitable[None] | None:
         if self.accepted is not None:
             self.accepted(id_)
-        return deliver(id_)
+        going = deliver(id_)
+        return going if self.delivered is None else telling(going, self.delivered)
 
     def _bounce(self, failure: Failure, message: Message) -> Deferred[None] | None:
         error = failure.value
@@ -161,6 +164,19 @@ class Passage:
             log.failure("could not deliver", failure, kind=message.kind)
             error = StanzaError(Condition.INTERNAL_SERVER_ERROR)
         return _done(self._server.router.bounce(message, error))
+
+
+def telling(going: Awaitable[None] | None, done: Callable[[], object]) -> Awaitable[None] | None:
+    """*going*, and *done* is called when that has come to a good end."""
+    if going is None:
+        done()
+        return None
+    return _tell(going, done)
+
+
+async def _tell(going: Awaitable[None], done: Callable[[], object]) -> None:
+    await going
+    done()
 
 
 def _done(waiting: Awaitable[None] | None) -> Deferred[None] | None:

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from ..life.tree import Node
 from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.stanza import Message, Stanza
-from .passage import Keeping, Passage
+from .passage import Keeping, Passage, telling
 
 log = Logger()
 
@@ -29,8 +29,10 @@ class Keeper(Protocol):
     def carry(self, message: Message, passage: Passage) -> Awaitable[None] | None:
         """Take *message* as a `Destination` does; what else *passage* has noted is kept in the same step."""
 
-    def follow(self, message: Message, before: Keeping | None) -> Awaitable[None] | None:
-        """Take *message* as a `Destination` does, and deliver it when *before* is settled."""
+    def follow(
+        self, message: Message, before: Keeping | None, delivered: Callable[[], object] | None
+    ) -> Awaitable[None] | None:
+        """Take *message* as a `Destination` does, deliver it when *before* is settled, and call *delivered* then."""
 
 
 class Router(Node):
@@ -71,19 +73,22 @@ class Router(Node):
         Where the way includes waiting, the answer is to be awaited; the stanza is on its way only then.
         """
         try:
-            to = stanza.to
-            if to is None:
-                raise StanzaError(Condition.BAD_REQUEST, "it is addressed to nobody")
-            destination = self._domains.get(to.domain) or self.elsewhere
-            if destination is None:
-                raise StanzaError(Condition.REMOTE_SERVER_NOT_FOUND)
-            waiting = destination.deliver(stanza)
+            waiting = self._hand_over(stanza)
         except StanzaError as error:
             return self.bounce(stanza, error)
         except Exception:
             log.failure("could not deliver", kind=stanza.kind)
             return self.bounce(stanza, StanzaError(Condition.INTERNAL_SERVER_ERROR))
         return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(stanza, waiting)
+
+    def _hand_over(self, stanza: Stanza) -> Awaitable[None] | None:
+        to = stanza.to
+        if to is None:
+            raise StanzaError(Condition.BAD_REQUEST, "it is addressed to nobody")
+        destination = self._domains.get(to.domain) or self.elsewhere
+        if destination is None:
+            raise StanzaError(Condition.REMOTE_SERVER_NOT_FOUND)
+        return destination.deliver(stanza)
 
     def send(self, message: Message, passage: Passage) -> Awaitable[None] | None:
         """As `route`, for a message that its sender's archive has noted; it is kept before it is delivered."""
@@ -101,14 +106,22 @@ class Router(Node):
         # One that keeps what it carries bounces by itself.
         return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(message, waiting)
 
-    def route_behind(self, message: Message, before: Keeping) -> Awaitable[None] | None:
-        """As `route`, while *before*, whose place is taken, is still on its way to the same account."""
+    def route_behind(
+        self, message: Message, before: Keeping | None, delivered: Callable[[], object] | None
+    ) -> Awaitable[None] | None:
+        """As `route`, while *before*, whose place is taken, may still be on its way to the same account.
+
+        *delivered* is called when it is delivered, not where it is bounced.
+        """
         try:
             to = message.to
             keeper = None if to is None else self._keepers.get(to.domain)
-            if keeper is None:
-                return self.route(message)  # the host has gone meanwhile
-            waiting = keeper.follow(message, before)
+            if keeper is not None:
+                waiting = keeper.follow(message, before, delivered)
+            else:
+                waiting = self._hand_over(message)
+                if delivered is not None:
+                    waiting = telling(waiting, delivered)
         except StanzaError as error:
             return self.bounce(message, error)
         except Exception:

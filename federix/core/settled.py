@@ -30,6 +30,11 @@ class Settled:
         self.handled = 0
         self._unsettled: deque[Mark] | None = None
 
+    @property
+    def all_settled(self) -> bool:
+        """Whether everything is that has come."""
+        return self._unsettled is None
+
     def begin(self) -> Mark:
         """A stanza has come; `settle` its mark when it is settled."""
         if self._unsettled is None:

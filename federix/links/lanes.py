@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,6 +14,7 @@ from ..core.settled import Mark, Settled
 from ..life.scope import Scope
 from ..xmpp.jid import JID
 from ..xmpp.stanza import Message, Stanza
+from .recent import Taken
 
 log = Logger()
 
@@ -23,6 +24,8 @@ MOST_BYTES: Final = 256 * 1024
 #: Seconds after which one whose waiting was cancelled is counted as settled. Not at once: where the whole server ends,
 #: its peer is not told that it was taken, and sends it again. Where the server goes on, so must the count.
 COUNTED_AFTER: Final = 30.0
+#: Seconds that one which is sent again waits for what becomes of itself; past them it is delivered, perhaps twice.
+PATIENCE: Final = 60.0
 
 
 class Routes(Protocol):
@@ -31,8 +34,10 @@ class Routes(Protocol):
     def route(self, stanza: Stanza) -> Awaitable[None] | None:
         """Send *stanza* to where its `to` says. Nothing is raised."""
 
-    def route_behind(self, message: Message, before: Keeping) -> Awaitable[None] | None:
-        """As `route`, while *before*, whose place is taken, is still on its way to the same account."""
+    def route_behind(
+        self, message: Message, before: Keeping | None, delivered: Callable[[], object] | None
+    ) -> Awaitable[None] | None:
+        """As `route`, while *before*, whose place is taken, may still be on its way to the same account."""
 
 
 class Lanes:
@@ -62,22 +67,50 @@ class Lanes:
         """Bytes of what is on its way."""
         return self._size
 
-    def take(self, stanza: Stanza, to: JID) -> Awaitable[None] | None:
-        """Hand *stanza* on; the stream waits for what is returned, if anything is."""
+    def take(self, stanza: Stanza, to: JID, taken: Taken | None = None) -> Awaitable[None] | None:
+        """Hand *stanza* on; the stream waits for what is returned, if anything is.
+
+        Where *taken* says what a message is known by, one that has come before is not delivered twice.
+        """
         account = to.bare
         lane = self._lanes.get(account) if self._lanes else None
         if lane is not None:
-            lane.behind.append(self._enter(stanza))
+            lane.behind.append(self._enter(stanza, taken))
             self._go_on(account, lane)
             return self._until_relieved()
-        going = self._router.route(stanza)
+        going = self._hand_on(stanza, None, taken)
         if going is None:
+            if taken is not None:
+                taken.end()
             if self.settled is not None:
                 self.settled.at_once()
             return None
         lane = self._lanes[account] = _Lane()
-        self._fly(account, lane, self._enter(stanza), going)
+        self._fly(account, lane, self._enter(stanza, taken), going)
         return self._until_relieved()
+
+    def _hand_on(self, stanza: Stanza, before: Keeping | None, taken: Taken | None) -> Awaitable[None] | None:
+        if not isinstance(stanza, Message) or (before is None and taken is None):
+            return self._router.route(stanza)
+        if taken is None:
+            return self._router.route_behind(stanza, before, None)
+        earlier = taken.earlier
+        if earlier is not None:
+            if not earlier.over:
+                return self._hand_on_later(stanza, before, taken, earlier)
+            if earlier.delivered:
+                taken.deliver()
+                return None
+        return self._router.route_behind(stanza, before, taken.deliver)
+
+    async def _hand_on_later(self, message: Message, before: Keeping | None, taken: Taken, earlier: Taken) -> None:
+        """It came before, and is on its way still: what becomes of it is known when that is settled."""
+        await earlier.ended(self._scope, PATIENCE)
+        if not earlier.over:
+            taken.earlier = None
+        going = self._hand_on(message, before, taken)
+        if going is not None:
+            await going
 
     def _go_on(self, account: JID, lane: _Lane) -> None:
         """Hand on what waits in *lane* and need wait no more."""
@@ -85,11 +118,8 @@ class Lanes:
             return
         lane.busy = True
         while lane.behind and lane.lets(lane.behind[0].stanza):
-            one, before = lane.behind.popleft(), lane.latest
-            if before is None or not isinstance(one.stanza, Message):
-                going = self._router.route(one.stanza)
-            else:
-                going = self._router.route_behind(one.stanza, before)
+            one = lane.behind.popleft()
+            going = self._hand_on(one.stanza, lane.latest, one.taken)
             if going is None:
                 self._settle(one)
                 self._leave(one)
@@ -125,21 +155,22 @@ class Lanes:
             if self._scope.closed:
                 raise
             # Only what this one waited for has ended: those behind it are not to vanish with it.
-            if one.mark is not None:
-                self._scope.later(COUNTED_AFTER, self._settle, one)
+            self._scope.later(COUNTED_AFTER, self._settle, one)
         except Exception:
             log.failure("could not hand on a stanza")
             self._settle(one)  # it would fare no better if it were sent again
 
     def _settle(self, one: _Underway) -> None:
+        if one.taken is not None:
+            one.taken.end()
         if one.mark is not None and self.settled is not None:
             self.settled.settle(one.mark)
 
-    def _enter(self, stanza: Stanza) -> _Underway:
+    def _enter(self, stanza: Stanza, taken: Taken | None) -> _Underway:
         size = len(stanza.raw or b"") or 1024
         self._waiting += 1
         self._size += size
-        return _Underway(stanza, size, None if self.settled is None else self.settled.begin())
+        return _Underway(stanza, size, None if self.settled is None else self.settled.begin(), taken)
 
     def _leave(self, one: _Underway) -> None:
         self._waiting -= 1
@@ -157,14 +188,15 @@ class Lanes:
 
 
 class _Underway:
-    """A stanza that was taken, its size in bytes, and what it is counted by."""
+    """A stanza that was taken, its size in bytes, and what it is counted by and known by."""
 
-    __slots__ = ("mark", "size", "stanza")
+    __slots__ = ("mark", "size", "stanza", "taken")
 
-    def __init__(self, stanza: Stanza, size: int, mark: Mark | None) -> None:
+    def __init__(self, stanza: Stanza, size: int, mark: Mark | None, taken: Taken | None) -> None:
         self.stanza = stanza
         self.size = size
         self.mark = mark
+        self.taken = taken
 
 
 class _Lane:

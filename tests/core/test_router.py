@@ -162,6 +162,41 @@ class RouterTests(WorldTestCase):
         self.router.register("here.example", Place())
         self.assertTrue(self.router.serves("here.example"))
 
+    # -- who wants to know hears that a message was delivered ---------------------------------------------------------
+
+    def behind(self) -> Awaitable[None] | None:
+        self.delivered: list[str] = []
+        return self.router.route_behind(message(), None, lambda: self.delivered.append("m1"))
+
+    def test_who_wants_to_know_is_told_when_it_is_there(self) -> None:
+        self.place()
+        self.assertIsNone(self.behind())
+        self.assertEqual(self.delivered, ["m1"])
+
+    def test_where_that_takes_time_it_is_told_then(self) -> None:
+        gate = Gate()
+        self.place(gate=gate)
+        going = self.behind()
+        assert going is not None
+        waiting = ensureDeferred(going)  # type: ignore[arg-type]
+        self.assertEqual(self.delivered, [])
+        gate.open()
+        self.successResultOf(waiting)
+        self.assertEqual(self.delivered, ["m1"])
+
+    def test_of_what_comes_back_it_is_not(self) -> None:
+        self.behind()
+        self.place(StanzaError(Condition.GONE))
+        self.behind()
+        self.router.unregister("there.example")
+        gate = Gate()
+        self.place(gate=gate)
+        waiting = ensureDeferred(self.behind())  # type: ignore[arg-type]
+        gate.open(StanzaError(Condition.GONE))
+        self.successResultOf(waiting)
+        self.assertEqual([each for each, _ in self.returned()], ["remote-server-not-found", "gone", "gone"])
+        self.assertEqual(self.delivered, [])
+
 
 class SlowTests(WorldTestCase):
     """A destination elsewhere that takes its time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,8 +40,11 @@ class Router:
         self.waiting.setdefault(to, []).append(done)
         return done
 
-    def route_behind(self, message: Message, before: Keeping) -> Awaitable[None] | None:
-        self.behind.append((message.element.get("id") or "", before))
+    def route_behind(
+        self, message: Message, before: Keeping | None, delivered: Callable[[], object] | None
+    ) -> Awaitable[None] | None:
+        if before is not None:
+            self.behind.append((message.element.get("id") or "", before))
         return self.route(message)
 
     def finish(self, to: str) -> None:

@@ -3,7 +3,7 @@
 What an archive keeps is counted when it is kept.
 
 A stream that goes both ways counts in both. Streams between servers are not resumed: what was not acknowledged when one
-dies is sent again over the next (`confirm`, `pair`).
+dies is sent again over the next (`confirm`, `pair`), and known again there (`recent`).
 """
 
 from __future__ import annotations

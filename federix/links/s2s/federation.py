@@ -39,6 +39,7 @@ from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import JID
 from ...xmpp.limits import BEFORE_AUTHENTICATION, Limits
 from ...xmpp.stanza import IQ, Stanza
+from ..recent import Recent
 from .dialback import DialbackFailed
 from .dialer import Dialer, open_link
 from .failed import LinkFailed
@@ -118,6 +119,8 @@ class Federation(Node):
         self.server = server
         self.pairs: dict[Domains, Pair] = {}
         self.links: set[Link] = set()
+        #: What came over links whose peers may send it again.
+        self.recent = Recent(clock)
         self.dialers: dict[str, Dialer] = {}
         self._forgotten = float("-inf")
         #: Bytes that wait in all pairs.

@@ -266,6 +266,8 @@ class Link(AuthorisedLink):
         federation = self.federation
         by_the_book = error is None and self.stream.state is not State.GONE and not self._peer_has_failed
         unconfirmed = self.confirmations.close(federation.clock.seconds(), by_the_book=by_the_book)
+        if by_the_book and self.settled is not None and self.settled.all_settled:
+            federation.recent.forget({domains.remote for domains in self.accepts}, self.settled)
         again = self.confirmations.way is Way.ACKS
         pairs, self.pairs = self.pairs, {}
         for domains in self.sends:

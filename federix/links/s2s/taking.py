@@ -12,7 +12,7 @@ from ...core import hooks
 from ...core.chain import Handled
 from ...xmpp.errors import StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import JID
-from ...xmpp.stanza import IQ, Stanza
+from ...xmpp.stanza import IQ, Message, Stanza
 
 if TYPE_CHECKING:
     from .link import Link
@@ -41,7 +41,7 @@ def take(link: Link, stanza: Stanza) -> Awaitable[None] | None:
         link.active = link.heard
     host = federation.host_of(to.domain)
     if host is None or not host.chains.of_kind(hooks.s2s_receive_packet, stanza):
-        return link.lanes.take(stanza, to)
+        return _hand_on(link, stanza, to, sender)
     try:
         outcome = hooks.s2s_receive_packet.run(host.chains, remote, stanza)
     except StanzaError as error:
@@ -51,11 +51,11 @@ def take(link: Link, stanza: Stanza) -> Awaitable[None] | None:
         _settled_at_once(link)
         return None
     if isinstance(outcome, Stanza):
-        return link.lanes.take(outcome, to)
-    return _take_later(link, stanza, outcome, to)
+        return _hand_on(link, outcome, to, sender)
+    return _take_later(link, stanza, outcome, to, sender)
 
 
-async def _take_later(link: Link, stanza: Stanza, waiting: Awaitable[Stanza | Handled], to: JID) -> None:
+async def _take_later(link: Link, stanza: Stanza, waiting: Awaitable[Stanza | Handled], to: JID, sender: JID) -> None:
     routing: Awaitable[None] | None = None
     try:
         outcome = await waiting
@@ -64,11 +64,19 @@ async def _take_later(link: Link, stanza: Stanza, waiting: Awaitable[Stanza | Ha
         routing = link.federation.router.bounce(stanza, error)
     else:
         if isinstance(outcome, Stanza):
-            routing = link.lanes.take(outcome, to)
+            routing = _hand_on(link, outcome, to, sender)
         else:
             _settled_at_once(link)
     if routing is not None:
         await routing
+
+
+def _hand_on(link: Link, stanza: Stanza, to: JID, sender: JID) -> Awaitable[None] | None:
+    settled = link.settled
+    if settled is None or not isinstance(stanza, Message):
+        return link.lanes.take(stanza, to)
+    # The peer counts: what it does not know to have arrived when the stream breaks it sends again over another.
+    return link.lanes.take(stanza, to, link.federation.recent.take(stanza, sender, settled))
 
 
 def _settled_at_once(link: Link) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from federix.api import HANDLED, Message, Module, Outcome, RemoteServer, Stanza, StanzaError, hooks
+from federix.links.lanes import PATIENCE
+from federix.links.recent import KNOWN_FOR
 from federix.testing import PeerStream
 from federix.xmpp import ns
 from federix.xmpp.errors import Condition
@@ -287,8 +289,7 @@ class WhenTheLinkIsCut(ReliableTestCase):
         self.wait(600)
         self.assertEqual(self.errors(), [])
 
-    def test_what_is_kept_after_the_link_was_cut_is_sent_again_and_comes_twice(self) -> None:
-        """At least once is what acknowledgements promise: here nobody knows that it has been kept."""
+    def test_what_is_kept_after_the_link_was_cut_is_sent_again_and_comes_once(self) -> None:
         juliet = self.federation.client("juliet@b.test/y")
         self.say("1")
         self.wait(5)
@@ -297,4 +298,153 @@ class WhenTheLinkIsCut(ReliableTestCase):
         self.commit()
         self.wait(60)
         self.commit()
-        self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"1", b"1"], ["1", "1"]))
+        self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"1"], ["1"]))
+        self.assert_quiet()
+
+    def assert_quiet(self) -> None:
+        """Nothing comes back to Romeo, and what he says next arrives."""
+        self.wait(600)
+        self.assertEqual(self.errors(), [])
+
+    def test_so_does_what_is_still_being_kept_when_it_is_sent_again_and_nothing_overtakes_it(self) -> None:
+        juliet = self.federation.client("juliet@b.test/y")
+        self.say("1", "2")
+        self.wait(5)
+        self.federation.network.cut("a.test", "b.test")
+        self.say("3")
+        self.wait(20)
+        self.assertEqual(len(self.archives.jobs), 2)
+        self.commit()
+        self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"1", b"2", b"3"], ["1", "2", "3"]))
+        self.assert_quiet()
+
+    def test_so_does_what_is_sent_a_third_time(self) -> None:
+        juliet = self.federation.client("juliet@b.test/y")
+        self.say("1")
+        for _ in range(2):
+            self.wait(20)
+            self.federation.network.cut("a.test", "b.test")
+        self.wait(20)
+        self.commit()
+        self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"1"], ["1"]))
+        self.assert_quiet()
+
+    def test_so_does_what_was_kept_and_not_acknowledged_before_the_cut(self) -> None:
+        juliet = self.federation.client("juliet@b.test/y")
+        self.archives.slow = False
+        self.say("0")
+        self.wait(5)
+        self.say("1")  # and we are asked for it only half a second later
+        self.federation.network.cut("a.test", "b.test")
+        self.wait(30)
+        self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"0", b"1"], ["0", "1"]))
+        self.assert_quiet()
+
+    def test_so_does_what_comes_by_another_link_before_the_loss_of_the_first_is_noticed(self) -> None:
+        juliet = self.federation.client("juliet@b.test/y")
+        self.archives.slow = False
+        self.say("0")
+        self.wait(5)
+        self.say("1")
+        self.federation.network.partition("a.test", "b.test")
+        self.wait(90)
+        self.federation.network.heal()
+        self.wait(30)
+        self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"0", b"1"], ["0", "1"]))
+
+    def test_what_could_not_be_kept_is_taken_when_it_is_sent_again(self) -> None:
+        juliet = self.federation.client("juliet@b.test/y")
+        self.say("1")
+        self.wait(5)
+        self.federation.network.cut("a.test", "b.test")
+        self.wait(20)
+        self.archives.fail()
+        self.wait(5)
+        self.commit()
+        self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"1"], ["1"]))
+
+    def test_one_that_hangs_holds_up_what_is_sent_again_only_for_a_while(self) -> None:
+        juliet = self.federation.client("juliet@b.test/y")
+        self.say("1")
+        self.wait(5)
+        self.federation.network.cut("a.test", "b.test")
+        self.wait(20)
+        self.archives.jobs.clear()
+        self.wait(PATIENCE)
+        self.commit()
+        self.assertEqual((self.ids(), bodies(juliet.drain())), ([b"1"], ["1"]))
+
+    def test_what_has_no_id_comes_twice(self) -> None:
+        """Nobody knows whether it was said twice, and at least once is what acknowledgements promise."""
+        juliet = self.federation.client("juliet@b.test/y")
+        self.romeo.send(message("1", "romeo@a.test/x", "juliet@b.test/y"))
+        self.wait(5)
+        self.federation.network.cut("a.test", "b.test")
+        self.wait(30)
+        self.commit()
+        self.assertEqual(bodies(juliet.drain()), ["1", "1"])
+
+
+class SentAgain(SettledTestCase):
+    """What a scripted server says over two streams, of which the first is cut."""
+
+    def say_and_say(self, first: str, second: str, how: str = "cut") -> list[str]:
+        """The bodies that Romeo gets."""
+        self.archives.slow = False
+        stream = self.counted()
+        stream.send(first)
+        self.assert_acknowledged(stream, 1)
+        self.break_off(stream, how)
+        stream = self.counted()
+        stream.send(second)
+        self.assert_acknowledged(stream, 1)
+        return bodies(self.romeo.drain())
+
+    def with_id(self, text: str, id: str = "i", origin: str = "", sender: str = "juliet@b.test/y") -> str:
+        given = f"<origin-id xmlns='{ns.SID}' id='{origin}'/>" if origin else ""
+        attrs = f" id='{id}'" if id else ""
+        return f"<message from='{sender}' to='romeo@a.test/x'{attrs}><body>{text}</body>{given}</message>"
+
+    def test_what_has_the_same_id_and_says_the_same_is_the_same(self) -> None:
+        self.assertEqual(self.say_and_say(self.with_id("hark"), self.with_id("hark")), ["hark"])
+
+    def test_so_is_what_has_the_same_origin_id_and_says_the_same(self) -> None:
+        again = self.with_id("hark", id="other", origin="o")
+        self.assertEqual(self.say_and_say(self.with_id("hark", origin="o"), again), ["hark"])
+
+    def test_what_has_neither_is_never_the_same(self) -> None:
+        self.assertEqual(self.say_and_say(self.with_id("hark", id=""), self.with_id("hark", id="")), ["hark"] * 2)
+
+    def test_what_says_another_thing_or_comes_from_another_is_not_the_same(self) -> None:
+        self.assertEqual(self.say_and_say(self.with_id("1"), self.with_id("2")), ["1", "2"])
+        other = self.with_id("3", origin="o", sender="nurse@b.test/y")
+        self.assertEqual(self.say_and_say(self.with_id("3", origin="o"), other), ["3", "3"])
+
+    def test_what_comes_twice_by_one_stream_was_said_twice(self) -> None:
+        self.archives.slow = False
+        stream = self.counted()
+        stream.send(self.with_id("hark") * 2)
+        self.assertEqual(bodies(self.romeo.drain()), ["hark"] * 2)
+
+    def test_so_was_what_comes_after_the_peer_has_closed_and_heard_that_all_has_arrived(self) -> None:
+        self.assertEqual(self.say_and_say(self.with_id("hark"), self.with_id("hark"), "close"), ["hark"] * 2)
+        self.assertEqual(len(self.core.recent), 1)
+
+    def test_so_was_what_comes_long_after_the_cut(self) -> None:
+        self.archives.slow = False
+        for _ in range(2):
+            stream = self.counted()
+            stream.send(self.with_id("hark"))
+            stream.cut()
+            self.wait(KNOWN_FOR)
+        self.assertEqual(bodies(self.romeo.drain()), ["hark"] * 2)
+
+    def test_what_came_by_a_stream_that_is_not_counted_is_not_remembered(self) -> None:
+        stream = self.connected(bidi=False)
+        stream.send(self.with_id("hark"))
+        self.assertEqual(len(self.core.recent), 0)
+
+    def test_what_was_refused_is_refused_again(self) -> None:
+        self.say_and_say(self.with_id("blocked"), self.with_id("blocked"))
+        back = self.reached(bidi=False)
+        self.assertEqual([element.get("type") for element in self.stanzas(back)], ["error", "error"])
