@@ -44,7 +44,7 @@ from .presence import PresenceSessions
 from .probes import Probes
 from .requests import Requests
 from .roster_items import Wanted, query_element, read_set, read_version
-from .roster_moving import PortableContacts, PortableRequests
+from .roster_moving import PortableContacts, PortableProsodyRequests, PortableRequests
 from .strangers import Strangers
 from .subscriptions import Subscriptions
 
@@ -118,7 +118,7 @@ class Roster(Module):
                 await self.contacts.circle(session.jid.bare)
 
     def portables(self) -> Sequence[Portable]:
-        return (PortableContacts(self), PortableRequests(self))
+        return (PortableContacts(self), PortableRequests(self), PortableProsodyRequests(self))
 
     # -- what it hears ------------------------------------------------------------------------------------------------
 

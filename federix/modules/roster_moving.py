@@ -100,6 +100,20 @@ class PortableRequests(Portable):
         return contact.bare, to_keep(request, self._roster.options.max_request_size)
 
 
+class PortableProsodyRequests(PortableRequests):
+    """COMPAT(Prosody, at least to 0.12): it forgets to say that they are of 'jabber:client'. Taken and not given."""
+
+    tag = (ns.PIE, "presence")
+
+    async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
+        nothing: tuple[Element, ...] = ()
+        for request in nothing:
+            yield request
+
+    def _read(self, account: JID, element: Element) -> tuple[JID, Wish]:
+        return super()._read(account, element.in_namespace(ns.PIE, ns.CLIENT))
+
+
 class InvalidWish(Exception):
     """What is brought makes no sense; the text says why."""
 

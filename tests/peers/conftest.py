@@ -92,7 +92,7 @@ def _program(kind: str) -> list[str]:
             requires("tmux")
         case "go_sendxmpp":
             requires("go-sendxmpp")
-        case "slixmpp_managed" | "slixmpp_keeping":
+        case "slixmpp_managed" | "slixmpp_keeping" | "slixmpp_asking":
             requires_python_package("slixmpp")
         case _:
             requires_python_package(kind)

@@ -6,7 +6,6 @@ together. An account with more than fits into a group is taken in pieces.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,9 @@ from ...core.commands import CommandError
 from ...core.host import Host
 from ...core.portable import Arrival, Arrived, NotTaken, Portable, Take
 from ...xmpp import ns
-from ...xmpp.element import Element
 from ...xmpp.jid import JID, InvalidJID, prepare_domain, prepare_local
 from ...xmpp.sasl import ScramKeys
-from ...xmpp.sasl.credentials import hash_named
+from .keys import keys_in_password, read_keys
 from .reading import Broken, Found, HostFound, Odd, Place, Tag, Thing, UserFound
 from .writing import portables_of
 
@@ -30,13 +28,11 @@ from .writing import portables_of
 MOST_USERS: Final = 50
 MOST_THINGS: Final = 250
 MOST_CHARACTERS: Final = 2 * 1024 * 1024
-#: What was not taken is told so many times; of the rest, how many there are.
+#: So many reasons are told for what was not taken, each with the first place and how often; of the rest, how many there
+#: are of each kind.
 MOST_TOLD: Final = 100
 
 SCRAM: Final[Tag] = (ns.PIE_SCRAM, "scram-credentials")
-_PREFIX: Final = "SCRAM-"
-#: Characters of base64, and digits, that are read at all.
-_MOST_ENCODED: Final = 1024
 
 
 class Report:
@@ -44,20 +40,25 @@ class Report:
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[Arrived]] = {}
-        self._not_taken: list[str] = []
-        self._more = 0
+        #: Why something was not taken; where that was first, and how often.
+        self._not_taken: dict[str, tuple[Place, int]] = {}
+        self._more: Counter[str] = Counter()
 
     def note(self, what: str, arrival: Arrival, place: Place, name: str = "") -> None:
         if isinstance(arrival, NotTaken):
-            self.odd(f"{name + ': ' if name else ''}{what}: {arrival.why}", place)
+            self.odd(f"{name + ': ' if name else ''}{what}: {arrival.why}", place, what)
         else:
             self._counts.setdefault(what, Counter())[arrival] += 1
 
-    def odd(self, why: str, place: Place) -> None:
-        if len(self._not_taken) < MOST_TOLD:
-            self._not_taken.append(f"{place}: {why}")
+    def odd(self, why: str, place: Place, what: str = "others") -> None:
+        """Something was not taken; *what* it belongs to, in the plural."""
+        if why in self._not_taken:
+            first, count = self._not_taken[why]
+            self._not_taken[why] = (first, count + 1)
+        elif len(self._not_taken) < MOST_TOLD:
+            self._not_taken[why] = (place, 1)
         else:
-            self._more += 1
+            self._more[what] += 1
 
     @property
     def accounts(self) -> int:
@@ -69,11 +70,15 @@ class Report:
             f"{what}: " + ", ".join(f"{counts[arrived]} {arrived.value}" for arrived in Arrived if counts[arrived])
             for what, counts in sorted(self._counts.items(), key=lambda count: (count[0] != ACCOUNTS, count[0]))
         ]
-        more = [f"not taken: {self._more} more"] if self._more else []
-        return [*told, *(f"not taken: {each}" for each in self._not_taken), *more]
+        not_taken = [
+            f"not taken: {place}: {why}{f' ({count} times, the first is there)' if count > 1 else ''}"
+            for why, (place, count) in self._not_taken.items()
+        ]
+        return [*told, *not_taken, *(f"not taken: {count} more of {what}" for what, count in sorted(self._more.items()))]
 
 
 ACCOUNTS: Final = "accounts"
+_KEYS: Final = "passwords and keys"
 
 
 @dataclass(slots=True)
@@ -83,6 +88,7 @@ class _User:
     host: Host
     found: UserFound
     local: str
+    password: str | None = field(repr=False)
     keys: dict[str, ScramKeys] = field(default_factory=dict)
     things: list[Thing] = field(default_factory=list)
     #: What takes his things, by their tag; made with the first, and kept while there are more.
@@ -94,7 +100,7 @@ class _User:
     late: bool = False
 
     def newcomer(self) -> Newcomer:
-        return Newcomer(self.local, self.found.password, tuple(self.keys.values()))
+        return Newcomer(self.local, self.password, tuple(self.keys.values()))
 
 
 class Bringer:
@@ -155,7 +161,11 @@ class Bringer:
         except InvalidJID as error:
             self.report.odd(f"the user {found.name}: {error}", found.place)
             return
-        self._user = _User(self._host, found, local)
+        self._user = _User(self._host, found, local, found.password)
+        keys = None if found.password is None else keys_in_password(found.password)
+        if keys is not None:
+            self._user.password = None
+            self._take_keys(self._user, keys, found.place)
         self._group.append(self._user)
 
     def _keep(self, thing: Thing) -> None:
@@ -163,19 +173,18 @@ class Bringer:
         if user is None:
             return
         if thing.tag == SCRAM:
-            self._keep_keys(user, thing)
+            self._take_keys(user, read_keys(thing.element), thing.place)
             return
         user.things.append(thing)
         self._things += 1
         self._characters += thing.size
 
-    def _keep_keys(self, user: _User, thing: Thing) -> None:
-        keys = _keys(thing.element)
+    def _take_keys(self, user: _User, keys: ScramKeys | NotTaken, place: Place) -> None:
         if isinstance(keys, NotTaken):
-            self.report.odd(f"{user.local}: {keys.why}", thing.place)
+            self.report.odd(f"{user.local}: {keys.why}", place, _KEYS)
         elif user.keys.setdefault(keys.hash_name, keys) is not keys:
             # §4.3: "they MUST all have a unique 'mechanism' attribute".
-            self.report.odd(f"{user.local}: a second set of keys for SCRAM-{keys.hash_name}", thing.place)
+            self.report.odd(f"{user.local}: a second set of keys for SCRAM-{keys.hash_name}", place, _KEYS)
         else:
             user.late = user.made
 
@@ -198,7 +207,7 @@ class Bringer:
         await gatherResults(taking, consumeErrors=True)
         for user in group:
             if user.made and user is not self._user and not user.newcomer().has_secrets:
-                self.report.odd(f"{user.local}: no password; nobody logs in until one is set", user.found.place)
+                self.report.odd(f"{user.local}: no password; nobody logs in until one is set", user.found.place, _KEYS)
         self._things = sum(len(user.things) for user in self._group)
         self._characters = sum(thing.size for user in self._group for thing in user.things)
 
@@ -224,7 +233,7 @@ class Bringer:
         for tag, same in by_tag.items():
             portable = self._portables_of(user.host).get(tag)
             if portable is None:
-                self.report.odd(f"{user.local}: no module of {user.host.name} takes <{tag[1]}>", same[0].place)
+                self.report.odd(f"no module of {user.host.name} takes <{tag[1]}>", same[0].place)
                 continue
             if tag not in user.takes:
                 account = JID(user.local, user.host.name)
@@ -237,24 +246,3 @@ class Bringer:
         if host not in self._portables:
             self._portables[host] = {portable.tag: portable for portable in portables_of(host)}
         return self._portables[host]
-
-
-def _keys(element: Element) -> ScramKeys | NotTaken:
-    """§4.3: one set of credentials."""
-    mechanism = element.get("mechanism") or ""
-    texts = {name: (element.text_of(ns.PIE_SCRAM, name) or "").strip() for name in _PARTS}
-    try:
-        name = hash_named(mechanism.removeprefix(_PREFIX))
-    except ValueError:
-        return NotTaken(f"the mechanism {mechanism} is not known here")
-    count = texts["iter-count"]
-    if any(len(text) > _MOST_ENCODED for text in texts.values()) or not (count.isascii() and count.isdigit()):
-        return NotTaken(f"the keys for {mechanism} cannot be read")
-    try:
-        salt, server, stored = (b64decode(texts[part], validate=True) for part in _PARTS[1:])
-        return ScramKeys(name, salt, int(count), stored, server)
-    except ValueError as error:
-        return NotTaken(f"the keys for {mechanism}: {error}")
-
-
-_PARTS: Final = ("iter-count", "salt", "server-key", "stored-key")

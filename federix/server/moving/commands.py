@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,7 @@ from ...core.host import Host
 from ...xmpp.jid import InvalidJID, prepare_domain
 from .bringing import SCRAM, Bringer
 from .reading import PieReader, take
-from .writing import PieFile, include, portables_of, server_data, write_host
+from .writing import PieFile, Target, include, portables_of, server_data, write_apart, write_host
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -32,21 +33,22 @@ class MovingCommands:
         self._importing = False
 
     @command()
-    async def export_piefxis(self, progress: Progress, dir: Path) -> Answer:
+    async def export_piefxis(self, progress: Progress, dir: Path, to: Target = "any") -> Answer:
         """Write all accounts of all hosts, and what they have, into a directory (XEP-0227).
 
-        There is a file for each host, and server-data.xml, which includes them.
+        There is a file for each host, and server-data.xml, which includes them. Where they go to ejabberd or prosody,
+        they are as it reads them: for Prosody each account is a file of its own.
         """
-        return await self._export(dir, self._hosts(), progress)
+        return await self._export(dir, self._hosts(), to, progress)
 
     @command()
-    async def export_piefxis_host(self, progress: Progress, dir: Path, host: str) -> Answer:
+    async def export_piefxis_host(self, progress: Progress, dir: Path, host: str, to: Target = "any") -> Answer:
         """Write all accounts of one host, and what they have, into a directory (XEP-0227)."""
-        return await self._export(dir, [self._host(host)], progress)
+        return await self._export(dir, [self._host(host)], to, progress)
 
     @command()
     async def import_piefxis(self, progress: Progress, file: Path, overwrite: bool = False) -> Answer:
-        """Take in what a file of XEP-0227 has for the hosts that are served here.
+        """Take in what a file of XEP-0227, or a directory of such files, has for the hosts that are served here.
 
         Done again, it adds nothing twice. What is there already stays as it is, unless it is to be overwritten.
         """
@@ -60,11 +62,13 @@ class MovingCommands:
 
     # -- out ----------------------------------------------------------------------------------------------------------
 
-    async def _export(self, folder: Path, hosts: Sequence[Host], progress: Progress) -> Answer:
+    async def _export(self, folder: Path, hosts: Sequence[Host], to: Target, progress: Progress) -> Answer:
         executor = self._server.executor
         await executor.run(_make, folder)
         counts = [await host.accounts.count() for host in hosts]
         total = sum(counts)
+        if to == "prosody":
+            return await self._export_apart(folder, hosts, total, progress)
         main = folder / _main_name(hosts)
         before = 0
         files: list[str] = []
@@ -73,12 +77,22 @@ class MovingCommands:
                 name = f"{host.name}.xml"
                 count = 0
                 async with PieFile(folder / name, executor) as file:
-                    async for count in write_host(file, host):
+                    async for count in write_host(file, host, to):
                         progress(before + count, max(total, before + count), f"{before + count} accounts")
                 before += count
                 await include(around, name)
                 files.append(f"{folder / name}: {count} accounts")
         return [*files, f"{main}: what import_piefxis is given"]
+
+    async def _export_apart(self, folder: Path, hosts: Sequence[Host], total: int, progress: Progress) -> Answer:
+        counts = {True: 0, False: 0}
+        for host in hosts:
+            async with aclosing(write_apart(folder, self._server.executor, host)) as accounts:
+                async for is_written in accounts:
+                    counts[is_written] += 1
+                    progress(sum(counts.values()), max(total, sum(counts.values())), f"{counts[True]} accounts")
+        left = [f"not written: {counts[False]} accounts, whose names are too long for files"] if counts[False] else []
+        return [f"{folder}: {counts[True]} accounts, each in a file of its own", *left]
 
     # -- in -----------------------------------------------------------------------------------------------------------
 

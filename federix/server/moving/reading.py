@@ -101,7 +101,7 @@ class _Include:
 
 
 class PieReader:
-    """Finds what there is in *main*; *around* are the elements whose children are one thing each, *known* all others.
+    """Finds what there is in *main*, a file or a directory of files; *around* are the elements whose children are one thing each, *known* all others.
 
     `read` and `size` tell how far it is, in bytes, as far as files are known.
     """
@@ -116,9 +116,13 @@ class PieReader:
 
     def __iter__(self) -> Iterator[Found]:
         """All of it, in its order."""
-        self.announced(self._main)
+        # A directory is what Prosody writes: there each account is a document of its own.
+        paths = sorted(self._main.glob("*.xml")) if self._main.is_dir() else [self._main]
+        for path in paths:
+            self.announced(path)
         try:
-            yield from self._file(self._main, _DOCUMENT)
+            for path in paths:
+                yield from self._file(path, _DOCUMENT)
         except _NotReadable as error:
             yield Broken(str(error))
 

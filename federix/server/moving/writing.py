@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import quote
 
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
@@ -21,16 +20,21 @@ from ...xmpp import ns
 from ...xmpp.element import Element, escape_value
 from ...xmpp.jid import JID
 from ...xmpp.sasl import PLAIN, ScramKeys
+from .keys import keys_element, keys_of
 
 #: Bytes that are gathered before they are written.
 GATHERED: Final = 256 * 1024
 #: Accounts asked of the database at a time.
 PAGE: Final = 1000
+#: Bytes of a file's name, of which file systems allow 255, while it is not whole.
+MOST_OF_NAME: Final = 255 - len(".part")
 
 _DECLARATION: Final = "<?xml version='1.0' encoding='UTF-8'?>\n"
-_SCRAM: Final = "SCRAM-"
 #: An element of the streams' namespace is written with that prefix.
 _NAMESPACES: Final = f"xmlns='{ns.PIE}' xmlns:stream='{ns.STREAMS}'"
+
+Target: TypeAlias = Literal["any", "ejabberd", "prosody"]
+"""Who is to read what is written: any server, or one that has its own ways."""
 
 
 class PieFile:
@@ -107,21 +111,45 @@ async def include(file: PieFile, name: str) -> None:
     await file.write(f"<xi:include href='{escape_value(quote(name))}'/>\n".encode())
 
 
-async def write_host(file: PieFile, host: Host) -> AsyncGenerator[int]:
+async def write_host(file: PieFile, host: Host, to: Target) -> AsyncGenerator[int]:
     """Write a host and its accounts as the document that the file is; tells how many are written, again and again."""
     await file.write(f"{_DECLARATION}<host {_NAMESPACES} jid='{escape_value(host.name)}'>\n".encode())
-    portables = portables_of(host)
-    count, after = 0, ""
-    while names := await host.accounts.names(limit=PAGE, after=after):
-        async with aclosing(_leaving(host, names, portables)) as accounts:
-            async for leaving in accounts:
-                async with aclosing(_write_account(file, leaving)) as pages:
-                    async for _ in pages:
-                        yield count
-                count += 1
-                yield count
-        after = names[-1]
+    count = 0
+    async with aclosing(_leaving(host)) as accounts:
+        async for leaving in accounts:
+            secrets = await leaving.secrets
+            if secrets is None:
+                continue  # it has gone meanwhile
+            async with aclosing(_write_account(file, leaving, secrets, to)) as pages:
+                async for _ in pages:
+                    yield count
+            count += 1
+            yield count
     await file.write(b"</host>\n")
+
+
+async def write_apart(folder: Path, executor: Executor, host: Host) -> AsyncGenerator[bool]:
+    """Write each account of a host as a document of its own, under the name that Prosody looks for.
+
+    Tells after each one whether it is written: a file cannot have every name that an account can.
+    """
+    opening = f"<host jid='{escape_value(host.name)}'>\n".encode()
+    async with aclosing(_leaving(host)) as accounts:
+        async for leaving in accounts:
+            secrets = await leaving.secrets
+            name = f"{leaving.account}.xml"
+            if secrets is None:
+                continue  # it has gone meanwhile
+            if len(name.encode()) > MOST_OF_NAME:
+                yield False
+                continue
+            async with PieFile(folder / name, executor) as file, server_data(file):
+                await file.write(opening)
+                async with aclosing(_write_account(file, leaving, secrets, "prosody")) as pages:
+                    async for _ in pages:
+                        pass
+                await file.write(b"</host>\n")
+            yield True
 
 
 def portables_of(host: Host) -> list[Portable]:
@@ -168,15 +196,19 @@ class _Kind:
             return None
 
 
-async def _leaving(host: Host, names: Sequence[str], portables: Sequence[Portable]) -> AsyncGenerator[_Leaving]:
-    """The accounts in their order, each asked for before it is their turn."""
+async def _leaving(host: Host) -> AsyncGenerator[_Leaving]:
+    """The accounts of a host in their order, each asked for before it is their turn."""
+    portables = portables_of(host)
     ahead: deque[_Leaving] = deque()
+    after = ""
     try:
-        for name in names:
-            ahead.append(_Leaving(host, name, portables))
-            if len(ahead) > AHEAD:
-                yield ahead[0]
-                await ahead.popleft().close()
+        while names := await host.accounts.names(limit=PAGE, after=after):
+            for name in names:
+                ahead.append(_Leaving(host, name, portables))
+                if len(ahead) > AHEAD:
+                    yield ahead[0]
+                    await ahead.popleft().close()
+            after = names[-1]
         while ahead:
             yield ahead[0]
             await ahead.popleft().close()
@@ -185,10 +217,9 @@ async def _leaving(host: Host, names: Sequence[str], portables: Sequence[Portabl
             await leaving.close()
 
 
-async def _write_account(file: PieFile, leaving: _Leaving) -> AsyncGenerator[None]:
-    secrets = await leaving.secrets
-    if secrets is None:
-        return  # it has gone meanwhile
+async def _write_account(
+    file: PieFile, leaving: _Leaving, secrets: Mapping[str, str], to: Target
+) -> AsyncGenerator[None]:
     name = leaving.account.local
     password = secrets.get(PLAIN)
     shown = "" if password is None else f" password='{escape_value(password)}'"
@@ -197,8 +228,9 @@ async def _write_account(file: PieFile, leaving: _Leaving) -> AsyncGenerator[Non
     for kind in before_others:
         async for _ in _write_things(file, kind):
             yield
-    for element in _scram_elements(secrets):
-        await file.write(element.to_bytes(ns.PIE) + b"\n")
+    # §4.3: "There may be multiple occurrences of <scram-credentials/> for a single user".
+    for keys in _keys_for(to, secrets):
+        await file.write(keys_element(keys, twice=to == "ejabberd").to_bytes(ns.PIE) + b"\n")
     for kind in leaving.kinds[len(before_others) :]:
         async for _ in _write_things(file, kind):
             yield
@@ -226,19 +258,8 @@ async def _write_things(file: PieFile, kind: _Kind) -> AsyncGenerator[None]:
         await file.write(f"</{name}>\n".encode())
 
 
-def _scram_elements(secrets: Mapping[str, str]) -> list[Element]:
-    """§4.3: "There may be multiple occurrences of <scram-credentials/> for a single user"."""
-    return [_scram_element(ScramKeys.decode(text)) for kind, text in sorted(secrets.items()) if kind.startswith(_SCRAM)]
-
-
-def _scram_element(keys: ScramKeys) -> Element:
-    """§4.3: "The element MUST contain a single occurrence of each of the following child elements"."""
-    parts = {
-        "iter-count": str(keys.iterations),
-        "salt": b64encode(keys.salt).decode(),
-        "server-key": b64encode(keys.server_key).decode(),
-        "stored-key": b64encode(keys.stored_key).decode(),
-    }
-    children = [Element(name, ns.PIE_SCRAM, text=text) for name, text in parts.items()]
-    # "always without the "-PLUS" suffix"
-    return Element("scram-credentials", ns.PIE_SCRAM, *children, attrs={"mechanism": f"{_SCRAM}{keys.hash_name}"})
+def _keys_for(to: Target, secrets: Mapping[str, str]) -> Sequence[ScramKeys]:
+    if to == "ejabberd":
+        # COMPAT(ejabberd 23.01): it reads one set of keys, and none where there is a password.
+        return [] if PLAIN in secrets else keys_of(secrets)[:1]
+    return keys_of(secrets)

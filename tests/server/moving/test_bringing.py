@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64encode
 from typing import Any
 
 from federix.core.commands import CommandError
@@ -57,6 +59,35 @@ class BringingTest(MovingCase):
         ):
             told = self.bring("\n" + KEYS.replace(old, new))
             self.assertRegex(told[-1], f"^not taken: .*data.xml:4: juliet: .*{why}")
+
+    def test_keys_that_ejabberd_has_encoded_twice_are_taken_as_what_they_are(self) -> None:
+        encoded = re.sub(r">([^<]+=|TmFD[^<]+)<", lambda found: f">{b64encode(found[1].encode()).decode()}<", KEYS)
+        text = "<server-data {}><host jid='example.org'><user name='{}'>{}</user></host></server-data>"
+        self.ask("import_piefxis", file=self.file(text.format(PIE, "juliet", KEYS)))
+        told = self.ask("import_piefxis", file=self.file(text.format(PIE, "romeo", encoded)))
+        self.assertEqual(told, ["accounts: 1 added"])
+        self.assertEqual(self.secrets("romeo"), self.secrets("juliet"))
+
+    def test_keys_of_old_ejabberds_are_no_password(self) -> None:
+        """They stood in the attribute of the password."""
+        salt, server, stored = re.findall(r"-?(?:salt|key)>([^<]+)<", KEYS)
+        for hash_name, kind in (("", "SCRAM-SHA-1"), ("sha256,", "SCRAM-SHA-256")):
+            if hash_name:
+                server, stored = (b64encode(b64encode(bytes(32))).decode() for _ in range(2))
+                salt = b64encode(salt.encode()).decode()
+            user = f"<user name='{kind.lower()}' password='scram:{hash_name}{stored},{server},{salt},100000'/>"
+            text = f"<server-data {PIE}><host jid='example.org'>{user}</host></server-data>"
+            self.assertEqual(self.ask("import_piefxis", file=self.file(text)), ["accounts: 1 added"])
+            kept = self.secrets(kind.lower())
+            self.assertEqual(list(kept), [kind])
+            self.assertIn("$100000:TmFDbE5hQ2xO", kept[kind])
+
+    def test_a_password_that_only_looks_like_keys_is_one(self) -> None:
+        world = self.new_world(config={"auth_stored_password_types": ["plain"]})
+        text = f"<server-data {PIE}><host jid='example.org'><user name='a' password='scram:b'/></host></server-data>"
+        self.ask("import_piefxis", world, file=self.file(text))
+        kept = world.run(world.host("example.org").accounts.secrets("a"))
+        self.assertEqual(kept, {"PLAIN": "scram:b"})
 
     def test_a_second_set_of_keys_for_one_mechanism_is_told(self) -> None:
         """§4.3: "they MUST all have a unique 'mechanism' attribute"."""
@@ -155,8 +186,22 @@ class BringingTest(MovingCase):
         self.assertIn("<query xmlns='jabber:iq:roster'> is nothing that can be taken here", told[1])
 
     def test_no_more_is_told_than_can_be_read(self) -> None:
-        told = self.bring("<a xmlns='a'/>" * (bringing.MOST_TOLD + 7))
-        self.assertEqual((len(told), told[-1]), (bringing.MOST_TOLD + 2, "not taken: 7 more"))
+        strange = [f"<a{number} xmlns='a'/>" for number in range(bringing.MOST_TOLD + 7)]
+        told = self.bring("".join(strange) + "<query xmlns='jabber:iq:roster'><item jid='@'/></query>")
+        self.assertEqual(len(told), bringing.MOST_TOLD + 3)
+        self.assertEqual(told[-2:], ["not taken: 1 more of contacts", "not taken: 7 more of others"])
+
+    def test_what_is_the_same_is_told_once_and_counted(self) -> None:
+        told = self.bring("\n<vCard xmlns='vcard-temp'/>\n<vCard xmlns='vcard-temp'/>\n<a xmlns='b'/>")
+        why = "is nothing that can be taken here"
+        vcards = f"<vCard xmlns='vcard-temp'> {why} (2 times, the first is there)"
+        self.assertEqual(
+            told[1:],
+            [
+                f"not taken: {self.folder}/data.xml:4: {vcards}",
+                f"not taken: {self.folder}/data.xml:6: <a xmlns='b'> {why}",
+            ],
+        )
 
     def test_a_file_that_breaks_off_is_told_and_what_stood_before_is_taken(self) -> None:
         text = f"<server-data {PIE}><host jid='example.org'><user name='juliet'>{KEYS}</user>\n<user name='romeo'"
