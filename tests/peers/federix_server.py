@@ -92,6 +92,12 @@ class Federix:
             raise AssertionError(f"federixctl {words[0]} answered {done.returncode}:\n{said}")
         return said
 
+    def configure(self, settings: Options) -> None:
+        """Change some of its *settings*; it does not run."""
+        assert self._process is None
+        known = yaml.safe_load(self._configuration.read_text())
+        self._configuration.write_text(yaml.safe_dump(known | dict(settings), sort_keys=False))
+
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
         if self._process is None:

@@ -75,15 +75,14 @@ class Picture:
 
 
 class Household:
-    """Juliet with some of everything, Romeo who writes to her, Paris who waits for her answer, and Rosaline for whose she
-    waits herself."""
+    """Juliet with some of everything, Romeo who writes to her, Paris who waits for an answer, Rosaline who gives none."""
 
     def __init__(self, stage: Stage) -> None:
         names = ("juliet", "romeo", "paris", "rosaline")
         self.juliet, self.romeo, self.paris, self.rosaline = map(stage.account, names)
 
     def populate(self, stage: Stage, *, has_cards: bool) -> Picture:
-        """Live there for a while; what Juliet has then. *has_cards*: the server keeps vCards and what people publish."""
+        """Live there for a while; what Juliet has then. *has_cards*: the server has vCards and personal eventing."""
         people = (self.juliet, self.romeo, self.paris, self.rosaline)
         juliet, romeo, paris, rosaline = (Person(stage, each) for each in people)
         for person in (juliet, romeo, paris, rosaline):
@@ -201,5 +200,3 @@ def look(person: Person) -> Picture:
 def _message(to: str, words: str) -> str:
     escaped = words.replace("&", "&amp;").replace("<", "&lt;")
     return f"<message to='{to}' type='chat'><body>{escaped}</body></message>"
-
-

@@ -19,7 +19,17 @@ from .server import HOST, free_ports
 #: Seconds until one of its commands has answered.
 PATIENCE: Final = 60.0
 MODULES: Final = (
-    *("mod_blocking", "mod_caps", "mod_disco", "mod_last", "mod_mam", "mod_offline", "mod_ping", "mod_privacy", "mod_private"),
+    *(
+        "mod_blocking",
+        "mod_caps",
+        "mod_disco",
+        "mod_last",
+        "mod_mam",
+        "mod_offline",
+        "mod_ping",
+        "mod_privacy",
+        "mod_private",
+    ),
     *("mod_roster", "mod_vcard"),
 )
 

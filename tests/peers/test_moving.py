@@ -1,4 +1,6 @@
-"""Accounts of a real ejabberd and a real Prosody move to Federix with all they have, and back again (XEP-0227)."""
+"""Accounts of a real ejabberd and a real Prosody move to Federix with all they have, and back again (XEP-0227).
+
+And from SQLite to a real database server."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,8 +10,9 @@ import pytest
 
 from .authority import Authority
 from .conftest import Stage, StartServer
+from .databases import empty_database
 from .federix_server import FederixServer
-from .household import Household, Person
+from .household import Household
 from .lone_ejabberd import LoneEjabberd
 from .lone_prosody import LoneProsody
 from .server import HOST, Server
@@ -139,3 +142,22 @@ def test_what_federix_exports_for_prosody_is_there_as_it_was(
     prosody.read(folder)
     prosody.start()
     household.meet(stage_for(prosody), picture.without_blocks(), waits=False, has_archive=True)
+
+
+# -- databases ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sql_type", ["mysql", "pgsql"])
+def test_what_was_in_sqlite_is_in_the_database_of_a_server(
+    sql_type: str, federix: FederixServer, stage_for: StageFor, tmp_path: Path
+) -> None:
+    _, settings = empty_database(sql_type)
+    before = stage_for(federix)
+    household = Household(before)
+    picture = household.populate(before, has_cards=False)
+    federix.stop()
+    federix.configure(settings)
+    told = federix.command("convert_to_sql", "--from", str(tmp_path / "federix.db"))
+    assert "account: 4 rows" in told, told
+    federix.start()
+    household.meet(stage_for(federix), picture, waits=True, has_archive=True)

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import yaml
 from click.testing import CliRunner, Result
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +17,7 @@ from federix.server.ctl.main import main
 from federix.server.directory import lock
 from federix.storage.accounts import Account
 from federix.storage.sqlite import SqliteStorage
-from tests.peers.postgres import PASSWORD, USER, shared_database, shared_postgres
+from tests.peers.databases import empty_database, texts_of
 
 
 class ConvertingTest(SynchronousTestCase):
@@ -28,18 +29,10 @@ class ConvertingTest(SynchronousTestCase):
     def configure(self, *lines: str) -> None:
         self.config.write_text("\n".join(("hosts: [example.org]", "listen: []", *lines)))
 
-    def on_postgres(self) -> str:
+    def on_server(self, sql_type: str = "pgsql") -> str:
         """The configuration names an empty database."""
-        postgres, database = shared_postgres(), shared_database()
-        postgres.empty(database)
-        self.configure(
-            "sql_type: pgsql",
-            "sql_server: 127.0.0.1",
-            f"sql_port: {postgres.port}",
-            f"sql_database: {database}",
-            f"sql_username: {USER}",
-            f"sql_password: {PASSWORD}",
-        )
+        database, settings = empty_database(sql_type)
+        self.configure(*yaml.safe_dump(settings).splitlines())
         return database
 
     def fill(self, name: str = "federix.sqlite") -> None:
@@ -59,25 +52,31 @@ class ConvertingTest(SynchronousTestCase):
         self.assertEqual((result.exit_code, result.stdout), (1, ""), result.output)
         self.assertRegex(result.stderr, reason)
 
-    def test_everything_is_in_the_other_database(self) -> None:
-        database = self.on_postgres()
+    def assert_everything_is_there(self, sql_type: str) -> None:
+        database = self.on_server(sql_type)
         self.fill()
         result = self.convert()
         self.assertEqual(result.exit_code, 0, result.output)
         self.assertIn("account: 3 rows\n", result.stdout)
         self.assertIn("convert_to_sql: 100 %", result.stderr)
-        rows = shared_postgres().admin("SELECT local FROM account ORDER BY local", database)
-        self.assertEqual([row[0] for row in rows], ["user0", "user1", "user2"])
+        found = texts_of(sql_type, database, "SELECT local FROM account ORDER BY local")
+        self.assertEqual(found, ["user0", "user1", "user2"])
         self.assert_refused(self.convert(), "is not empty")
 
+    def test_everything_is_in_postgresql(self) -> None:
+        self.assert_everything_is_there("pgsql")
+
+    def test_everything_is_in_mariadb(self) -> None:
+        self.assert_everything_is_there("mysql")
+
     def test_the_file_may_be_another(self) -> None:
-        self.on_postgres()
+        self.on_server()
         self.fill("other.db")
         self.assert_refused(self.convert(), "there is no SQLite database .*say with --from where it is")
         self.assertEqual(self.convert("--from", str(self.folder / "other.db")).exit_code, 0)
 
     def test_no_server_may_run(self) -> None:
-        self.on_postgres()
+        self.on_server()
         self.fill()
         self.addCleanup(os.close, lock(self.folder))
         self.assert_refused(self.convert(), "runs in .* already: stop it")

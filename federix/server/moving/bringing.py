@@ -71,10 +71,14 @@ class Report:
             for what, counts in sorted(self._counts.items(), key=lambda count: (count[0] != ACCOUNTS, count[0]))
         ]
         not_taken = [
-            f"not taken: {place}: {why}{f' ({count} times, the first is there)' if count > 1 else ''}"
+            f"not taken: {place}: {why}{f' (the first of {count})' if count > 1 else ''}"
             for why, (place, count) in self._not_taken.items()
         ]
-        return [*told, *not_taken, *(f"not taken: {count} more of {what}" for what, count in sorted(self._more.items()))]
+        return [
+            *told,
+            *not_taken,
+            *(f"not taken: {count} more of {what}" for what, count in sorted(self._more.items())),
+        ]
 
 
 ACCOUNTS: Final = "accounts"

@@ -194,7 +194,7 @@ class BringingTest(MovingCase):
     def test_what_is_the_same_is_told_once_and_counted(self) -> None:
         told = self.bring("\n<vCard xmlns='vcard-temp'/>\n<vCard xmlns='vcard-temp'/>\n<a xmlns='b'/>")
         why = "is nothing that can be taken here"
-        vcards = f"<vCard xmlns='vcard-temp'> {why} (2 times, the first is there)"
+        vcards = f"<vCard xmlns='vcard-temp'> {why} (the first of 2)"
         self.assertEqual(
             told[1:],
             [
