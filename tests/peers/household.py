@@ -75,7 +75,7 @@ class Picture:
 
 
 class Household:
-    """Juliet with some of everything, Romeo who writes to her, Paris who waits for an answer, Rosaline who gives none."""
+    """Juliet with some of everything, Romeo who writes to her, Paris who waits for her, and Rosaline for whom she waits."""
 
     def __init__(self, stage: Stage) -> None:
         names = ("juliet", "romeo", "paris", "rosaline")

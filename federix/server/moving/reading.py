@@ -103,8 +103,8 @@ class _Include:
 class PieReader:
     """Finds what there is in *main*, a file or a directory of files.
 
-    *around* are the elements whose children are one thing each, *known* all others. `read` and `size` tell how far it is,
-    in bytes, as far as files are known.
+    *around* are the elements whose children are one thing each, *known* all others. `read` and `size` tell how far it
+    is, in bytes, as far as files are known.
     """
 
     def __init__(self, main: Path, around: Set[Tag], known: Set[Tag]) -> None:
