@@ -75,7 +75,7 @@ class Picture:
 
 
 class Household:
-    """Juliet with some of everything, Romeo who writes to her, Paris who waits for her, and Rosaline for whom she waits."""
+    """Juliet with some of everything, Romeo who writes to her, Paris who asked her, and Rosaline whom she asked."""
 
     def __init__(self, stage: Stage) -> None:
         names = ("juliet", "romeo", "paris", "rosaline")
