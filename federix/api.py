@@ -2,6 +2,7 @@
 
 from . import __version__ as SOFTWARE_VERSION
 from .core import hooks
+from .core.archive_ids import ArchiveIds, UnknownArchiveId
 from .core.chain import HANDLED, Collect, Event, Filter, Handled, Outcome, Slot, Watch
 from .core.commands import CommandError, Progress, command
 from .core.delivery import SUBSCRIPTION_TYPES
@@ -47,6 +48,7 @@ __all__ = [
     "SUBSCRIPTION_TYPES",
     "TEXT",
     "AccessRule",
+    "ArchiveIds",
     "ArchiveRow",
     "Archives",
     "Arrival",
@@ -105,6 +107,7 @@ __all__ = [
     "TooManyWait",
     "Transition",
     "Turns",
+    "UnknownArchiveId",
     "Watch",
     "Xep",
     "caps",

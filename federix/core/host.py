@@ -35,6 +35,7 @@ from .sessions_node import SessionsNode
 if TYPE_CHECKING:
     from ..life.executor import Executor
     from .access import Access
+    from .archive_ids import ArchiveIds
     from .commands import Commands
     from .host_options import HostOptions
     from .router import Router
@@ -71,6 +72,10 @@ class Surroundings(Protocol):
     @property
     def first_archive_id(self) -> int:
         """What archives kept before this server started has smaller ids."""
+
+    @property
+    def archive_ids(self) -> ArchiveIds:
+        """How ids in archives are told to others."""
 
     def archive_id(self) -> int:
         """A new id for a message in archives: microseconds since 1970, or more where that is taken."""
@@ -378,7 +383,7 @@ class Host(Branch):
             assert message.sender is not None
             passage.note(account, message.sender, message, sent=False)
 
-        def deliver(id_: int | None) -> Awaitable[None] | None:
+        def deliver(id_: str | None) -> Awaitable[None] | None:
             copy = with_id(message, account, id_ if wanted else None)
             return self._act(copy, to, self.sessions.resources(to.local))
 

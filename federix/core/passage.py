@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-Deliver = Callable[[int | None], Awaitable[None] | None]
-"""Delivers a message; it is given the id that the archives know it by, if they keep it."""
+Deliver = Callable[[str | None], Awaitable[None] | None]
+"""Delivers a message; it is given the id that both archives tell it by, if they keep it."""
 
 
 class Archiver(Protocol):
@@ -105,7 +105,7 @@ class Passage:
         #: Its id where the archives have it already, because it is sent again.
         self.known: int | None = None
         #: Called when it is kept.
-        self.accepted: Callable[[int | None], object] | None = None
+        self.accepted: Callable[[str | None], object] | None = None
         #: Called when it is delivered, not where it is bounced.
         self.delivered: Callable[[], object] | None = None
 
@@ -151,9 +151,10 @@ class Passage:
         return kept
 
     def _deliver(self, id_: int | None, deliver: Deliver) -> Awaitable[None] | None:
+        told = None if id_ is None else self._server.archive_ids.encode(id_)
         if self.accepted is not None:
-            self.accepted(id_)
-        going = deliver(id_)
+            self.accepted(told)
+        going = deliver(told)
         return going if self.delivered is None else telling(going, self.delivered)
 
     def _bounce(self, failure: Failure, message: Message) -> Deferred[None] | None:
@@ -199,7 +200,7 @@ def _after(before: Keeping) -> Deferred[None]:
 _DIGEST: Final = 9
 
 
-def with_id(message: Message, account: JID, id_: int | None) -> Message:
+def with_id(message: Message, account: JID, id_: str | None) -> Message:
     """The copy for *account* of a message that is `unclaimed`, with the id its archive gave it, if it did.
 
     XEP-0359 §3, rule 7: "The value of the 'by' attribute MUST be the XMPP address of the entity assigning the unique
@@ -207,7 +208,7 @@ def with_id(message: Message, account: JID, id_: int | None) -> Message:
     """
     if id_ is None:
         return message
-    return message.appending(Element("stanza-id", ns.SID, attrs={"by": account.text, "id": str(id_)}))
+    return message.appending(Element("stanza-id", ns.SID, attrs={"by": account.text, "id": id_}))
 
 
 def unclaimed(message: Message, account: JID) -> Message:

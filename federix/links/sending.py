@@ -104,7 +104,7 @@ class Outgoing:
     def _route(self) -> Awaitable[None] | None:
         return self._session.host.server.router.send(self._message, self._passage)
 
-    def _accepted(self, id_: int | None) -> None:
+    def _accepted(self, id_: str | None) -> None:
         session, message = self._session, self._message
         told = message if id_ is None else with_id(message, session.jid.bare, id_)
         hooks.user_accepted_message.run(session.host.chains, session, told)

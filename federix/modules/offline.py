@@ -34,6 +34,7 @@ from ..api import (
     ShaperRule,
     Slot,
     StanzaError,
+    UnknownArchiveId,
     Xep,
     caps,
     command,
@@ -193,8 +194,11 @@ class Offline(Module):
         """By which id the archive of the account keeps the message, if it does."""
         if self.host.archive is None:
             return None  # then it is others who say so
-        ids = (child.get("id") or "" for child in message.element.elements() if _is_id_by(child, account))
-        return next((int(id_) for id_ in ids if id_.isascii() and id_.isdigit()), None)
+        id_ = next((child.get("id") or "" for child in message.element.elements() if _is_id_by(child, account)), None)
+        try:
+            return None if id_ is None else self.host.server.archive_ids.decode(id_)
+        except UnknownArchiveId:
+            return None
 
     async def read(self, owner: str, *, limit: int, after: int | None = None, before: int | None = None) -> Entries:
         """As `kept.range`, with the bytes of those that the archive keeps; without, where it has let go of them."""

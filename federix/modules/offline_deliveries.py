@@ -126,7 +126,8 @@ class Deliveries:
             return []
         self._handing = True
         try:
-            message = record.delivered(self._offline.host.jid, str(session.jid.bare), *more)
+            host = self._offline.host
+            message = record.delivered(host.jid, str(session.jid.bare), host.server.archive_ids, *more)
             session.send(message)
         except Exception:
             log.failure("could not hand over a message")

@@ -46,9 +46,9 @@ class PortableMessages(Portable):
         self._offline = offline
 
     async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
-        owner = account.text
+        owner, host = account.text, self._offline.host
         async for record in _all(self._offline, owner):
-            yield record.delivered(self._offline.host.jid, owner).standalone()
+            yield record.delivered(host.jid, owner, host.server.archive_ids).standalone()
 
     def arriving(self, account: JID, *, overwrite: bool) -> Take:
         return Waiting(self._offline, account).take

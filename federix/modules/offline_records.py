@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from ..api import JID, STANZA, Codec, Element, Message, delay, ns
+from ..api import JID, STANZA, ArchiveIds, Codec, Element, Message, delay, ns
 
 _MICROSECONDS: Final = 1_000_000
 #: Digits of a lifetime in seconds: of more it is for ever.
@@ -49,8 +49,8 @@ class Record:
         """What *message*, which it keeps, has in common with no other."""
         return self.at, self.sender, message.id, message.body
 
-    def delivered(self, host: JID, owner: str, *more: Element) -> Message:
-        """The message as its recipient, *owner*, gets it, with *more* children.
+    def delivered(self, host: JID, owner: str, ids: ArchiveIds, *more: Element) -> Message:
+        """The message as its recipient, *owner*, gets it, with *more* children; archives tell it by *ids*.
 
         XEP-0160 §2: "it is RECOMMENDED for the server to add a Delayed Delivery (XEP-0203) extension".
         """
@@ -58,7 +58,7 @@ class Record:
         assert isinstance(message, Message)
         if self.archived is not None:
             # XEP-0359 §3.1; the archive keeps it without.
-            more = (Element("stanza-id", ns.SID, attrs={"by": owner, "id": str(self.archived)}), *more)
+            more = (Element("stanza-id", ns.SID, attrs={"by": owner, "id": ids.encode(self.archived)}), *more)
         return message.appending(delay.delay(host, self.at), *more)
 
 

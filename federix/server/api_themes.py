@@ -114,7 +114,7 @@ THEMES: Final[tuple[Theme, ...]] = (
         "Archives",
         "What accounts have sent and received, for modules that show or search it: `self.storage.archives`. The core"
         " keeps it, as `host.archive` decides.",
-        ("Archives", "ArchiveRow", "Span", "fingerprint", "unclaimed"),
+        ("Archives", "ArchiveRow", "Span", "ArchiveIds", "UnknownArchiveId", "fingerprint", "unclaimed"),
         (
             ("storage/archive.py", "Counted"),
             ("storage/archive.py", "RowSize"),

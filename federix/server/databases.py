@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -22,16 +22,25 @@ if TYPE_CHECKING:
 
 
 class StorageNode(Node):
-    """The database: first up, last down. Where it is a server that is away, the start waits for it."""
+    """The database: first up, last down. Where it is a server that is away, the start waits for it.
 
-    def __init__(self, config: Config, storage: Storage, clock: Any) -> None:
+    *read* fetches what all others need of it.
+    """
+
+    def __init__(self, config: Config, storage: Storage, clock: Any, read: Callable[[], Awaitable[None]]) -> None:
         super().__init__("storage", clock)
         self._config = config
         self._storage = storage
+        self._read = read
 
     async def on_start(self) -> None:
         make_directory(self._config.directory)
         await self._storage.start()
+        try:
+            await self._read()
+        except BaseException:
+            await self._storage.stop()
+            raise
 
     async def on_stop(self) -> None:
         await self._storage.stop()

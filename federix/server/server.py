@@ -17,6 +17,7 @@ from twisted.logger import Logger
 
 from ..core.access import Access
 from ..core.accounts import AccountPolicy
+from ..core.archive_ids import ArchiveIds
 from ..core.commands import Commands
 from ..core.component_options import Balancing
 from ..core.host import Host
@@ -98,6 +99,7 @@ class Server(Branch):
         self.iterations = iterations
         self.on_asking: Callable[[Host, JID, Deferred[IQ]], None] | None = None
         self._archive_id = self._first_archive_id = int(now() * 1_000_000)
+        self._archive_ids: ArchiveIds | None = None
         #: Whether a reload is under way.
         self.reloading = False
         self.metrics = Metrics(self)
@@ -123,7 +125,7 @@ class Server(Branch):
             self.attach(ControlNode(self))
         for node in (
             self.metrics,
-            StorageNode(config, self.storage, reactor),
+            StorageNode(config, self.storage, reactor, self._read_key),
             self.certificates,
             self.trust,
             self.router,
@@ -205,6 +207,14 @@ class Server(Branch):
     @property
     def first_archive_id(self) -> int:
         return self._first_archive_id
+
+    @property
+    def archive_ids(self) -> ArchiveIds:
+        assert self._archive_ids is not None, "the storage has started"
+        return self._archive_ids
+
+    async def _read_key(self) -> None:
+        self._archive_ids = await ArchiveIds.kept_in(self.storage, self.random_bytes)
 
     def archive_id(self) -> int:
         self._archive_id = max(self._archive_id + 1, int(self.now() * 1_000_000))

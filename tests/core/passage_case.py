@@ -109,5 +109,8 @@ class PassageCase(WorldTestCase):
         self.keeper = self.world.host("example.org").module(Keeper)
         self.romeo, self.juliet = self.world.client(ROMEO), self.world.client(JULIET)
 
+    def told(self, id_: int) -> str:
+        return self.world.server.archive_ids.encode(id_)
+
     def bodies(self, client: Client) -> list[str | None]:
         return [element.text_of(ns.CLIENT, "body") for element in client.drain()]

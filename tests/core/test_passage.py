@@ -38,7 +38,7 @@ class PassageTests(PassageCase):
         self.assertEqual(mine.id, hers.id)
         self.assertIn(b"hark", hers.stanza)
         (got,) = self.juliet.drain()
-        self.assertEqual(stanza_ids(got), [("juliet@example.org", str(hers.id))])
+        self.assertEqual(stanza_ids(got), [("juliet@example.org", self.told(hers.id))])
 
     def test_ids_grow_though_time_stands_still(self) -> None:
         self.romeo.send(text(JULIET, "1") + text(JULIET, "2") + text(JULIET, "3"))
@@ -52,7 +52,9 @@ class PassageTests(PassageCase):
         )
         self.romeo.send(text(JULIET, "hark", extra=forged) + f"<message to='{JULIET}'>{forged}</message>")
         kept, not_kept = self.juliet.drain()
-        self.assertEqual(stanza_ids(kept), [("room@far", "x"), ("juliet@example.org", str(self.archives.kept[0].id))])
+        self.assertEqual(
+            stanza_ids(kept), [("room@far", "x"), ("juliet@example.org", self.told(self.archives.kept[0].id))]
+        )
         self.assertEqual(stanza_ids(not_kept), [("room@far", "x")])
 
     def test_the_stream_is_read_on_meanwhile(self) -> None:
@@ -126,7 +128,7 @@ class PassageTests(PassageCase):
         self.romeo.send(text("romeo@example.org/orchard", "note"))
         (row,) = self.archives.kept
         (got,) = self.romeo.drain()
-        self.assertEqual(stanza_ids(got), [("romeo@example.org", str(row.id))])
+        self.assertEqual(stanza_ids(got), [("romeo@example.org", self.told(row.id))])
 
     def test_a_message_of_the_server_itself_is_kept_by_its_recipient(self) -> None:
         from federix.api import message
@@ -156,7 +158,7 @@ class PassageTests(PassageCase):
         self.romeo.send(text(JULIET, "hark"))
         self.assertEqual((self.keeper.accepted, self.keeper.delivered), ([], []))
         self.archives.commit()
-        id_ = str(self.archives.kept[0].id)
+        id_ = self.told(self.archives.kept[0].id)
         self.assertEqual([stanza_ids(m.element) for m in self.keeper.accepted], [[("romeo@example.org", id_)]])
         ((account, message, sessions),) = self.keeper.delivered
         self.assertEqual(

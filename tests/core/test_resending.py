@@ -128,7 +128,7 @@ class ResendingTests(PassageCase):
         self.archives.sent_before = {self.archives.kept[0].fingerprint: old}
         self.romeo.send(self.again())
         self.assertEqual(len(self.archives.kept), 2)
-        self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", str(old))])
+        self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", self.told(old))])
 
     def test_an_origin_id_tells_it_from_any_resource_and_however_the_stream_ended(self) -> None:
         self.romeo.send(text(JULIET, "hark", "1", ORIGIN))

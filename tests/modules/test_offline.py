@@ -503,7 +503,8 @@ class ArchivedTest(OfflineCase):
         # XEP-0359 §3.1.
         (id_,) = first.children_of("urn:xmpp:sid:0", "stanza-id")
         self.assertEqual(id_.get("by"), JULIET)
-        rows = self.world.run(self.world.server.storage.archives.rows(JULIET, [int(id_.get("id") or "")]))
+        server = self.world.server
+        rows = self.world.run(server.storage.archives.rows(JULIET, [server.archive_ids.decode(id_.get("id") or "")]))
         self.assertEqual(len(rows), 1)
         self.assertEqual(len(first.children_of("urn:xmpp:delay", "delay")), 1)
 

@@ -5,12 +5,13 @@ from unittest import TestCase
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federix.api import JID, Element, Message, message
+from federix.api import JID, ArchiveIds, Element, Message, message
 from federix.modules.offline_records import RECORD, Record
 
 #: To the microsecond, as they are written down.
 TIMES = st.integers(0, 4 * 10**15).map(lambda microseconds: microseconds / 1_000_000)
 HOST = JID("", "example.org")
+IDS = ArchiveIds(bytes(16))
 
 
 class RecordTest(TestCase):
@@ -27,7 +28,7 @@ class RecordTest(TestCase):
         self.assertEqual(RECORD.decode(RECORD.encode(archived)), Record(at, expires, sender, b"", 2**62))
 
     def kept(self, sent: Message) -> Message:
-        return RECORD.decode(RECORD.encode(Record.of(sent, 1000.0))).delivered(HOST, "juliet@example.org")
+        return RECORD.decode(RECORD.encode(Record.of(sent, 1000.0))).delivered(HOST, "juliet@example.org", IDS)
 
     def test_a_message_is_the_same_with_a_delay_at_its_end(self) -> None:
         sent = message("chat", Element("x", "urn:x", attrs={"{urn:y}a": "1"}), body="<&\n\u2603>", id="i")

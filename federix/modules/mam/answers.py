@@ -11,6 +11,7 @@ from ...api import (
     IQ,
     JID,
     STANZA,
+    ArchiveIds,
     ArchiveRow,
     Condition,
     Element,
@@ -92,13 +93,14 @@ class Answers:
                 session.send(self._result(row, session.jid, query.queryid))
         if not session.ended:
             # "the server MUST send the <iq/> result after last query result has been sent to the client."
-            session.send(iq.result(_fin(page)))
+            session.send(iq.result(_fin(page, self._host.server.archive_ids)))
 
     def _result(self, row: ArchiveRow, to: JID, queryid: str | None) -> Message:
         """§4.2: "The result messages MUST contain a <result/> element with an 'id' attribute that gives the current
         message's archive UID"; a 'queryid' that the client gave, "the server MUST also include that".
         """
-        result = Element("result", ns.MAM, attrs={"queryid": queryid, "id": str(row.id)})
+        told = self._host.server.archive_ids.encode(row.id)
+        result = Element("result", ns.MAM, attrs={"queryid": queryid, "id": told})
         # "The value of the 'stamp' attribute MUST be the time the message was originally received".
         when = delay.delay(None, row.id / MICROSECONDS)
         attrs = {"from": row.owner, "to": to.text, "id": self._host.server.token()}
@@ -113,9 +115,10 @@ class Answers:
             timer.cancel()
 
 
-def _fin(page: Page) -> Element:
+def _fin(page: Page, ids: ArchiveIds) -> Element:
     """§4: "The final <iq/> result response MUST include an RSM <set/> element, wrapped into a <fin/> element".
 
     §4.3.2: complete: "when they have not been limited by the maximum size of the result page".
     """
-    return Element("fin", ns.MAM, page.described().to_element(), attrs={"complete": "true" if page.complete else None})
+    described = page.described(ids).to_element()
+    return Element("fin", ns.MAM, described, attrs={"complete": "true" if page.complete else None})

@@ -16,6 +16,7 @@ from ...api import (
     IQ,
     JID,
     AccessRule,
+    ArchiveIds,
     CommandError,
     Condition,
     Element,
@@ -168,7 +169,7 @@ class MessageArchive(Module):
     async def query(self, iq: IQ) -> Handled:
         """§4: results, and then the answer."""
         assert iq.payload is not None
-        query = Query.parse(iq.payload)
+        query = Query.parse(iq.payload, self.host.server.archive_ids)
         await self.wishes.activate(_account(iq))
         options = self.options
         size = options.default_page if query.max is None else query.max
@@ -184,7 +185,9 @@ class MessageArchive(Module):
         ends = await self.storage.archives.ends(account.text)
         if ends is None:
             return Element("metadata", ns.MAM)
-        return Element("metadata", ns.MAM, *(_end(name, id) for name, id in zip(("start", "end"), ends, strict=True)))
+        archive_ids = self.host.server.archive_ids
+        told = (_end(name, archive_ids, id) for name, id in zip(("start", "end"), ends, strict=True))
+        return Element("metadata", ns.MAM, *told)
 
     # -- preferences --------------------------------------------------------------------------------------------------
 
@@ -254,9 +257,9 @@ def _account(iq: IQ) -> JID:
     return iq.to.bare
 
 
-def _end(name: str, id: int) -> Element:
+def _end(name: str, ids: ArchiveIds, id: int) -> Element:
     """§5: "which each have an 'id' and XEP-0082 formatted 'timestamp'"."""
-    return Element(name, ns.MAM, attrs={"id": str(id), "timestamp": delay.stamp(id / MICROSECONDS)})
+    return Element(name, ns.MAM, attrs={"id": ids.encode(id), "timestamp": delay.stamp(id / MICROSECONDS)})
 
 
 def _limits(options: MessageArchive.Options) -> Limits:

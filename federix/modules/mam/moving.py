@@ -10,6 +10,7 @@ from typing import Final
 from ...api import (
     JID,
     STANZA,
+    ArchiveIds,
     ArchiveRow,
     Arrival,
     Arrived,
@@ -21,6 +22,7 @@ from ...api import (
     Span,
     StanzaError,
     Take,
+    UnknownArchiveId,
     delay,
     fingerprint,
     ns,
@@ -34,7 +36,7 @@ from .wishes import Wishes
 PAGE: Final = 100
 #: How many ids past its own are looked at for a message whose id is taken.
 MOST_LOOKED_AT: Final = 1000
-#: An id that is a number is one of our kind where it is as far from the time of its message, in microseconds, at most.
+#: An id is one of our kind where its number is as far from the time of its message, in microseconds, at most.
 NEAR: Final = 1_000_000
 #: Digits that an id of ours can have: of 2⁶³.
 _MOST_DIGITS: Final = 18
@@ -53,7 +55,7 @@ class PortableArchive(Portable):
         after: int | None = None
         while rows := await self._host.storage.archives.page(account.text, Span(after=after), limit=PAGE):
             for row in rows:
-                yield _result(row)
+                yield _result(row, self._host.server.archive_ids)
             after = rows[-1].id
 
     def arriving(self, account: JID, *, overwrite: bool) -> Take:
@@ -63,7 +65,8 @@ class PortableArchive(Portable):
         """What is there stays, and is not brought again; there is nothing to overwrite."""
         # What is given an id from now on has a greater one.
         newest = self._host.server.archive_id()
-        wanted = [_read(account, newest, result) for result in results]
+        ids = self._host.server.archive_ids
+        wanted = [_read(account, ids, newest, result) for result in results]
         rows = [each for each in wanted if isinstance(each, ArchiveRow)]
         arrivals: list[Arrival] = []
         keeping: dict[int, ArchiveRow] = {}
@@ -129,24 +132,24 @@ class PortablePreferences(Portable):
 
 
 _BEFORE: Final = (
-    f"<result xmlns='{ns.MAM}' id='%d'><forwarded xmlns='{ns.FORWARD}'><delay xmlns='{ns.DELAY}' stamp='%s'/>"
+    f"<result xmlns='{ns.MAM}' id='%s'><forwarded xmlns='{ns.FORWARD}'><delay xmlns='{ns.DELAY}' stamp='%s'/>"
 )
 _AFTER: Final = b"</forwarded></result>"
 _NAME: Final = b"<message"
 
 
-def _result(row: ArchiveRow) -> bytes:
+def _result(row: ArchiveRow, ids: ArchiveIds) -> bytes:
     """As a client would get it; the message in its own bytes, which stand in jabber:client."""
     stanza = row.stanza
     if stanza.startswith(_NAME):
         stanza = b"%b xmlns='%b'%b" % (_NAME, ns.CLIENT.encode(), stanza[len(_NAME) :])
     else:
         stanza = STANZA.decode(stanza).standalone()
-    before = _BEFORE % (row.id, delay.stamp(row.id / MICROSECONDS))
+    before = _BEFORE % (ids.encode(row.id), delay.stamp(row.id / MICROSECONDS))
     return b"%b%b%b" % (before.encode(), stanza, _AFTER)
 
 
-def _read(account: JID, newest: int, result: Element) -> ArchiveRow | NotTaken:
+def _read(account: JID, ids: ArchiveIds, newest: int, result: Element) -> ArchiveRow | NotTaken:
     forwarded = result.child(ns.FORWARD, "forwarded") if result.ns.startswith(_MAM) else None
     when = None if forwarded is None else forwarded.child(ns.DELAY, "delay")
     element = None if forwarded is None else _message(forwarded)
@@ -161,7 +164,7 @@ def _read(account: JID, newest: int, result: Element) -> ArchiveRow | NotTaken:
         sender, to = message.sender, message.to
     except StanzaError as error:
         return NotTaken.because(error)
-    id = _id(result.get("id") or "", at)
+    id = _id(result.get("id") or "", ids, at)
     if not 0 < id < newest:
         return NotTaken("the message has not come yet, says the time it came")
     sent = sender is None or sender.bare == account
@@ -178,11 +181,19 @@ def _message(forwarded: Element) -> Element | None:
     return next((each for each in forwarded.elements() if each.name == "message" and each.ns in ns.CONTENT), None)
 
 
-def _id(text: str, at: int) -> int:
-    """The id it had, where that is the time in microseconds, as it is here and elsewhere; or else that time."""
-    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and abs(int(text) - at) < NEAR:
-        return int(text)
-    return at
+def _id(text: str, ids: ArchiveIds, at: int) -> int:
+    """The id it had, where that is one of ours, or as elsewhere the time in microseconds; or else that time.
+
+    Of a server of our kind with another key it is the same: there, too, the id and the time are one number.
+    """
+    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
+        id = int(text)
+    else:
+        try:
+            id = ids.decode(text)
+        except UnknownArchiveId:
+            return at
+    return id if abs(id - at) < NEAR else at
 
 
 def _is_same(one: ArchiveRow, other: ArchiveRow) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ...api import ArchiveRow, Archives, Condition, Span, StanzaError, rsm
+from ...api import ArchiveIds, ArchiveRow, Archives, Condition, Span, StanzaError, rsm
 from .query import Query
 
 #: Bytes of one page: so much is sent to a client without waiting for it to take it. The first message is sent whatever
@@ -32,11 +32,11 @@ class Page:
     count: int | None = None
     index: int | None = None
 
-    def described(self) -> rsm.Page:
+    def described(self, ids: ArchiveIds) -> rsm.Page:
         """§4: "indicating the UID of the first and last message of the (possibly limited) result set"."""
         if not self.ids:
             return rsm.Page(count=self.count)
-        return rsm.Page(str(self.ids[0]), str(self.ids[-1]), self.index, self.count)
+        return rsm.Page(ids.encode(self.ids[0]), ids.encode(self.ids[-1]), self.index, self.count)
 
 
 async def plan(archives: Archives, owner: str, query: Query, size: int) -> Page:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ...api import JID, Condition, Element, Span, StanzaError, delay, forms, ns, rsm
+from ...api import JID, ArchiveIds, Condition, Element, Span, StanzaError, UnknownArchiveId, delay, forms, ns, rsm
 
-#: Microseconds in a second: ids of an archive count these since 1970.
+#: Microseconds in a second: what storage knows a message by counts these since 1970.
 MICROSECONDS: Final = 1_000_000
-#: Digits of the longest id.
-_MOST_DIGITS: Final = 18
 #: How many messages a client may ask for by their ids.
 MOST_IDS: Final = 50
 
@@ -59,20 +57,20 @@ class Query:
         return self.span.within(after=self.after, before=self.before)
 
     @classmethod
-    def parse(cls, element: Element) -> Query:
-        """The query that *element* is; raises `StanzaError`."""
+    def parse(cls, element: Element, archive_ids: ArchiveIds) -> Query:
+        """The query that *element* is, in which messages are named by *archive_ids*; raises `StanzaError`."""
         if element.get("node") is not None:
             # §6.1.3: "the 'node' attribute … for use with pubsub archives".
             raise StanzaError(Condition.FEATURE_NOT_IMPLEMENTED, "there is no archive of a node")
         form = forms.Form.find(element)
         named: set[int] = set()
-        span, ids = (Span(), None) if form is None else _selected(form, named)
+        span, ids = (Span(), None) if form is None else _selected(form, archive_ids, named)
         page = rsm.Request.find(element) or rsm.Request()
         if page.index is not None:
             # XEP-0059 §2.6: a server need not know which place a message has.
             raise StanzaError(Condition.FEATURE_NOT_IMPLEMENTED, "pages begin at messages, not at numbers")
-        after = _named(page.after, named) if page.after else None
-        before = _named(page.before, named) if page.before else None
+        after = _named(page.after, archive_ids, named) if page.after else None
+        before = _named(page.before, archive_ids, named) if page.before else None
         return cls(
             span,
             ids,
@@ -91,7 +89,7 @@ def form() -> Element:
     return forms.Form.of(forms.FormType.FORM, ns.MAM, FIELDS).to_element()
 
 
-def _selected(form: forms.Form, named: set[int]) -> tuple[Span, tuple[int, ...] | None]:
+def _selected(form: forms.Form, ids: ArchiveIds, named: set[int]) -> tuple[Span, tuple[int, ...] | None]:
     # §4.1: "The hidden FORM_TYPE field MUST be set to this protocol's namespace".
     if form.type is not forms.FormType.SUBMIT or form.form_type != ns.MAM:
         raise StanzaError(Condition.BAD_REQUEST, "not a form for archives")
@@ -111,15 +109,15 @@ def _selected(form: forms.Form, named: set[int]) -> tuple[Span, tuple[int, ...] 
         # "equal to or earlier than the timestamp".
         span = span.within(before=end + 1)
     if after := form.value("after-id"):
-        span = span.within(after=_named(after, named))
+        span = span.within(after=_named(after, ids, named))
     if before := form.value("before-id"):
-        span = span.within(before=_named(before, named))
+        span = span.within(before=_named(before, ids, named))
     wanted = tuple(value for value in form.values("ids") if value)
     if len(wanted) > MOST_IDS:
         raise StanzaError(Condition.NOT_ACCEPTABLE, f"more than {MOST_IDS} ids")
     if not wanted:
         return span, None
-    return span, tuple(sorted({_named(value, named) for value in wanted}))
+    return span, tuple(sorted({_named(value, ids, named) for value in wanted}))
 
 
 def _with(peer: JID | None) -> Span:
@@ -135,10 +133,11 @@ def _moment(form: forms.Form, var: str) -> int | None:
     return round(delay.parse_stamp(text) * MICROSECONDS) if text else None
 
 
-def _named(text: str, named: set[int]) -> int:
+def _named(text: str, ids: ArchiveIds, named: set[int]) -> int:
     """The id that *text* is, which joins those that must be there."""
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and text == str(int(text))):
-        raise StanzaError(Condition.ITEM_NOT_FOUND, "there is no message of that id")
-    id = int(text)
+    try:
+        id = ids.decode(text)
+    except UnknownArchiveId:
+        raise StanzaError(Condition.ITEM_NOT_FOUND, "there is no message of that id") from None
     named.add(id)
     return id

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.core.archive_ids import ArchiveIds
 from federix.modules.mam.module import MessageArchive
 from federix.storage.archive import ArchiveRow, Span
 from federix.testing import Client, World
@@ -38,14 +39,21 @@ def page(**parts: object) -> str:
 class Answer:
     """The results of a query, in the order in which they came, and what came behind them."""
 
-    def __init__(self, came: list[Element]) -> None:
+    def __init__(self, came: list[Element], archive_ids: ArchiveIds) -> None:
         *self.results, self.iq = came
+        self._archive_ids = archive_ids
         self.fin = self.iq.child(MAM, "fin")
         self.set = None if self.fin is None else self.fin.child(RSM, "set")
 
     @property
+    def told(self) -> list[str]:
+        """The ids of the messages."""
+        return [found.get("id") or "" for found in map(result, self.results)]
+
+    @property
     def ids(self) -> list[int]:
-        return [int(found.get("id") or "") for found in map(result, self.results)]
+        """What storage knows the messages by."""
+        return [self._archive_ids.decode(id) for id in self.told]
 
     @property
     def numbers(self) -> list[int]:
@@ -102,6 +110,14 @@ class Case(SynchronousTestCase):
     def archives(self) -> Any:
         return self.world.server.storage.archives
 
+    def told(self, id: int) -> str:
+        """The id of the message that storage knows by *id*."""
+        return self.archive_ids.encode(id)
+
+    @property
+    def archive_ids(self) -> ArchiveIds:
+        return self.world.server.archive_ids
+
     def fill(self, count: int, *peers: str, owner: str = ROMEO, text: str = "hark") -> None:
         """*count* messages, a second apart, in turns to (even) and from (odd) each of *peers*."""
         peers = peers or (f"{JULIET}/balcony",)
@@ -129,7 +145,7 @@ class Case(SynchronousTestCase):
         address = f" to='{to}'" if to else ""
         client.send(f"<iq type='set' id='q1'{address}><query xmlns='{MAM}' {attrs}>{inside}</query></iq>")
         self.world.advance(1)
-        return Answer(client.drain())
+        return Answer(client.drain(), self.archive_ids)
 
     def owned(self, owner: str = ROMEO) -> list[int]:
         """The places of the messages in an archive."""

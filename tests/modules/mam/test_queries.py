@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from federix.api import Stanza
+from federix.core.archive_ids import ArchiveIds
 from federix.modules.mam import answers, pages
 from federix.modules.mam.query import MOST_IDS
 from federix.xmpp import ns
@@ -35,8 +36,8 @@ class ResultTests(Case):
     def test_the_result_has_a_set_in_a_fin_with_the_first_and_the_last_uid(self) -> None:
         self.fill(3)
         answer = self.ask()
-        self.assertEqual(answer.said("first"), str(START))
-        self.assertEqual(answer.said("last"), str(START + 2 * SECOND))
+        self.assertEqual(answer.said("first"), self.told(START))
+        self.assertEqual(answer.said("last"), self.told(START + 2 * SECOND))
 
     def test_an_empty_archive_is_answered_with_no_results(self) -> None:
         answer = self.ask()
@@ -149,23 +150,23 @@ class FilterTests(Case):
 
     def test_before_id_and_after_id_leave_out_those_messages_themselves(self) -> None:
         self.fill(6)
-        span = form(field("after-id", START + SECOND), field("before-id", START + 4 * SECOND))
+        span = form(field("after-id", self.told(START + SECOND)), field("before-id", self.told(START + 4 * SECOND)))
         answer = self.ask(span)
         self.assertEqual((answer.numbers, answer.complete), ([2, 3], True))
 
     def test_before_id_does_not_page_backwards(self) -> None:
         self.fill(6)
-        answer = self.ask(form(field("before-id", START + 4 * SECOND)) + page(max=2))
+        answer = self.ask(form(field("before-id", self.told(START + 4 * SECOND))) + page(max=2))
         self.assertEqual((answer.numbers, answer.complete), ([0, 1], False))
 
     def test_messages_are_fetched_by_their_ids(self) -> None:
         self.fill(6)
-        answer = self.ask(form(field("ids", START + 4 * SECOND, START + SECOND)))
+        answer = self.ask(form(field("ids", self.told(START + 4 * SECOND), self.told(START + SECOND))))
         self.assertEqual((answer.numbers, answer.complete, answer.said("count")), ([1, 4], True, "2"))
 
     def test_ids_join_the_other_filters_and_pages(self) -> None:
         self.fill(6, JULIET, NURSE)
-        ids = field("ids", *(START + number * SECOND for number in range(5)))
+        ids = field("ids", *(self.told(START + number * SECOND) for number in range(5)))
         self.assertEqual(self.ask(form(ids, field("with", JULIET))).numbers, [0, 2, 4])
         answer = self.ask(form(ids, field("with", JULIET)) + page(max=2, before=None))
         self.assertEqual((answer.numbers, answer.complete, answer.said("count")), ([2, 4], False, "3"))
@@ -177,11 +178,14 @@ class FilterTests(Case):
     def test_an_id_that_is_not_in_the_archive_is_not_found_whatever_names_it(self) -> None:
         self.fill(2)
         self.keep(5, JULIET, ROMEO)
-        for unknown in (START + 5 * SECOND, START + 1, 0, "nonsense", f"0{START}", "9" * 30, "-1"):
+        there = self.told(START)
+        others = ArchiveIds(bytes(16)).encode(START)
+        near = [self.told(id) for id in (START + 5 * SECOND, START + 1, 0)]
+        for unknown in (*near, START, 0, "-1", "nonsense", "9" * 22, others, f"{there} ", f"{there}=", there[:-1]):
             for query in (
                 form(field("before-id", unknown)),
                 form(field("after-id", unknown)),
-                form(field("ids", START, unknown)),
+                form(field("ids", there, unknown)),
                 page(after=unknown),
                 page(before=unknown),
             ):
@@ -232,10 +236,10 @@ class PageTests(Case):
     def test_an_empty_before_asks_for_the_last_page(self) -> None:
         answer = self.ask(page(max=3, before=None))
         self.assertEqual((answer.numbers, answer.complete), ([9, 10, 11], False))
-        self.assertEqual((answer.said("first"), answer.said("last")), (str(answer.ids[0]), str(answer.ids[-1])))
+        self.assertEqual((answer.said("first"), answer.said("last")), (answer.told[0], answer.told[-1]))
 
     def test_pages_before_a_message_lead_to_the_beginning(self) -> None:
-        answer = self.ask(page(max=5, before=START + 7 * SECOND))
+        answer = self.ask(page(max=5, before=self.told(START + 7 * SECOND)))
         self.assertEqual((answer.numbers, answer.complete), ([2, 3, 4, 5, 6], False))
         answer = self.ask(page(max=5, before=answer.said("first")))
         self.assertEqual((answer.numbers, answer.complete), ([0, 1], True))
@@ -248,12 +252,12 @@ class PageTests(Case):
         self.assertEqual((answer.numbers, answer.complete, answer.said("count")), ([4, 6, 8, 10], True, "6"))
 
     def test_a_page_may_stand_next_to_a_message_that_the_form_does_not_select(self) -> None:
-        answer = self.ask(form(field("with", JULIET)) + page(max=2, after=START + 5 * SECOND))
+        answer = self.ask(form(field("with", JULIET)) + page(max=2, after=self.told(START + 5 * SECOND)))
         self.assertEqual(answer.numbers, [6, 8])
 
     def test_a_flipped_page_has_the_same_results_in_reverse_order(self) -> None:
         self.patch(pages, "PIECE", 2)
-        for query in (page(max=5), page(max=5, before=None), page(max=5, after=START + SECOND)):
+        for query in (page(max=5), page(max=5, before=None), page(max=5, after=self.told(START + SECOND))):
             plain, flipped = self.ask(query), self.ask(query + "<flip-page/>")
             self.assertEqual(flipped.numbers, plain.numbers[::-1])
             self.assertEqual(flipped.complete, plain.complete)
@@ -300,7 +304,7 @@ class BoundTests(Case):
         answer = self.ask(page(max=6, before=None))
         self.assertEqual((answer.numbers, answer.complete), ([4, 5], False))
         self.patch(pages, "MOST_BYTES", 10)
-        self.assertEqual(self.ask(page(max=6, after=START)).numbers, [1])
+        self.assertEqual(self.ask(page(max=6, after=self.told(START))).numbers, [1])
 
     def test_queries_of_one_session_are_answered_one_after_the_other(self) -> None:
         self.fill(6)
@@ -493,8 +497,8 @@ class DiscoveryTests(Case):
         self.romeo.send(f"<iq type='get' id='m'><metadata xmlns='{MAM}'/></iq>")
         self.romeo.expect(
             f"<iq type='result' id='m'><metadata xmlns='{MAM}'>"
-            f"<start id='{START}' timestamp='2026-05-01T09:00:00Z'/>"
-            f"<end id='{START + 2 * SECOND}' timestamp='2026-05-01T09:00:02Z'/></metadata></iq>"
+            f"<start id='{self.told(START)}' timestamp='2026-05-01T09:00:00Z'/>"
+            f"<end id='{self.told(START + 2 * SECOND)}' timestamp='2026-05-01T09:00:02Z'/></metadata></iq>"
         )
 
     def test_metadata_of_an_empty_archive_are_empty(self) -> None:
