@@ -77,8 +77,8 @@ class ArchiveIds:
     @classmethod
     async def kept_in(cls, storage: Storage, random_bytes: Callable[[int], bytes]) -> ArchiveIds:
         """Those of the archives in *storage*; the key is made where there is none yet. Raises `StoreError`."""
-        fresh = random_bytes(KEY_LENGTH)
-        key = (await _KEY.bind(storage).update(_OWNER, lambda known: known or fresh)).after or fresh
+        kept = _KEY.bind(storage)
+        key = await kept.get(_OWNER) or await kept.put_new(_OWNER, random_bytes(KEY_LENGTH))
         if len(key) != KEY_LENGTH:
             raise StoreError("the key of the archives' ids is damaged")
         return cls(key)

@@ -57,6 +57,9 @@ class MemoryDocuments(Documents):
     async def put(self, store: str, owner: str, value: bytes) -> None:
         self._kept[store, owner] = value
 
+    async def put_new(self, store: str, owner: str, value: bytes) -> bytes:
+        return self._kept.setdefault((store, owner), value)
+
     async def remove(self, store: str, owner: str) -> bool:
         return self._kept.pop((store, owner), None) is not None
 

@@ -9,8 +9,8 @@ A module declares a shape as a class attribute and uses it through ``self``::
             text = await self.kept.get(owner, key)
 
 The name belongs to one module and one shape; it is what finds the data again after a restart. An owner is a bare JID
-(``user@host``) or a host's name. ``None`` means "not there". All methods raise ``StoreError`` when storage fails; those
-that write return when the data is safe.
+(``user@host``), a host's name, or "" for the server. ``None`` means "not there". All methods raise ``StoreError`` when
+storage fails; those that write return when the data is safe.
 """
 
 from __future__ import annotations
@@ -115,6 +115,10 @@ class DocumentStore(Generic[T]):
     async def put(self, owner: str, value: T) -> None:
         """Keep *value* in place of what was there; returns when it is safe."""
         await self._documents.put(self._name, owner, self._codec.encode(value))
+
+    async def put_new(self, owner: str, value: T) -> T:
+        """Keep *value* unless there is one; returns what is there, for all servers that share the storage."""
+        return self._codec.decode(await self._documents.put_new(self._name, owner, self._codec.encode(value)))
 
     async def remove(self, owner: str) -> bool:
         """True if there was something."""

@@ -1,8 +1,8 @@
 """What every back end provides, in one place. Modules do not meet it: they declare shapes (`shapes.py`).
 
-Owners are strings: a bare JID (``user@host``) for an account's data, or a host's name for the host's own.
-Values are bytes here; shapes put types on top. A method that changes something returns when the change is kept for
-good: neither a crash of the process nor a power cut loses it.
+Owners are strings: a bare JID (``user@host``) for an account's data, a host's name for the host's own, or "" for the
+server's. Values are bytes here; shapes put types on top. A method that changes something returns when the change is
+kept for good: neither a crash of the process nor a power cut loses it.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class Documents(ABC):
 
     @abstractmethod
     async def put(self, store: str, owner: str, value: bytes) -> None: ...
+
+    @abstractmethod
+    async def put_new(self, store: str, owner: str, value: bytes) -> bytes:
+        """Keep *value* unless there is one; returns what is there. Of several servers on one database one is first."""
 
     @abstractmethod
     async def remove(self, store: str, owner: str) -> bool:

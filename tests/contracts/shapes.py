@@ -82,6 +82,14 @@ class ShapesContract(Contract):
         self.assertIs(await self.last.remove(ROMEO), False)
         self.assertEqual(await self.last.update(ROMEO, lambda before: None), Update(None, None))
 
+    async def test_of_new_values_the_first_is_kept_and_told_to_all(self) -> None:
+        told = await together([self.photo.put_new("", bytes([number])) for number in range(9)])
+        self.assertEqual(set(told), {await self.photo.get("")})
+        self.assertEqual(await self.photo.put_new("", b"later"), told[0])
+        await self.photo.put("", b"other")
+        self.assertEqual(await self.photo.put_new("", b"new"), b"other")
+        self.assertEqual(await self.photo.put_new(ROMEO, b"his"), b"his")
+
     async def test_updates_at_the_same_time_lose_nothing(self) -> None:
         def add_one(before: str | None) -> str:
             return str(int(before or "0") + 1)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
+from federix.core.archive_ids import ArchiveIds
 from federix.life.executor import InlineExecutor
 from federix.storage.memory import MemoryStorage
 from federix.storage.sqlite import IN_MEMORY, SqliteStorage
@@ -17,6 +19,7 @@ from tests.contracts.accounts import AccountsContract
 from tests.contracts.archives import ArchivesContract
 from tests.contracts.rosters import RostersContract
 from tests.contracts.shapes import ShapesContract
+from tests.contracts.storage import together
 from tests.peers.mariadb import shared_mariadb, shared_mariadb_database
 from tests.peers.postgres import shared_database, shared_postgres
 from tests.storage.servers import mysql_storage, postgres_storage, sql_server, started_executor
@@ -46,18 +49,42 @@ class SqliteInlineContract(StorageContract, TestCase):
         return SqliteStorage(self.make_path(), InlineExecutor())
 
 
-class PostgresContract(StorageContract, TestCase):
+class DatabaseServerContract(StorageContract):
+    """A database that several servers may use at once."""
+
+    def another(self) -> Storage:
+        """A storage of another server, on the same database."""
+        raise NotImplementedError
+
+    async def test_servers_that_start_at_once_have_one_key_for_the_ids_of_archives(self) -> None:
+        other = self.another()
+        self.addCleanup(other.stop)
+        await other.start()
+        for _ in range(20):
+            made = [ArchiveIds.kept_in(storage, token_bytes) for storage in (self.storage, other)]
+            one, two = await together(made)
+            self.assertEqual(one.encode(1), two.encode(1))
+            await self.storage.forget("")
+
+
+class PostgresContract(DatabaseServerContract, TestCase):
     def make_storage(self) -> Storage:
         postgres, database = shared_postgres(), shared_database()
         postgres.empty(database)
-        return postgres_storage(self, sql_server(postgres, database=database))
+        return self.another()
+
+    def another(self) -> Storage:
+        return postgres_storage(self, sql_server(shared_postgres(), database=shared_database()))
 
 
-class MariaDbContract(StorageContract, TestCase):
+class MariaDbContract(DatabaseServerContract, TestCase):
     def make_storage(self) -> Storage:
         mariadb, database = shared_mariadb(), shared_mariadb_database()
         mariadb.empty(database)
-        return mysql_storage(sql_server(mariadb, database=database))
+        return self.another()
+
+    def another(self) -> Storage:
+        return mysql_storage(sql_server(shared_mariadb(), database=shared_mariadb_database()))
 
 
 class SqliteInThreadsContract(StorageContract, TestCase):

@@ -74,6 +74,8 @@ class PgStatements:
         clause: Any = statement.clause
         table = clause.table if isinstance(clause, Upsert | Insert) else None
         assert table is None or isinstance(table, Table)
+        # Among joined rows the later one replaces the earlier.
+        keeps = isinstance(clause, Upsert) and clause.keeps
         # For a lone row SQLAlchemy asks for its key, whether anybody wants it or not.
         sql = compiled.sql.partition(" RETURNING ")[0] if table is not None else compiled.sql
         return PgStatement(
@@ -82,7 +84,7 @@ class PgStatements:
             sql if table is None else f"{sql} RETURNING {_id_of(table)}",
             compiled.defaults,
             _tables(clause),
-            None if table is None else _joining(sql, table, isinstance(clause, Upsert), compiled.defaults),
+            None if table is None or keeps else _joining(sql, table, isinstance(clause, Upsert), compiled.defaults),
         )
 
 

@@ -29,6 +29,7 @@ def _forget(table: Table) -> Statement:
 _THE_DOCUMENT = (document.c.owner == bindparam("owner"), document.c.store == bindparam("store"))
 DOCUMENT_GET = Statement("document.get", select(document.c.value).where(*_THE_DOCUMENT))
 DOCUMENT_PUT = Statement("document.put", Upsert(document))
+DOCUMENT_PUT_NEW = Statement("document.put_new", Upsert(document, keeps=True))
 DOCUMENT_REMOVE = Statement("document.remove", delete(document).where(*_THE_DOCUMENT))
 DOCUMENT_OWNERS = _owners_of(document)
 
@@ -85,6 +86,15 @@ class SqlDocuments(Documents):
 
     async def put(self, store: str, owner: str, value: bytes) -> None:
         await self._database.change(owner, DOCUMENT_PUT, owner=owner, store=store, value=value)
+
+    async def put_new(self, store: str, owner: str, value: bytes) -> bytes:
+        async def work(tx: Transaction) -> bytes:
+            await tx.change(DOCUMENT_PUT_NEW, owner=owner, store=store, value=value)
+            ((there,),) = await tx.run(DOCUMENT_GET, owner=owner, store=store)
+            assert isinstance(there, bytes)
+            return there
+
+        return await self._database.write(owner, work)
 
     async def remove(self, store: str, owner: str) -> bool:
         return await self._database.change(owner, DOCUMENT_REMOVE, owner=owner, store=store) > 0

@@ -18,20 +18,27 @@ Value = str | int | float | bytes | None
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
-    """Insert a row, or overwrite all that is not its primary key; each dialect says it in its own words."""
+    """Insert a row, or overwrite all that is not its primary key; each dialect says it in its own words.
+
+    *keeps*: a row that is there stays as it is, also one that another server is writing at that moment.
+    """
 
     table: Table
+    keeps: bool = False
 
     def written_for(self, dialect: str) -> ClauseElement:
         values: dict[str, Any] = {column.name: bindparam(column.name) for column in self.table.columns}
         others = [column.name for column in self.table.columns if not column.primary_key]
         if dialect == "mysql":
             replacing = mysql.insert(self.table).values(values)
-            return replacing.on_duplicate_key_update({name: replacing.inserted[name] for name in others})
+            new = self.table.c if self.keeps else replacing.inserted
+            return replacing.on_duplicate_key_update({name: new[name] for name in others})
         insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
         upsert: Any = insert(self.table).values(values)
+        # Not "do nothing": that would not show a row to this transaction which another one has just written.
+        new = self.table.c if self.keeps else upsert.excluded
         clause: ClauseElement = upsert.on_conflict_do_update(
-            index_elements=list(self.table.primary_key), set_={name: upsert.excluded[name] for name in others}
+            index_elements=list(self.table.primary_key), set_={name: new[name] for name in others}
         )
         return clause
 
