@@ -25,6 +25,11 @@ _BLOCK: Final = 16
 MOST: Final = 2**63 - 1
 #: Characters of an id: a block in base64 without padding.
 LENGTH: Final = len(urlsafe_b64encode(bytes(_BLOCK)).rstrip(b"="))
+#: Digits of a number in a file.
+_MOST_DIGITS: Final = 18
+#: The number of a message is as far from the time it came, in microseconds, at most: times may be told to the second,
+#: and what waits for a client was put there somewhat later.
+NEAR: Final = 60_000_000
 _TO_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _FROM_URL_SAFE: Final = bytes.maketrans(b"-_+/", b"+/  ")  # a space is in neither alphabet
 
@@ -73,6 +78,21 @@ class ArchiveIds:
         if number > MOST or self.encode(number) != id:
             raise UnknownArchiveId
         return number
+
+    def brought(self, text: str, at: int) -> int | None:
+        """The number of a message that is brought from elsewhere and came *at*, in microseconds since 1970.
+
+        Files have the number itself, as ejabberd's have; an id is one of ours. ``None`` for anything else, or where
+        the number is of quite another time.
+        """
+        if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
+            number = int(text)
+        else:
+            try:
+                number = self.decode(text)
+            except UnknownArchiveId:
+                return None
+        return number if abs(number - at) < NEAR else None
 
     @classmethod
     async def kept_in(cls, storage: Storage, random_bytes: Callable[[int], bytes]) -> ArchiveIds:

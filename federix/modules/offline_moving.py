@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from ..api import (
     JID,
     STANZA,
+    ArchiveIds,
     Arrival,
     Arrived,
     Element,
@@ -21,6 +22,7 @@ from ..api import (
     Portable,
     StanzaError,
     Take,
+    UnknownArchiveId,
     ns,
 )
 from .offline_records import Record
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 PAGE: Final = 50
 #: Of how many messages that wait it is remembered that they are there. Where there are more, none are brought.
 MOST_COMPARED: Final = 100_000
+#: In which ids of archives count the time.
+MICROSECONDS: Final = 1_000_000
 #: Bytes of a digest by which two messages are told apart.
 _DIGEST: Final = 16
 
@@ -47,8 +51,9 @@ class PortableMessages(Portable):
 
     async def leaving(self, account: JID) -> AsyncGenerator[Element | bytes]:
         owner, host = account.text, self._offline.host
+        ids = host.server.archive_ids
         async for record in _all(self._offline, owner):
-            yield record.delivered(host.jid, owner, host.server.archive_ids).standalone()
+            yield _in_file(record.delivered(host.jid, owner, ids), owner, ids).standalone()
 
     def arriving(self, account: JID, *, overwrite: bool) -> Take:
         return Waiting(self._offline, account).take
@@ -101,6 +106,9 @@ class Waiting:
             if message.sender is None:
                 return NotTaken("the message does not say who sent it"), None
             record = self._offline.record_of(message)
+            here = self._told_here(message, record.at)
+            if here is not message:
+                record = self._offline.record_of(here)
         except StanzaError as error:
             return NotTaken.because(error), None
         digest = _digest(record)
@@ -115,6 +123,15 @@ class Waiting:
             self._room -= 1
         return Arrived.ADDED, record
 
+    def _told_here(self, message: Message, at: float) -> Message:
+        ids = self._offline.host.server.archive_ids
+
+        def here(text: str) -> str | None:
+            number = ids.brought(text, round(at * MICROSECONDS))
+            return None if number is None else ids.encode(number)
+
+        return _retold(message, self._account.text, here)
+
 
 async def _all(offline: Offline, owner: str) -> AsyncGenerator[Record]:
     """What waits for *owner*, the oldest first."""
@@ -124,6 +141,32 @@ async def _all(offline: Offline, owner: str) -> AsyncGenerator[Record]:
             if record.stanza:
                 yield record
         after = entries[-1][0]
+
+
+def _in_file(message: Message, owner: str, ids: ArchiveIds) -> Message:
+    """*message* with its number in the archive instead of its id, as the archive itself leaves."""
+
+    def number(text: str) -> str | None:
+        try:
+            return str(ids.decode(text))
+        except UnknownArchiveId:
+            return None
+
+    return _retold(message, owner, number)
+
+
+def _retold(message: Message, owner: str, retell: Callable[[str], str | None]) -> Message:
+    """*message* with the ids that the archive of *owner* has given it as *retell* has them, or without."""
+
+    def is_given(child: Element) -> bool:
+        return child.name == "stanza-id" and child.ns == ns.SID and child.get("by") == owner
+
+    given = [child.get("id") or "" for child in message.element.elements() if is_given(child)]
+    if not given:
+        return message
+    retold = [id for id in map(retell, given) if id is not None]
+    more = [Element("stanza-id", ns.SID, attrs={"by": owner, "id": id}) for id in retold]
+    return message.dropping(is_given).appending(*more)
 
 
 def _digest(record: Record) -> bytes:

@@ -22,7 +22,6 @@ from ...api import (
     Span,
     StanzaError,
     Take,
-    UnknownArchiveId,
     delay,
     fingerprint,
     ns,
@@ -36,10 +35,6 @@ from .wishes import Wishes
 PAGE: Final = 100
 #: How many ids past its own are looked at for a message whose id is taken.
 MOST_LOOKED_AT: Final = 1000
-#: An id is one of our kind where its number is as far from the time of its message, in microseconds, at most.
-NEAR: Final = 1_000_000
-#: Digits that an id of ours can have: of 2⁶³.
-_MOST_DIGITS: Final = 18
 
 
 class PortableArchive(Portable):
@@ -55,7 +50,7 @@ class PortableArchive(Portable):
         after: int | None = None
         while rows := await self._host.storage.archives.page(account.text, Span(after=after), limit=PAGE):
             for row in rows:
-                yield _result(row, self._host.server.archive_ids)
+                yield _result(row)
             after = rows[-1].id
 
     def arriving(self, account: JID, *, overwrite: bool) -> Take:
@@ -132,20 +127,23 @@ class PortablePreferences(Portable):
 
 
 _BEFORE: Final = (
-    f"<result xmlns='{ns.MAM}' id='%s'><forwarded xmlns='{ns.FORWARD}'><delay xmlns='{ns.DELAY}' stamp='%s'/>"
+    f"<result xmlns='{ns.MAM}' id='%d'><forwarded xmlns='{ns.FORWARD}'><delay xmlns='{ns.DELAY}' stamp='%s'/>"
 )
 _AFTER: Final = b"</forwarded></result>"
 _NAME: Final = b"<message"
 
 
-def _result(row: ArchiveRow, ids: ArchiveIds) -> bytes:
-    """As a client would get it; the message in its own bytes, which stand in jabber:client."""
+def _result(row: ArchiveRow) -> bytes:
+    """As a client would get it, with the message in its own bytes, which stand in jabber:client.
+
+    Its id is the number itself: the key of what clients are told stays here.
+    """
     stanza = row.stanza
     if stanza.startswith(_NAME):
         stanza = b"%b xmlns='%b'%b" % (_NAME, ns.CLIENT.encode(), stanza[len(_NAME) :])
     else:
         stanza = STANZA.decode(stanza).standalone()
-    before = _BEFORE % (ids.encode(row.id), delay.stamp(row.id / MICROSECONDS))
+    before = _BEFORE % (row.id, delay.stamp(row.id / MICROSECONDS))
     return b"%b%b%b" % (before.encode(), stanza, _AFTER)
 
 
@@ -164,7 +162,9 @@ def _read(account: JID, ids: ArchiveIds, newest: int, result: Element) -> Archiv
         sender, to = message.sender, message.to
     except StanzaError as error:
         return NotTaken.because(error)
-    id = _id(result.get("id") or "", ids, at)
+    # Where it had another kind of id it has the time.
+    number = ids.brought(result.get("id") or "", at)
+    id = at if number is None else number
     if not 0 < id < newest:
         return NotTaken("the message has not come yet, says the time it came")
     sent = sender is None or sender.bare == account
@@ -179,21 +179,6 @@ _MAM: Final = ns.MAM.rpartition(":")[0]
 
 def _message(forwarded: Element) -> Element | None:
     return next((each for each in forwarded.elements() if each.name == "message" and each.ns in ns.CONTENT), None)
-
-
-def _id(text: str, ids: ArchiveIds, at: int) -> int:
-    """The id it had, where that is one of ours, or as elsewhere the time in microseconds; or else that time.
-
-    Of a server of our kind with another key it is the same: there, too, the id and the time are one number.
-    """
-    if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS:
-        id = int(text)
-    else:
-        try:
-            id = ids.decode(text)
-        except UnknownArchiveId:
-            return at
-    return id if abs(id - at) < NEAR else at
 
 
 def _is_same(one: ArchiveRow, other: ArchiveRow) -> bool:

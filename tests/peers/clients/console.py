@@ -7,6 +7,7 @@ Commands, on standard input; the end of the input means `quit` as well:
     {"do": "approve", "to": JID}                                    let *to* have ours
     {"do": "roster", "contact": JID, "name": TEXT, "group": TEXT}   set a roster item
     {"do": "acknowledge"}                                           ask the server what it has handled (*)
+    {"do": "archive"}                                               tell what the archive has (*)
     {"do": "recount"}                                               tell all that was heard (*)
     {"do": "quit"}                                                  log out and end
 
@@ -26,6 +27,7 @@ Events, on standard output:
     {"event": "caught_up", "jid": FULL-JID}                         a new session, and the archive has been read (*)
     {"event": "acknowledged", "body": TEXT}                         the server has handled a message (*)
     {"event": "heard", "body": TEXT}                                a message came, whichever way (*)
+    {"event": "archive", "ids": [STANZA-ID, …]}                     what the archive has, in its order (*)
     {"event": "recount", "heard": [[SESSION, WAY, STANZA-ID, TEXT], …], "unacknowledged": [TEXT, …]} (*)
 
 Those with a star are of `slixmpp_keeping_client.py` alone.

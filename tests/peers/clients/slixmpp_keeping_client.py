@@ -51,6 +51,9 @@ class Keeping(Managed):
             case "acknowledge":
                 # Behind what waits to be written: `request_ack` would write it before that.
                 self.send(RequestAck(self))
+            case "archive":
+                results = self.plugin["xep_0313"].iterate(jid=JID(self.boundjid.bare), rsm={"max": PAGE})
+                tell("archive", ids=[result["mam_result"]["id"] async for result in results])
             case "recount":
                 tell("recount", heard=self._heard, unacknowledged=list(self._unacknowledged))
             case _:

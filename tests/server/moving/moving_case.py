@@ -18,6 +18,7 @@ from federix.storage.archive import Span
 from federix.storage.codec import ELEMENT, STANZA
 from federix.storage.roster import Contact, RosterItem
 from federix.testing import World
+from federix.xmpp.element import Element
 from federix.xmpp.jid import JID
 
 MODULES: Mapping[str, Mapping[str, Any]] = {
@@ -138,9 +139,7 @@ class MovingCase(SynchronousTestCase):
             "secrets": dict(stored.credentials),
             "items": items,
             "requests": {jid: ELEMENT.decode(request) for jid, request in requests.items()},
-            "offline": [
-                (each.at, each.expires, each.sender, STANZA.decode(each.stanza).element) for _, each in waiting
-            ],
+            "offline": [(each.at, each.expires, each.sender, _numbered(world, each.stanza)) for _, each in waiting],
             "archive": [
                 (row.id, row.peer, row.resource, row.sent, row.fingerprint, STANZA.decode(row.stanza).element)
                 for row in rows
@@ -149,3 +148,12 @@ class MovingCase(SynchronousTestCase):
             "blocked": await storage.documents.get("blocking", owner),
             "preferences": await PREFERENCES.bind(storage).get(owner),
         }
+
+
+def _numbered(world: World, stanza: bytes) -> Element:
+    """A message with the numbers that its ids in an archive stand for: each server has ids of its own."""
+    element = STANZA.decode(stanza).element
+    for child in element.elements():
+        if child.name == "stanza-id":
+            child.attrs["id"] = str(world.server.archive_ids.decode(child.get("id") or ""))
+    return element

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 
 from federix.api import JID, Element, Module, Portable, StoreError, Take, option
 from federix.core.commands import CommandError, Progress
-from federix.testing import World
+from federix.testing import Client, World
 
 from .moving_case import JULIET, MODULES, MovingCase
 
@@ -50,6 +50,38 @@ class RoundTripTest(MovingCase):
         self.assertEqual(self.everything(other), before)
         self.assertEqual(len(before["juliet"]["archive"]), 6)
         self.assertTrue(any(fingerprint for *_, fingerprint, _ in before["romeo"]["archive"]))
+
+    def told(self, world: World) -> list[tuple[str, str | None]]:
+        """The ids by which Juliet's client is told the messages of her archive, and what they say."""
+        juliet = world.client(f"{JULIET}/terrace")
+        return self._asked(world, juliet)
+
+    def _asked(self, world: World, juliet: Client, inside: str = "") -> list[tuple[str, str | None]]:
+        juliet.drain()
+        juliet.send(f"<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'>{inside}</query></iq>")
+        world.advance(1)
+        found = [element.child("urn:xmpp:mam:2", "result") for element in juliet.drain()]
+        return [(each.get("id") or "", re.sub("(?s)^.*<body>|</body>.*$", "", each.to_xml())) for each in found if each]
+
+    def test_the_archive_on_a_server_with_another_key_is_whole_and_in_order_and_has_new_ids(self) -> None:
+        other = self.elsewhere()
+        self.ask("import_piefxis", other, file=self.out / "server-data.xml")
+        before, after = self.told(self.world), self.told(other)
+        self.assertEqual(len(before), 6)
+        self.assertEqual([said for _, said in after], [said for _, said in before])
+        self.assertEqual(len({id for id, _ in before + after}), 12)
+        juliet = other.client(f"{JULIET}/garden")
+        page = "<set xmlns='http://jabber.org/protocol/rsm'><after>%s</after></set>"
+        self.assertEqual(self._asked(other, juliet, page % after[2][0]), after[3:])
+        # Who remembers an id of the server before is told that it is none, and asks by time.
+        iq = f"<iq type='set' id='q'><query xmlns='urn:xmpp:mam:2'>{page % before[2][0]}</query></iq>"
+        self.assertIn("<item-not-found ", juliet.request(iq).to_xml())
+
+    def test_ids_are_the_same_where_the_archive_comes_back(self) -> None:
+        before = self.told(self.world)
+        self.world.run(self.world.host("example.org").accounts.remove("juliet"))
+        self.ask("import_piefxis", file=self.out / "server-data.xml")
+        self.assertEqual(self.told(self.world), before)
 
     def test_what_is_exported_again_is_the_same(self) -> None:
         other = self.elsewhere()

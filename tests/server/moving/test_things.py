@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from federix.core.archive_ids import ArchiveIds
 from federix.modules import offline_moving
 from federix.modules.mam import moving
 
@@ -198,6 +199,21 @@ class ThingsTest(MovingCase):
         )
         self.assertEqual([row.id for row in self.rows()], [1278803305123456, 1278803306000000])
 
+    def test_an_id_that_this_server_told_is_kept(self) -> None:
+        told = self.world.server.archive_ids.encode(1278803305123456)
+        self.bring(archive(result("x", "2010-07-10T23:08:25Z", told)))
+        self.assertEqual([row.id for row in self.rows()], [1278803305123456])
+
+    def test_an_id_of_another_time_is_none_of_this_message(self) -> None:
+        told = self.world.server.archive_ids.encode(1278803505123456)
+        self.bring(archive(result("x", "2010-07-10T23:08:25Z", told)))
+        self.assertEqual([row.id for row in self.rows()], [1278803305000000])
+
+    def test_an_id_that_another_server_told_is_the_time_of_its_message(self) -> None:
+        told = ArchiveIds(bytes(16)).encode(1278803305123456)
+        self.bring(archive(result("x", "2010-07-10T23:08:25.123456Z", told)))
+        self.assertEqual([row.id for row in self.rows()], [1278803305123456])
+
     def test_what_has_not_come_yet_is_not_taken(self) -> None:
         """Its id would be given again, to a message that comes then."""
         told = self.bring(archive(result("x", "2200-01-01T00:00:00Z")))
@@ -251,5 +267,21 @@ class ThingsTest(MovingCase):
         juliet.send("<presence/>")
         other.advance(2)
         (message,) = [each for each in juliet.drain() if each.name == "message"]
-        ids = [child.get("id") for child in message.elements() if child.name == "stanza-id"]
-        self.assertEqual(len(ids), 1)
+        ids = [child.get("id") or "" for child in message.elements() if child.name == "stanza-id"]
+        self.assertEqual([other.server.archive_ids.decode(id) for id in ids], [row.id for row in self.rows(other)])
+
+    def test_messages_that_wait_are_known_by_ids_of_this_server(self) -> None:
+        """As those that have come to the archive: by its own ids, and by numbers, which ejabberd has for ids."""
+        first, second = (self.world.server.archive_ids.encode(1278803305123456 + number) for number in range(2))
+        others = ArchiveIds(bytes(16)).encode(1278803305123456)
+        claims = (JULIET, first), (JULIET, "1278803305123457"), (JULIET, others), (JULIET, "7"), ("room@far", "x")
+        inside = "".join(f"<stanza-id xmlns='urn:xmpp:sid:0' by='{by}' id='{id}'/>" for by, id in claims)
+        inside += "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2010-07-10T23:08:25Z'/>"
+        message = f"<message xmlns='jabber:client' from='romeo@montague.net'><body>hark</body>{inside}</message>"
+        self.bring(f"<offline-messages>{message}</offline-messages>")
+        juliet = self.world.client(f"{JULIET}/balcony")
+        juliet.send("<presence/>")
+        self.world.advance(2)
+        (message,) = [each for each in juliet.drain() if each.name == "message"]
+        ids = [(child.get("by"), child.get("id")) for child in message.elements() if child.name == "stanza-id"]
+        self.assertEqual(sorted(ids), sorted([(JULIET, first), (JULIET, second), ("room@far", "x")]))
