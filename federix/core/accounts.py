@@ -98,9 +98,9 @@ class Accounts:
     async def start(self) -> None:
         """Called by the host: read what decoys are made of, and look which forms of passwords all accounts have."""
         store = _SECRET.bind(self._host.storage)
-        fresh = self._host.server.random_bytes(32)
         self._offered = None
-        self._secret = (await store.update(self._host.name, lambda known: known or fresh)).after or fresh
+        known = await store.get(self._host.name)
+        self._secret = known or await store.put_new(self._host.name, self._host.server.random_bytes(32))
         await self._common.start(self._host.storage, self._host.name)
         self._look()
 
