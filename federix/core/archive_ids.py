@@ -1,4 +1,4 @@
-"""What archive ids look like outside: XEP-0313 §3.1 wants them unpredictable, storage wants them to grow.
+"""What archive ids look like outside: XEP-0313 wants them unpredictable, storage wants them to grow.
 
 Storage knows a message by a number, the microseconds since 1970. Everybody else is told that number as one block of
 AES under a key of this server's own: it says nothing about the time, the number of messages or other ids, and it
@@ -47,7 +47,9 @@ class UnknownArchiveId(ValueError):
 class ArchiveIds:
     """Tells numbers of archives as ids, and numbers by ids.
 
-    XEP-0313 §3.1: "A server-assigned UID that MUST be unpredictable and unique within the archive."
+    XEP-0313 §3: "A server-assigned UID that MUST be unpredictable and unique within the archive." XEP-0359 §6:
+    "Entities observing the value MUST NOT be able to infer any information from it, e.g. the size of the message
+    archive."
     """
 
     __slots__ = ("_decrypt", "_encrypt")

@@ -164,9 +164,10 @@ def _retold(message: Message, owner: str, retell: Callable[[str], str | None]) -
     given = [child.get("id") or "" for child in message.element.elements() if is_given(child)]
     if not given:
         return message
-    retold = [id for id in map(retell, given) if id is not None]
-    more = [Element("stanza-id", ns.SID, attrs={"by": owner, "id": id}) for id in retold]
-    return message.dropping(is_given).appending(*more)
+    message = message.dropping(is_given)
+    # XEP-0359 §3, rule 4: "at most one <stanza-id/> extension element with the same XMPP address" in 'by'.
+    id = next((id for id in map(retell, given) if id is not None), None)
+    return message if id is None else message.appending(Element("stanza-id", ns.SID, attrs={"by": owner, "id": id}))
 
 
 def _digest(record: Record) -> bytes:

@@ -1,4 +1,4 @@
-"""XEP-0313 §3.1: what archive ids look like outside."""
+"""XEP-0313 §3, XEP-0359 §6: what archive ids look like outside."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class CodecTests(TestCase):
             if text != id:
                 self.assertRaises(UnknownArchiveId, IDS.decode, text)
 
-    def test_ids_of_numbers_in_a_row_have_nothing_in_common(self) -> None:
+    def test_nothing_can_be_inferred_of_an_id_from_the_one_before(self) -> None:
         first, second = (urlsafe_b64decode(f"{IDS.encode(number)}==") for number in (10**15, 10**15 + 1))
         differing = (int.from_bytes(first, "big") ^ int.from_bytes(second, "big")).bit_count()
         self.assertGreater(differing, 32)

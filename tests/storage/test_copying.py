@@ -7,11 +7,13 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from secrets import token_bytes
 from typing import Any, ClassVar
 
 from sqlalchemy import Table
 from twisted.trial.unittest import TestCase
 
+from federix.core.archive_ids import ArchiveIds
 from federix.life.executor import InlineExecutor
 from federix.storage.accounts import Account
 from federix.storage.archive import ArchiveRow, Counted
@@ -69,6 +71,7 @@ class CopyingContract:
             for number in range(2500)
         ]
         await storage.archives.keep(rows, Counted("key", OWNER, 2**40))
+        self.first_id = (await ArchiveIds.kept_in(storage, token_bytes)).encode(10**15)
         await storage.stop()
 
     def rows(self, table: Table) -> list[Any]:
@@ -107,6 +110,8 @@ class CopyingContract:
         try:
             self.assertEqual((await storage.accounts.get("user7", "example.org")).credentials, {"PLAIN": NASTY})
             self.assertEqual(await storage.archives.count(OWNER), 2500)
+            # Clients know messages by these ids.
+            self.assertEqual((await ArchiveIds.kept_in(storage, token_bytes)).encode(10**15), self.first_id)
             # The id of the last entry that is gone is not given again.
             self.assertEqual(await storage.logs.append("offline", OWNER, b"new"), last + 2)
             self.assertEqual((await storage.rosters.item(OWNER, "nurse@example.net")).name, NASTY)
