@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from federix.api import JID
+from federix.core.archive_ids import ArchiveIds
 from federix.core.intake import MOST_MESSAGES, Intake
 from federix.core.passage import Keeping
 from federix.core.settled import MODULUS, Mark
@@ -39,6 +40,21 @@ class PassageTests(PassageCase):
         self.assertIn(b"hark", hers.stanza)
         (got,) = self.juliet.drain()
         self.assertEqual(stanza_ids(got), [("juliet@example.org", self.told(hers.id))])
+
+    def test_the_id_that_both_are_told_is_made_once(self) -> None:
+        made = []
+
+        class Counted(ArchiveIds):
+            def encode(self, number: int) -> str:
+                made.append(number)
+                return super().encode(number)
+
+        self.patch(self.world.server, "_archive_ids", Counted(bytes(16)))
+        self.romeo.send(text(JULIET, "hark"))
+        self.assertEqual(made, [self.archives.kept[0].id])
+        told = self.told(made[0])
+        self.assertEqual([stanza_ids(m.element) for m in self.keeper.accepted], [[("romeo@example.org", told)]])
+        self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", told)])
 
     def test_ids_grow_though_time_stands_still(self) -> None:
         self.romeo.send(text(JULIET, "1") + text(JULIET, "2") + text(JULIET, "3"))
