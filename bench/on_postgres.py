@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import psycopg2
-import pytest
 
 from federix.storage.postgres import PgSchema
 from federix.storage.sql.schema import metadata
 from federix.storage.sql.versions import bring_up_to_date
-from tests.peers.postgres import PASSWORD, USER, Postgres
 
+from .databases.postgres import Postgres
+from .databases.server import PASSWORD, USER, Missing
 from .ours import Federix
 from .peers import Ejabberd
 from .process import LOOPBACK
@@ -41,7 +41,7 @@ class OnPostgres(BenchServer):
     def missing(cls) -> str | None:
         try:
             Postgres.require()
-        except pytest.skip.Exception as reason:
+        except Missing as reason:
             return str(reason)
         return super().missing()
 

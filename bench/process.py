@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from pwd import struct_passwd
 from typing import Final
 
 LOOPBACK: Final = "127.0.0.1"
@@ -42,10 +43,19 @@ def raise_open_files() -> None:
 class Process:
     """One server's process, with its output in a file."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        folder: Path,
+        environment: Mapping[str, str],
+        user: struct_passwd | None = None,
+    ) -> None:
+        """It runs as *user*, or as we do."""
         self.name = name
         self._output = folder / f"{name}.out"
         with self._output.open("ab") as output:
+            self._begins = output.tell()
             self._process = subprocess.Popen(
                 [*_DIES_WITH_US, *map(str, command)],
                 cwd=folder,
@@ -54,6 +64,9 @@ class Process:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user and user.pw_uid,
+                group=user and user.pw_gid,
+                extra_groups=[] if user else None,
             )
         self.pid = self._process.pid
 
@@ -78,12 +91,16 @@ class Process:
         """The end of what it printed."""
         return self._output.read_bytes()[-most:].decode(errors="replace")
 
-    def stop(self) -> None:
+    def has_said(self, text: str) -> bool:
+        """Whether it has printed *text*, since it was started."""
+        return text.encode() in self._output.read_bytes()[self._begins :]
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, within: float = STOP_TIMEOUT) -> None:
         """End it and whatever it started: politely, then not."""
         if self._process.poll() is None:
-            self._process.terminate()
+            self._process.send_signal(how)
             try:
-                self._process.wait(STOP_TIMEOUT)
+                self._process.wait(within)
             except subprocess.TimeoutExpired:
                 pass
         self.kill()

@@ -20,8 +20,12 @@ from tests.contracts.archives import ArchivesContract
 from tests.contracts.rosters import RostersContract
 from tests.contracts.shapes import ShapesContract
 from tests.contracts.storage import together
-from tests.peers.mariadb import shared_mariadb, shared_mariadb_database
-from tests.peers.postgres import shared_database, shared_postgres
+from tests.peers.databases import (
+    shared_mariadb,
+    shared_mariadb_database,
+    shared_postgres,
+    shared_postgres_database,
+)
 from tests.storage.servers import mysql_storage, postgres_storage, sql_server, started_executor
 
 
@@ -69,12 +73,12 @@ class DatabaseServerContract(StorageContract):
 
 class PostgresContract(DatabaseServerContract, TestCase):
     def make_storage(self) -> Storage:
-        postgres, database = shared_postgres(), shared_database()
+        postgres, database = shared_postgres(), shared_postgres_database()
         postgres.empty(database)
         return self.another()
 
     def another(self) -> Storage:
-        return postgres_storage(self, sql_server(shared_postgres(), database=shared_database()))
+        return postgres_storage(self, sql_server(shared_postgres(), database=shared_postgres_database()))
 
 
 class MariaDbContract(DatabaseServerContract, TestCase):

@@ -1,13 +1,12 @@
 """What a test needs from the machine: it is skipped where that is missing, except on a build server."""
 
-import glob
 import importlib.util
 import os
-import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -17,23 +16,13 @@ NODE_PACKAGES = Path(__file__).parent / "node_modules"
 def requires(program: str) -> None:
     """Skip the test when *program* is not on the PATH; where CI=true, fail it."""
     if shutil.which(program) is None:
-        _missing(f"{program} is not installed")
-
-
-def requires_program_in(program: str, *folders: str) -> Path:
-    """The folder that holds *program*: one of *folders*, patterns of paths, the last version of it; or on the PATH."""
-    found = [Path(match) for pattern in folders for match in glob.glob(f"{pattern}/{program}")]
-    on_path = shutil.which(program)
-    if not found and on_path is None:
-        _missing(f"{program} is not installed")
-    by_version = sorted(found, key=lambda path: [int(number) for number in re.findall(r"\d+", str(path))])
-    return (by_version[-1] if by_version else Path(str(on_path)).resolve()).parent
+        missing(f"{program} is not installed")
 
 
 def requires_root() -> None:
     """Skip the test when we may not have the ports of DNS; where CI=true, fail it."""
     if os.geteuid() != 0:
-        _missing("a DNS server on port 53 of a loopback address needs root")
+        missing("a DNS server on port 53 of a loopback address needs root")
 
 
 def requires_mount_namespace() -> None:
@@ -41,7 +30,7 @@ def requires_mount_namespace() -> None:
     requires("unshare")
     tried = subprocess.run(["unshare", "--mount", "--propagation", "private", "true"], capture_output=True, text=True)
     if tried.returncode != 0:
-        _missing(f"no mount namespace may be made here: {tried.stderr.strip()}")
+        missing(f"no mount namespace may be made here: {tried.stderr.strip()}")
 
 
 def requires_lua_package(name: str) -> None:
@@ -49,7 +38,7 @@ def requires_lua_package(name: str) -> None:
     requires("lua5.4")
     tried = subprocess.run(["lua5.4", "-e", f"require '{name}'"], capture_output=True)
     if tried.returncode != 0:
-        _missing(f"the Lua package {name} is not installed")
+        missing(f"the Lua package {name} is not installed")
 
 
 def requires_python_package(name: str) -> None:
@@ -58,17 +47,18 @@ def requires_python_package(name: str) -> None:
     if name == "aioxmpp" and sys.version_info >= (3, 13):
         pytest.skip("aioxmpp needs lxml 4, which is not built for this Python")
     if importlib.util.find_spec(name) is None:
-        _missing(f"the Python package {name} is not installed")
+        missing(f"the Python package {name} is not installed")
 
 
 def requires_node_package(name: str) -> None:
     """Skip the test when node or its package *name* is not there; where CI=true, fail it."""
     requires("node")
     if not (NODE_PACKAGES / name).is_dir():
-        _missing(f"the npm package {name} is not installed in tests/peers")
+        missing(f"the npm package {name} is not installed in tests/peers")
 
 
-def _missing(reason: str) -> None:
+def missing(reason: str) -> NoReturn:
+    """Skip the test; where CI=true, fail it."""
     # A build server installs every peer itself: one that is missing there would be a test silently lost.
     if os.environ.get("CI") == "true":
         pytest.fail(reason)

@@ -14,14 +14,16 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.databases.mariadb import MariaDb
+from bench.databases.postgres import Postgres
+from bench.databases.server import PASSWORD, USER, DatabaseServer
 from federix.core.options import ConfigErrors
 from federix.life.executor import InlineExecutor
 from federix.server.config import Config, load, sql_options
 from federix.server.databases import _server, storage_for
 from federix.storage.sql.server import SqlTls
 from tests.peers.authority import Issuer
-from tests.peers.mariadb import MariaDb
-from tests.peers.postgres import PASSWORD, USER, Postgres
+from tests.peers.databases import required
 from tests.peers.requirements import requires_python_package
 from tests.server.processes import PATIENCE, ProcessCase
 
@@ -103,13 +105,11 @@ class DatabaseProcess(ProcessCase):
     """`twistd federix` whose database is a server that comes and goes."""
 
     sql_type: str
-
-    def make_database(self) -> Postgres | MariaDb:
-        raise NotImplementedError
+    kind: type[DatabaseServer]
 
     def setUp(self) -> None:
         super().setUp()
-        self.database = self.make_database()
+        self.database = required(self.kind)
         self.addCleanup(self.database.remove)
         self.configuration = (
             f"sql_type: {self.sql_type}\nsql_server: 127.0.0.1\nsql_port: {self.database.port}\n"
@@ -220,16 +220,12 @@ class DatabaseProcess(ProcessCase):
 
 class PostgresProcessTest(DatabaseProcess):
     sql_type = "pgsql"
-
-    def make_database(self) -> Postgres:
-        return Postgres()
+    kind = Postgres
 
 
 class MariaDbProcessTest(DatabaseProcess):
     sql_type = "mysql"
-
-    def make_database(self) -> MariaDb:
-        return MariaDb()
+    kind = MariaDb
 
 
 # It has no database itself, so it is no test.

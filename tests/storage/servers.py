@@ -11,10 +11,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 
+from bench.databases.server import PASSWORD, USER, DatabaseServer
 from federix.life.executor import ThreadExecutor
 from federix.storage.sql.server import SqlServer
-from tests.peers.mariadb import MariaDb
-from tests.peers.postgres import PASSWORD, USER, Postgres
 
 if TYPE_CHECKING:
     from federix.storage.mysql import MysqlStorage
@@ -31,12 +30,12 @@ def started_executor(case: TestCase, any_reactor: Any) -> ThreadExecutor:
     return executor
 
 
-def sql_server(postgres: Postgres | MariaDb, **changes: Any) -> SqlServer:
-    """A new database on *postgres*, or MariaDB, and how to reach it."""
+def sql_server(databases: DatabaseServer, **changes: Any) -> SqlServer:
+    """A new database there, or the one that is named, and how to reach it."""
     server = SqlServer(
         host="127.0.0.1",
-        port=postgres.port,
-        database=changes.pop("database", None) or postgres.database(),
+        port=databases.port,
+        database=changes.pop("database", None) or databases.database(),
         username=USER,
         password=PASSWORD,
         pool_size=6,

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Table
 from twisted.trial.unittest import TestCase
 
+from bench.databases.server import DatabaseServer
 from federix.core.archive_ids import ArchiveIds
 from federix.life.executor import InlineExecutor
 from federix.storage.accounts import Account
@@ -25,8 +26,12 @@ from federix.storage.sql.server import SqlServer
 from federix.storage.sql.versions import SchemaOutdated
 from federix.storage.sqlite import SqliteStorage
 from federix.storage.storage import Storage, StoreError
-from tests.peers.mariadb import MariaDb, shared_mariadb, shared_mariadb_database
-from tests.peers.postgres import Postgres, shared_database, shared_postgres
+from tests.peers.databases import (
+    shared_mariadb,
+    shared_mariadb_database,
+    shared_postgres,
+    shared_postgres_database,
+)
 
 from .servers import mysql_storage, postgres_storage, sql_server
 
@@ -37,7 +42,7 @@ NASTY = "tab\t newline\n return\r backslash \\ \\N quote ' \" percent % %s {} é
 class CopyingContract:
     """What holds wherever it is copied to."""
 
-    database: ClassVar[Callable[[], Postgres | MariaDb]]
+    database: ClassVar[Callable[[], DatabaseServer]]
     name: ClassVar[Callable[[], str]]
 
     def target(self) -> Target:
@@ -197,7 +202,7 @@ class CopyingContract:
 
 class PostgresCopyingTest(CopyingContract, TestCase):
     database = staticmethod(shared_postgres)
-    name = staticmethod(shared_database)
+    name = staticmethod(shared_postgres_database)
 
     def target(self) -> Target:
         from federix.storage.pg.copying import PgTarget

@@ -15,6 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from bench.databases.mariadb import MariaDb
 from federix.storage.codec import TEXT
 from federix.storage.my.connection import MyError, connect
 from federix.storage.my.plan import MESSAGE_BYTES
@@ -27,7 +28,7 @@ from federix.storage.sql.schema import VERSION
 from federix.storage.sql.shapes import CELL_PUT, CELL_REMOVE, DOCUMENT_GET, DOCUMENT_PUT, ENTRY_APPEND
 from federix.storage.sql.statement import Statement
 from federix.storage.storage import StoreError
-from tests.peers.mariadb import MariaDb, shared_mariadb, shared_mariadb_database
+from tests.peers.databases import shared_mariadb, shared_mariadb_database
 from tests.storage.servers import logged, mysql_storage, soon, sql_server, the_reactor
 
 ROMEO = "romeo@example.org"

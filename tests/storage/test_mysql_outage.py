@@ -21,7 +21,7 @@ from federix.storage.sql.database import Change, Changes, Transaction
 from federix.storage.sql.server import SqlTls
 from federix.storage.storage import StoreError
 from tests.peers.authority import Issuer
-from tests.peers.mariadb import shared_mariadb, shared_mariadb_database
+from tests.peers.databases import shared_mariadb, shared_mariadb_database
 from tests.storage import test_mysql
 from tests.storage.servers import logged, mysql_storage, soon, sql_server, the_reactor
 from tests.storage.test_mysql import SLEEP

@@ -12,6 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
+from bench.databases.server import PASSWORD, USER
 from federix.storage.codec import TEXT
 from federix.storage.postgres import PostgresDatabase, PostgresStorage
 from federix.storage.shapes import Document, Log, Table
@@ -20,7 +21,7 @@ from federix.storage.sql.schema import VERSION
 from federix.storage.sql.shapes import CELL_PUT, CELL_REMOVE, DOCUMENT_GET, DOCUMENT_PUT, ENTRY_APPEND
 from federix.storage.sql.statement import Statement
 from federix.storage.storage import StoreError
-from tests.peers.postgres import PASSWORD, USER, shared_database, shared_postgres
+from tests.peers.databases import shared_postgres, shared_postgres_database
 from tests.storage.servers import logged, postgres_storage, soon, sql_server, the_reactor
 
 ROMEO = "romeo@example.org"
@@ -47,7 +48,7 @@ class PostgresCase(TestCase):
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.postgres = shared_postgres()
-        self.name = shared_database()
+        self.name = shared_postgres_database()
         self.postgres.empty(self.name)
         self.sent: list[bytes] = []
         self.storage = await self.started()
@@ -81,7 +82,7 @@ class OrphansTest(TestCase):
     """A server was killed, and PostgreSQL goes on with what it was told."""
 
     async def test_what_a_killed_server_has_left_running_ends_before_anything_is_read(self) -> None:
-        postgres, name = shared_postgres(), shared_database()
+        postgres, name = shared_postgres(), shared_postgres_database()
         postgres.empty(name)
         names = ("federix here", "federix elsewhere")
         for other in names:
@@ -301,7 +302,7 @@ class OrderTest(PostgresCase):
 
         holding = self.postgres.connect(self.name)
         self.addCleanup(holding.close)
-        holding.cursor().execute("LOCK TABLE cell IN ACCESS EXCLUSIVE MODE")
+        holding.cursor().execute("BEGIN; LOCK TABLE cell IN ACCESS EXCLUSIVE MODE")
         before = the_reactor.seconds()
         plain = [storage.database.write(f"{n}", cell(f"{n}", "a", b"")) for n in range(20)]
         for write in plain:
@@ -360,7 +361,7 @@ class OrderTest(PostgresCase):
 class SchemaTest(TestCase):
     def setUp(self) -> None:
         self.postgres = shared_postgres()
-        self.name = shared_database()
+        self.name = shared_postgres_database()
         self.postgres.empty(self.name)
 
     def make(self, **changes: Any) -> PostgresStorage:

@@ -21,7 +21,7 @@ from federix.storage.sql.database import Transaction
 from federix.storage.sql.server import SqlTls
 from federix.storage.storage import StoreError
 from tests.peers.authority import Issuer
-from tests.peers.postgres import shared_database, shared_postgres
+from tests.peers.databases import shared_postgres, shared_postgres_database
 from tests.storage.servers import logged, postgres_storage, soon, sql_server, the_reactor
 from tests.storage.test_postgres import SLEEP
 
@@ -43,7 +43,7 @@ class OutageCase(TestCase):
     def setUp(self) -> None:
         self.postgres = shared_postgres()
         self.addCleanup(self.postgres.start)
-        self.name = shared_database()
+        self.name = shared_postgres_database()
         self.postgres.empty(self.name)
         self.told = logged(self)
 
@@ -185,7 +185,7 @@ class BrokenTest(OutageCase):
     def lock(self, table: str) -> Any:
         """Nobody gets at *table* until what is returned is closed."""
         connection = self.postgres.connect(self.name)
-        connection.cursor().execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        connection.cursor().execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         self.addCleanup(connection.close)
         return connection
 
