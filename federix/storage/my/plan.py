@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from ..lane import Job
 from ..sql.database import Change, Changes, Insertion
+from ..sql.plain import InOrder
 from .connection import TOO_LONG, MyError
 from .statements import Joining, MyStatement, MyStatements
 
@@ -54,15 +55,13 @@ class Plan:
         self._statements = statements
         self._longest = longest
         self._most = min(MESSAGE_BYTES, longest // 4)
-        self._groups: list[_Group] = []
-        #: By table, where in the list the last group is that touches it.
-        self._last: dict[str, int] = {}
+        self._groups: InOrder[_Group] = InOrder()
         for job in jobs:
             self._add(job)
 
     def messages(self) -> list[Message]:
         messages: list[Message] = []
-        for group in self._groups:
+        for group in self._groups.all:
             sql = group.sql()
             if not messages or messages[-1].size + len(sql) > self._most:
                 messages.append(Message())
@@ -86,10 +85,11 @@ class Plan:
             if joining is not None:
                 self._join(statement, joining, text)
             elif isinstance(change, Insertion):
-                self._append(_Group(statement, None, [text], told=_tell_id(job)))
+                self._groups.append(_Group(statement, None, [text], told=_tell_id(job)), statement.tables)
             else:
                 place = number if isinstance(work, Changes) else None
-                self._append(_Group(statement, None, [text], told=_tell_count(job, place, statement)))
+                group = _Group(statement, None, [text], told=_tell_count(job, place, statement))
+                self._groups.append(group, statement.tables)
 
     def _written(self, change: Any) -> tuple[MyStatement, Joining | None, bytes]:
         statement = self._statements(change.statement)
@@ -101,22 +101,12 @@ class Plan:
         return statement, joining, text
 
     def _join(self, statement: MyStatement, joining: Joining, row: bytes) -> None:
-        (table,) = statement.tables or ("",)
-        found = self._groups[self._last[table]] if table in self._last else None
+        found = self._groups.last(statement.tables)
         if found is None or found.joining is not joining or found.size + len(row) > self._most:
             found = _Group(statement, joining)
-            self._append(found)
+            self._groups.append(found, statement.tables)
         found.pieces.append(row)
         found.size += len(row) + 1
-
-    def _append(self, group: _Group) -> None:
-        tables = group.statement.tables
-        if tables is None:
-            # Nobody knows what it touches: everything after it comes behind it.
-            self._last = dict.fromkeys(self._last, len(self._groups))
-        for table in tables or ():
-            self._last[table] = len(self._groups)
-        self._groups.append(group)
 
 
 def _tell_id(job: Job[Any]) -> Told:

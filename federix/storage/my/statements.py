@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Insert, LargeBinary, Table
+from sqlalchemy import Insert, LargeBinary
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
-from sqlalchemy.sql import visitors
 
 from ..sql.database import Row, Rows
 from ..sql.statement import Compiler, Statement, Upsert, Value
@@ -119,7 +118,7 @@ class MyStatements:
             [part.replace("%%", "%").encode() for part in compiled.sql.split("%s")],
             compiled.names,
             compiled.defaults,
-            _tables(clause),
+            statement.tables,
             replaces,
             None if compiled.defaults else _joining(compiled.sql, clause),
             [place for place, column in enumerate(columns) if _is_text(column)],
@@ -128,13 +127,6 @@ class MyStatements:
 
 def _is_text(column: Any) -> bool:
     return column.type.python_type is str and not isinstance(column.type, LargeBinary)
-
-
-def _tables(clause: Any) -> frozenset[str] | None:
-    if isinstance(clause, Upsert):
-        return frozenset({clause.table.name})
-    named = (each for each in visitors.iterate(clause) if isinstance(each, Table))
-    return frozenset(table.name for table in named) or None
 
 
 def _joining(sql: str, clause: object) -> Joining | None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import psycopg2
 from sqlalchemy import Table
 
 from ..postgres import PgSchema, parameters
+from ..sql.copying import as_store_error
 from ..sql.database import Row, Rows
 from ..sql.server import SqlServer
-from ..storage import StoreError
 from .connection import PgError
+
+_failing = partial(as_store_error, errors=(psycopg2.Error, UnicodeError), explain=PgError)
 
 
 class PgTarget:
@@ -22,7 +24,7 @@ class PgTarget:
 
     def __init__(self, server: SqlServer) -> None:
         told = parameters(server)
-        with _as_store_error(server.name):
+        with _failing(server.name):
             self._connection = psycopg2.connect(**told, connect_timeout=max(2, round(server.connect_timeout)))
         self._connection.autocommit = True  # the transaction begins with `alone`
         self.schema = _Schema(self._connection, server.name, told)
@@ -30,7 +32,7 @@ class PgTarget:
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         names = ", ".join(f'"{column.name}"' for column in table.columns)
         lines = io.StringIO("".join("\t".join(map(_written, row)) + "\n" for row in rows))
-        with _as_store_error(table.name), self._connection.cursor() as cursor:
+        with _failing(table.name), self._connection.cursor() as cursor:
             cursor.copy_expert(f"COPY {table.name} ({names}) FROM STDIN", lines)
 
     def begin_ids(self, table: Table, past: int) -> None:
@@ -44,16 +46,8 @@ class PgTarget:
 
 class _Schema(PgSchema):
     def execute(self, sql: str) -> Rows:
-        with _as_store_error(self.name):
+        with _failing(self.name):
             return super().execute(sql)
-
-
-@contextmanager
-def _as_store_error(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (psycopg2.Error, UnicodeError) as error:
-        raise StoreError(f"{what}: {PgError(error)}") from error
 
 
 #: What stands for itself in no line of COPY.

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from ..lane import Job
 from ..sql.database import Changes, Insertion
+from ..sql.plain import InOrder
 from .connection import PgError
 from .statements import PgStatement, PgStatements, mogrified
 
@@ -68,16 +69,14 @@ class Plan:
     def __init__(self, jobs: list[Job[Any]], statements: PgStatements, mogrifier: Any) -> None:
         self._statements = statements
         self._mogrifier = mogrifier
-        self._groups: list[_Group] = []
-        #: By table, where in the list the last group is that touches it.
-        self._last: dict[str, int] = {}
+        self._groups: InOrder[_Group] = InOrder()
         for job in jobs:
             self._add(job)
 
     def rounds(self) -> list[Round]:
         rounds: list[Round] = []
         texts: list[bytes] = []
-        for group in self._groups:
+        for group in self._groups.all:
             texts.append(group.sql())
             if group.answers:
                 rounds.append(Round(b";".join(texts), group.answer))
@@ -112,29 +111,18 @@ class Plan:
     def _join(self, change: Any, statement: PgStatement, text: bytes, tell: Told) -> None:
         joining = statement.joining
         if joining is None:
-            self._append(_Group(statement, isinstance(change, Insertion), alone=text, told=[tell]))
+            group = _Group(statement, isinstance(change, Insertion), alone=text, told=[tell])
+            self._groups.append(group, statement.tables)
             return
         ids = isinstance(change, Insertion)
-        (table,) = statement.tables or ("",)
-        found = self._groups[self._last[table]] if table in self._last else None
+        found = self._groups.last(statement.tables)
         if found is None or found.statement is not statement or found.ids is not ids:
             found = _Group(statement, ids)
-            self._append(found)
+            self._groups.append(found, statement.tables)
         key = tuple([change.values[name] for name in joining.key]) if joining.key else len(found.rows)
         found.rows[key] = text
         if ids:
             found.told.append(tell)
-
-    def _append(self, group: _Group) -> None:
-        tables = group.statement.tables
-        if tables is None:
-            # Nobody knows what it touches: everything after it comes behind it.
-            self._last = dict.fromkeys(self._last, len(self._groups))
-            self._groups.append(group)
-            return
-        for table in tables:
-            self._last[table] = len(self._groups)
-        self._groups.append(group)
 
 
 def _tell(job: Job[Any]) -> Told:

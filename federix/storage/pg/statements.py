@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from sqlalchemy import Insert, Table
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from sqlalchemy.sql import visitors
 
 from ..sql.statement import Compiler, Statement, Upsert, Value
 from .connection import Error, PgError
@@ -83,7 +82,7 @@ class PgStatements:
             sql,
             sql if table is None else f"{sql} RETURNING {_id_of(table)}",
             compiled.defaults,
-            _tables(clause),
+            statement.tables,
             None if table is None or keeps else _joining(sql, table, isinstance(clause, Upsert), compiled.defaults),
         )
 
@@ -91,13 +90,6 @@ class PgStatements:
 def _id_of(table: Table) -> str:
     column = table.autoincrement_column
     return "NULL" if column is None else column.name
-
-
-def _tables(clause: Any) -> frozenset[str] | None:
-    if isinstance(clause, Upsert):
-        return frozenset({clause.table.name})
-    named = (each for each in visitors.iterate(clause) if isinstance(each, Table))
-    return frozenset(table.name for table in named) or None
 
 
 def _joining(sql: str, table: Table, replaces: bool, defaults: Mapping[str, Value]) -> Joining | None:

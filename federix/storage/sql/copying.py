@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
@@ -45,6 +46,17 @@ class Target(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@contextmanager
+def as_store_error(
+    what: str, *, errors: tuple[type[Exception], ...], explain: Callable[[Exception], object]
+) -> Iterator[None]:
+    """A driver's *errors* about *what* are raised as `StoreError`, in the words that *explain* has for them."""
+    try:
+        yield
+    except errors as error:
+        raise StoreError(f"{what}: {explain(error)}") from error
 
 
 def copy(path: Path, target: Target, told: Told) -> Mapping[str, int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ClauseElement, Dialect, Table, bindparam
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.sql import visitors
 
 Value = str | int | float | bytes | None
 
@@ -49,6 +50,14 @@ class Statement:
 
     name: str
     clause: ClauseElement | Upsert
+
+    @property
+    def tables(self) -> frozenset[str] | None:
+        """The tables it touches; ``None`` if that is not known."""
+        if isinstance(self.clause, Upsert):
+            return frozenset({self.clause.table.name})
+        named = (each for each in visitors.iterate(self.clause) if isinstance(each, Table))
+        return frozenset(table.name for table in named) or None
 
 
 @dataclass(frozen=True, slots=True)
