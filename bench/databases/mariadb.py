@@ -46,6 +46,8 @@ class MariaDb(DatabaseServer):
             f"--datadir={self.data}",
             f"--socket={self.socket}",
             f"--pid-file={self.folder / 'pid'}",
+            # Where it starts it removes what others of its kind have left there, and what they are about to use.
+            f"--tmpdir={self.folder}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
