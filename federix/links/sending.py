@@ -88,7 +88,8 @@ class Outgoing:
         if archive is not None:
             self._message = unclaimed(self._message, session.jid.bare)
         if host.chains.of(hooks.user_accepted_message):
-            self._passage.accepted = self._accepted
+            # Not a method of ours: we and our passage would refer to each other, and stay until the collector comes.
+            self._passage.accepted = partial(_accepted, session, self._message)
         if archive is None:
             return self._route()
         wanted = archive.wants(session.jid.bare, self._to.bare, self._message, True)
@@ -103,11 +104,6 @@ class Outgoing:
 
     def _route(self) -> Awaitable[None] | None:
         return self._session.host.server.router.send(self._message, self._passage)
-
-    def _accepted(self, id_: str | None) -> None:
-        session, message = self._session, self._message
-        told = message if id_ is None else with_id(message, session.jid.bare, id_)
-        hooks.user_accepted_message.run(session.host.chains, session, told)
 
     def _note(self) -> Awaitable[None] | None:
         """The sender's archive keeps it, unless it has it."""
@@ -198,6 +194,11 @@ class Outgoing:
         """Whether its `id` does not make it the one that is *known*: see `core/resending.py`."""
         session = self._session
         return known <= session.host.resending.known_to(session.jid) or (ours and session.managed is None)
+
+
+def _accepted(session: Session, message: Message, id_: str | None) -> None:
+    told = message if id_ is None else with_id(message, session.jid.bare, id_)
+    hooks.user_accepted_message.run(session.host.chains, session, told)
 
 
 async def _until(going: Awaitable[None], landed: Callable[[], None]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+
 from twisted.internet.defer import Deferred
 
 from federix.api import JID
 from federix.core.archive_ids import ArchiveIds
 from federix.core.intake import MOST_MESSAGES, Intake
-from federix.core.passage import Keeping
+from federix.core.passage import Keeping, Passage
 from federix.core.settled import MODULUS, Mark
+from federix.links.sending import Outgoing
 from federix.storage.archive import Counted
 from federix.xmpp import ns
 
@@ -55,6 +58,14 @@ class PassageTests(PassageCase):
         told = self.told(made[0])
         self.assertEqual([stanza_ids(m.element) for m in self.keeper.accepted], [[("romeo@example.org", told)]])
         self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", told)])
+
+    def test_one_that_is_settled_is_gone_before_the_collector_comes(self) -> None:
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.romeo.send(text(JULIET, "hark"))
+        self.assertEqual(self.bodies(self.juliet), ["hark"])
+        self.assertEqual([each for each in gc.get_objects() if isinstance(each, Passage | Outgoing)], [])
 
     def test_ids_grow_though_time_stands_still(self) -> None:
         self.romeo.send(text(JULIET, "1") + text(JULIET, "2") + text(JULIET, "3"))
