@@ -16,14 +16,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from . import certificate, library, scale
+from . import certificate, library, managing, scale
 from .figures import percentile, ratios
 from .plot import plot
 from .process import ServerFailed, raise_open_files
 from .report import into, page, text
 from .resting import run_resting
-from .results import Report
+from .results import Bound, Report
 from .run import run, users_needed
 from .scenarios import ALONE, GROUPS, SCENARIOS, chosen
 from .server import BenchServer
@@ -131,16 +132,28 @@ def _compare(
 
 
 def _run_alone(name: str, options: argparse.Namespace, report: Report, folder: Path, pem: Path) -> None:
-    if name == "library":
-        found = library.run(options.repeat or (1 if options.quick else library.REPEAT), folder, _tell)
-    else:
-        scope = scale.QUICK if options.quick else scale.FULL
-        talking = replace(scope.talking, repeat=options.repeat or scope.talking.repeat)
-        found = scale.run(replace(scope, talking=talking), folder, pem, _tell)
-    report.bounds += found
+    report.bounds += (found := _ALONE[name](options, folder, pem))
     for bound in found:
         if bound.failure is not None:
             _tell(f"FAILED: {bound.name}: {bound.failure}")
+
+
+def _run_library(options: argparse.Namespace, folder: Path, pem: Path) -> list[Bound]:
+    return library.run(options.repeat or (1 if options.quick else library.REPEAT), folder, _tell)
+
+
+def _run_scale(options: argparse.Namespace, folder: Path, pem: Path) -> list[Bound]:
+    scope = scale.QUICK if options.quick else scale.FULL
+    talking = replace(scope.talking, repeat=options.repeat or scope.talking.repeat)
+    return scale.run(replace(scope, talking=talking), folder, pem, _tell)
+
+
+def _run_managing(options: argparse.Namespace, folder: Path, pem: Path) -> list[Bound]:
+    size = managing.QUICK if options.quick else managing.FULL
+    return managing.run(replace(size, repeat=options.repeat or size.repeat), folder, pem, _tell)
+
+
+_ALONE: Final = {"library": _run_library, "scale": _run_scale, "managing": _run_managing}
 
 
 @contextmanager

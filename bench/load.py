@@ -2,8 +2,8 @@
 
 ``python -m bench.load SPECIFICATION`` (JSON, see `Specification`). It logs its clients in, warms up, prints a line
 ``ready``, waits for a line on its standard input, does what is measured, and prints a line of JSON: what was done. In
-between its caller looks at what the server uses. At another line it says how many are still connected, and ends. It
-only ever connects to the loopback address, and only for so long.
+between its caller looks at what the server uses. At the line ``again`` it does the same once more; at another one it
+says how many are still connected, and ends. It only ever connects to the loopback address, and only for so long.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from .process import raise_open_files
 READ: Final = 64 * 1024
 #: Seconds in which connections that were closed are noticed at the end.
 LAST_LOOK: Final = 0.2
+#: The line that asks for another round.
+AGAIN: Final = "again"
 #: Logins under way at the same time.
 LOGINS_AT_ONCE: Final = 16
 
@@ -293,13 +295,16 @@ def main(text: str) -> int:
         say("ready")
         if not sys.stdin.readline():
             return 1
-        before = time.perf_counter()
-        work.run()
-        took = time.perf_counter() - before
-        # Whoever asked looks at the server now, while all are still connected.
-        say(json.dumps({"done": work.done, "seconds": took, "round_trips": work.round_trips(), "cipher": loop.cipher}))
-        loop.run(_is_told)  # servers ask whether we are still there
-        sys.stdin.readline()
+        while True:
+            before = time.perf_counter()
+            work.run()
+            took, trips = time.perf_counter() - before, work.round_trips()
+            # Whoever asked looks at the server now, while all are still connected.
+            say(json.dumps({"done": work.done, "seconds": took, "round_trips": trips, "cipher": loop.cipher}))
+            loop.run(_is_told)  # servers ask whether we are still there
+            if sys.stdin.readline().strip() != AGAIN:
+                break
+            work.times.clear()
         loop.pause(LAST_LOOK)  # whoever was closed meanwhile is noticed here
         say(json.dumps({"connected": len(loop.connections)}))
     except (LoadFailed, OSError) as error:

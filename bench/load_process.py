@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from .load import Specification
+from .load import AGAIN, Specification
 from .process import ServerFailed
 
 #: Seconds beyond its own limit after which the load is ended from outside.
@@ -29,6 +29,7 @@ class LoadProcess:
             text=True,
         )
         self.pid = self._process.pid
+        self._begun = False
         self._timer = threading.Timer(specification.seconds + GRACE, self._process.kill)
         self._timer.daemon = True
         self._timer.start()
@@ -37,21 +38,25 @@ class LoadProcess:
         self._line("ready")
 
     def go(self) -> dict[str, Any]:
-        """Have it do what is measured, and answer what it did; it keeps its connections until `end`."""
-        self._tell()
+        """Have it do what is measured, and answer what it did; it keeps its connections until `end`.
+
+        It can do so again and again.
+        """
+        self._tell(AGAIN if self._begun else "")
+        self._begun = True
         done = json.loads(self._line(None))
         assert isinstance(done, dict)
         return done
 
     def connected(self) -> int:
         """How many of its connections are still open; then it ends. Raises `ServerFailed` if the server closed one."""
-        self._tell()
+        self._tell("")
         found: int = json.loads(self._line(None))["connected"]
         return found
 
-    def _tell(self) -> None:
+    def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
 
     def _line(self, expected: str | None) -> str:
@@ -66,7 +71,7 @@ class LoadProcess:
     def end(self) -> None:
         self._timer.cancel()
         try:
-            self._tell()
+            self._tell("")
         except OSError:
             pass  # it has ended already
         try:

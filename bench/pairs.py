@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 from .inbox import Inbox, LoadFailed
-from .load import Connection
 from .work import WARM_UP, Work
 
 #: What makes a message some 200 bytes long, different in the two directions, so that a bounce is never taken for one.
@@ -15,15 +15,28 @@ QUESTION: Final = b" Is there anybody who will answer me, and if there is, will 
 ANSWER: Final = b" Here is an answer, as long as the question was, and it says that there is somebody out here."
 
 
+class End(Protocol):
+    """One of two who talk: a connection, or what stands before it."""
+
+    jid: str
+    received: Callable[[bytes], object]
+
+    def send(self, data: bytes) -> None: ...
+
+
 class Pairs(Work):
     """Messages between two, each answered before the next; *in_flight* of them at a time."""
 
     def prepare(self) -> None:
-        clients = self.log_in(self.users(self.specification.clients))
+        clients = self.ends()
         halves = zip(clients[::2], clients[1::2], strict=True)
         self.pairs = [Pair(a, b, self.specification.in_flight, self.times) for a, b in halves]
         self._exchange(max(self.specification.count // WARM_UP, 1))
         self.times.clear()
+
+    def ends(self) -> Sequence[End]:
+        """Those who talk, logged in."""
+        return self.log_in(self.users(self.specification.clients))
 
     def run(self) -> None:
         self.done = 2 * len(self.pairs) * self._exchange(self.specification.count)
@@ -71,7 +84,7 @@ class Paced(Pairs):
 class Pair:
     """Two clients, of which one asks and the other answers."""
 
-    def __init__(self, asking: Connection, answering: Connection, in_flight: int, times: list[float]) -> None:
+    def __init__(self, asking: End, answering: End, in_flight: int, times: list[float]) -> None:
         """With none *in_flight* it asks only when it is told to."""
         self.asking, self.answering = asking, answering
         self.in_flight = in_flight

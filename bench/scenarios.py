@@ -39,9 +39,9 @@ class Scenario:
     """Seconds in which nothing happens before the memory is looked at once more."""
     fresh: str = ""
     """What it is called before that."""
-    stage: Literal["one", "two", "peers", "archive", "postgres"] = "one"
+    stage: Literal["one", "two", "peers", "archive", "postgres", "managed"] = "one"
     """One server; two of the same make that federate, measured together; one, and the load plays many others; one that
-    archives in what it embeds; or one that archives in a PostgreSQL of its own."""
+    archives in what it embeds; one that archives in a PostgreSQL of its own; or one that knows of managed streams."""
     limit: Limit | None = None
 
 
@@ -57,6 +57,22 @@ def _pairs(name: str, title: str, *, tls: bool, in_flight: int) -> Scenario:
         Size(20, 50, 1),
         tls=tls,
         in_flight=in_flight,
+    )
+
+
+def _managed(name: str, title: str, *, in_flight: int) -> Scenario:
+    """Messages between two who manage their streams (XEP-0198)."""
+    return Scenario(
+        name,
+        title,
+        "managed",
+        "cpu",
+        "µs/message",
+        1e6,
+        Size(100, 400, 3),
+        Size(20, 50, 1),
+        in_flight=in_flight,
+        stage="managed",
     )
 
 
@@ -125,6 +141,8 @@ _ALL: Final = (
     _pairs("pairs-5", "messages in pairs, TLS, 5 in flight", tls=True, in_flight=5),
     _pairs("pairs-plain", "messages in pairs, TCP, 1 in flight", tls=False, in_flight=1),
     _pairs("pairs-plain-5", "messages in pairs, TCP, 5 in flight", tls=False, in_flight=5),
+    _managed("sm-1", "messages in pairs with stream management, TLS, 1 in flight", in_flight=1),
+    _managed("sm-5", "messages in pairs with stream management, TLS, 5 in flight", in_flight=5),
     # in_flight: sessions that come and go before.
     Scenario(
         "idle",
@@ -205,8 +223,8 @@ _ALL: Final = (
 )
 SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
 
-#: What is measured of Federix alone; see `library.py` and `scale.py`.
-ALONE: Final = ("library", "scale")
+#: What is measured of Federix alone, each in the file of that name.
+ALONE: Final = ("library", "scale", "managing")
 
 #: What those that rest have measured on their way.
 _FRESH: Final = {scenario.fresh for scenario in _ALL if scenario.rest}
@@ -216,6 +234,7 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "all": (*_USUAL, *ALONE),
     "comparison": _USUAL,
     "iq": ("ping", "disco"),
+    "sm": ("sm-1", "sm-5", "managing"),
     "federation": tuple(name for name in _USUAL if SCENARIOS[name].stage in ("two", "peers")),
 }
 

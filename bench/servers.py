@@ -16,6 +16,8 @@ from .server import BenchServer
 SERVERS: Final[Mapping[str, type[BenchServer]]] = {
     server.name: server for server in (Federix, Relay, Ejabberd, Prosody)
 }
+#: Those that let clients manage their streams; the relay knows of no stanzas that it would count.
+MANAGING: Final = {name: server for name, server in SERVERS.items() if server is not Relay}
 
 
 def runnable(names: Iterable[str]) -> tuple[list[type[BenchServer]], list[str]]:

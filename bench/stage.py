@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from .archived import ARCHIVING
 from .federated import MEMBERS, couple, network, single
 from .on_postgres import ON_POSTGRES
 from .scenarios import Scenario
 from .server import BenchServer, Subject
+from .servers import MANAGING
+
+#: The stages on which there is one server of a make, and not of every make.
+_SOME: Final[Mapping[str, Mapping[str, type[BenchServer]]]] = {
+    "archive": ARCHIVING,
+    "postgres": ON_POSTGRES,
+    "managed": MANAGING,
+}
 
 
 @contextmanager
@@ -25,8 +33,8 @@ def stage(
     if scenario.stage == "one":
         yield [kind(folder / kind.name, pem, users) for kind in kinds]
         return
-    if scenario.stage in ("archive", "postgres"):
-        able = ARCHIVING if scenario.stage == "archive" else ON_POSTGRES
+    if scenario.stage in _SOME:
+        able = _SOME[scenario.stage]
         yield [kind(folder / kind.name, pem, users) for kind in _taking_part(scenario, kinds, able, notes)]
         return
     members = _taking_part(scenario, kinds, MEMBERS, notes)

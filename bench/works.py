@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .load import Loop
+from .managed import ManagedPairs
 from .pairs import Paced, Pairs
 from .streams import StreamsIn, StreamsOut
 from .work import Disco, Idle, Logins, Ping, Presence, Work
@@ -13,6 +14,7 @@ from .work import Disco, Idle, Logins, Ping, Presence, Work
 WORKS: Final[dict[str, Callable[[Loop], Work]]] = {
     "pairs": Pairs,
     "paced": Paced,
+    "managed": ManagedPairs,
     "idle": Idle,
     "logins": Logins,
     "presence": Presence,

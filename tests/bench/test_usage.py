@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.usage import Stat, cpu_seconds, parse_busy, parse_pss, parse_stat, pss_bytes, tree
+from bench.usage import Stat, cpu_seconds, exact_cpu_seconds, parse_busy, parse_pss, parse_stat, pss_bytes, tree
 
 STAT = "{pid} ({command}) S {parent} 1 1 0 -1 4194560 100 200 0 0 {utime} {stime} {cutime} {cstime} 20 0 1 0 5 6 7"
 ROLLUP = """\
@@ -60,6 +63,25 @@ class OwnProcessTests(SynchronousTestCase):
         while os.times().user + os.times().system < before + 0.05:
             sum(range(10_000))
         self.assertGreater(cpu_seconds(os.getpid()), before)
+
+    def test_time_is_told_exactly_too(self) -> None:
+        before, own = exact_cpu_seconds(os.getpid()), time.process_time()
+        while time.process_time() < own + 0.003:  # less than a tick
+            sum(range(1000))
+        used, own = exact_cpu_seconds(os.getpid()) - before, time.process_time() - own
+        self.assertGreater(used, 0.0025)
+        self.assertLess(used, own + 0.02)
+
+    def test_the_time_of_children_counts_while_they_live(self) -> None:
+        command = [sys.executable, "-c", "print(flush=True); input()"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            of_child, own = exact_cpu_seconds(child.pid), time.process_time()
+            self.assertGreaterEqual(exact_cpu_seconds(os.getpid()), own + of_child)
+            child.communicate(b"\n")
+        self.assertGreater(of_child, 0.0)
+        self.assertEqual(exact_cpu_seconds(child.pid), 0.0)
 
     def test_memory_is_seen(self) -> None:
         before = pss_bytes(os.getpid())

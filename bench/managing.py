@@ -1,0 +1,100 @@
+"""What stream management (XEP-0198) adds to the cost of a message.
+
+Two loads are connected to one server: pairs who talk, and as many who do the same with stream management. They take
+turns, some tenths of a second each, so that whatever disturbs the machine disturbs both.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from .figures import percentile
+from .load import Specification
+from .load_process import LoadProcess
+from .ours import Federix
+from .process import ServerFailed
+from .results import Bound
+from .run import users_needed
+from .scenarios import Size
+from .usage import exact_cpu_seconds
+
+#: What a message may cost with stream management, as times of what it costs without.
+LIMIT: Final = 1.15
+#: Messages of a pair under way at a time.
+IN_FLIGHT: Final = (1, 5)
+FULL: Final = Size(clients=100, count=100, repeat=24)
+QUICK: Final = Size(clients=10, count=20, repeat=2)
+#: Seconds that a load may take for all its turns.
+STAYS: Final = 900.0
+#: The kinds of work, without and with.
+WITHOUT: Final = "pairs"
+WITH: Final = "managed"
+
+
+def run(size: Size, folder: Path, pem: Path, tell: Callable[[str], None]) -> list[Bound]:
+    """Both, *size.repeat* times in turns, for each number in flight. A failure stands in what is returned."""
+    found: list[Bound] = []
+    server = Federix(folder / "managing", pem, users_needed(Size(2 * size.clients, size.count, size.repeat)))
+    try:
+        server.start()
+        for in_flight in IN_FLIGHT:
+            tell(f"managing: {in_flight} in flight")
+            found += bounds(in_flight, *_measure(server, size, in_flight))
+    except (ServerFailed, OSError) as error:
+        found.append(Bound("managing", "a message with stream management", "×", failure=f"{error}\n{server.said()}"))
+    finally:
+        server.stop()
+        shutil.rmtree(folder / "managing", ignore_errors=True)
+    return found
+
+
+def _measure(server: Federix, size: Size, in_flight: int) -> tuple[list[float], list[float]]:
+    """The processor time of a message without and with, in seconds, of each turn."""
+    cpu: dict[str, list[float]] = {WITHOUT: [], WITH: []}
+    with ExitStack() as stack:
+        loads = {}
+        for number, work in enumerate(cpu):
+            loads[work] = load = LoadProcess(_specification(server, size, work, in_flight, number * size.clients))
+            stack.callback(load.end)
+            load.expect_ready()
+        for _ in range(size.repeat):
+            for work, load in loads.items():
+                before = exact_cpu_seconds(server.pid)
+                done = load.go()["done"]
+                cpu[work].append((exact_cpu_seconds(server.pid) - before) / done)
+    return cpu[WITHOUT], cpu[WITH]
+
+
+def _specification(server: Federix, size: Size, work: str, in_flight: int, first: int) -> Specification:
+    return Specification(
+        places=server.places,
+        mechanism=server.mechanism,
+        work=work,
+        tls=True,
+        clients=size.clients,
+        count=size.count,
+        in_flight=in_flight,
+        seconds=STAYS,
+        first=first,
+    )
+
+
+def bounds(in_flight: int, without: Sequence[float], managed: Sequence[float]) -> list[Bound]:
+    """What was measured of each turn."""
+    times = percentile(managed, 0.5) / percentile(without, 0.5)
+    title = f"CPU of a message, TLS, {in_flight} in flight"
+    return [
+        Bound(f"managing-{in_flight}-without", title, "µs", [seconds * 1e6 for seconds in without]),
+        Bound(
+            f"managing-{in_flight}",
+            f"{title}, with stream management, × without",
+            "×",
+            [times],
+            LIMIT,
+            details={"without": list(without), "with": list(managed)},
+        ),
+    ]
