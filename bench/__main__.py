@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from . import certificate, library, managing, scale
+from . import certificate, library, managing, pages, scale
 from .figures import percentile, ratios
 from .plot import plot
 from .process import ServerFailed, raise_open_files
@@ -132,7 +132,7 @@ def _compare(
 
 
 def _run_alone(name: str, options: argparse.Namespace, report: Report, folder: Path, pem: Path) -> None:
-    report.bounds += (found := _ALONE[name](options, folder, pem))
+    report.bounds += (found := BY_NAME[name](options, folder, pem))
     for bound in found:
         if bound.failure is not None:
             _tell(f"FAILED: {bound.name}: {bound.failure}")
@@ -153,7 +153,19 @@ def _run_managing(options: argparse.Namespace, folder: Path, pem: Path) -> list[
     return managing.run(replace(size, repeat=options.repeat or size.repeat), folder, pem, _tell)
 
 
-_ALONE: Final = {"library": _run_library, "scale": _run_scale, "managing": _run_managing}
+def _run_pages(options: argparse.Namespace, folder: Path, pem: Path) -> list[Bound]:
+    scope = pages.QUICK if options.quick else pages.FULL
+    reading = replace(scope.reading, repeat=options.repeat or scope.reading.repeat)
+    return pages.run(replace(scope, reading=reading), folder, pem, _tell)
+
+
+#: How each is measured that is of Federix alone.
+BY_NAME: Final = {
+    "library": _run_library,
+    "scale": _run_scale,
+    "managing": _run_managing,
+    "pages": _run_pages,
+}
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, Final
 
+from .ask import Ask
 from .inbox import LoadFailed
 from .place import Peers, Place
 from .process import raise_open_files
@@ -54,13 +55,16 @@ class Specification:
     """Messages a second, of all clients together, for work that keeps to a rate."""
     peers: Peers | None = None
     """The servers that the load plays, where it does."""
+    asks: Sequence[Ask] = ()
+    """What is asked, for work that is told."""
 
     @classmethod
     def read(cls, text: str) -> Specification:
         """From JSON."""
         told = json.loads(text)
         peers = told["peers"] and Peers(**told["peers"])
-        return cls(**{**told, "places": [Place(**place) for place in told["places"]], "peers": peers})
+        places, asks = [Place(**place) for place in told["places"]], tuple(Ask(**ask) for ask in told["asks"])
+        return cls(**{**told, "places": places, "peers": peers, "asks": asks})
 
 
 #: A dialogue waits for a mark in what the server sends (`None`: for anything to happen) and goes on with what came.

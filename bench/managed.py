@@ -1,7 +1,7 @@
 """Messages between two who manage their streams (XEP-0198), in the way that clients usually do.
 
-A client asks after every fifth stanza that it sends, in the same write (slixmpp does so after five), and when there is a
-pause: at the end of a round. It answers each question of the server at once, in a write of its own; and in a pause it
+A client asks after every fifth stanza that it sends, in the same write (slixmpp does so after five), and at the end of
+a round, when there is a pause. It answers each question of the server at once, in a write of its own; and in a pause it
 says unasked what it has, as one does before leaving.
 """
 

@@ -20,7 +20,9 @@ connection of its own, all of them played by the load. "The better" is the cheap
 BOUNDS: Final = """\
 These have no counterpart: each is held against a limit of its own. Times are by the clock, so other work on the machine
 counts; the least of the repetitions is taken. "× alone" is the cost divided by that of the same clients and messages,
-at the same rate, on a server that has nothing else."""
+at the same rate, on a server that has nothing else. "× without" is a median of many short turns, of which every other
+one is without stream management, on the same server; a client asks after five stanzas and answers at once."""
+
 
 #: Between these a page has the figures; what stands around them is written by people.
 BEGIN: Final = "<!-- figures of bench: begin -->"

@@ -7,6 +7,7 @@ from typing import Final
 
 from .load import Loop
 from .managed import ManagedPairs
+from .paging import Pages
 from .pairs import Paced, Pairs
 from .streams import StreamsIn, StreamsOut
 from .work import Disco, Idle, Logins, Ping, Presence, Work
@@ -20,6 +21,7 @@ WORKS: Final[dict[str, Callable[[Loop], Work]]] = {
     "presence": Presence,
     "ping": Ping,
     "disco": Disco,
+    "pages": Pages,
     "streams-in": StreamsIn,
     "streams-out": StreamsOut,
 }

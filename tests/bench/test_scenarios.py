@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.__main__ import BY_NAME
 from bench.run import repetitions
 from bench.scenarios import ALONE, GROUPS, SCENARIOS, Size, chosen
+from bench.servers import MANAGING
 from bench.works import WORKS
 
 
@@ -28,7 +30,7 @@ class ScenarioTests(SynchronousTestCase):
 
     def test_pairs_have_two_halves(self) -> None:
         for scenario in SCENARIOS.values():
-            if scenario.work == "pairs":
+            if scenario.work in ("pairs", "managed"):
                 self.assertEqual((scenario.full.clients % 2, scenario.quick.clients % 2), (0, 0))
 
     def test_who_rests_is_fresh_before(self) -> None:
@@ -39,6 +41,13 @@ class ScenarioTests(SynchronousTestCase):
 
     def test_federation_is_a_group(self) -> None:
         self.assertEqual(chosen(["federation"]), ["s2s", "s2s-5", "s2s-in-resting", "s2s-out-resting"])
+
+    def test_streams_are_managed_in_a_group(self) -> None:
+        self.assertEqual(chosen(["pages", "sm"]), ["pages", "sm-1", "sm-5", "managing"])
+        self.assertNotIn("relay", MANAGING)
+
+    def test_what_is_measured_of_federix_alone_can_be_run(self) -> None:
+        self.assertEqual({*BY_NAME}, {*ALONE})
 
     def test_memory_is_measured_in_fresh_processes_only(self) -> None:
         for scenario in SCENARIOS.values():
