@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from . import certificate, library, managing, pages, scale
+from . import certificate, library, managing, pages, scale, sleeping
 from .figures import percentile, ratios
 from .plot import plot
 from .process import ServerFailed, raise_open_files
@@ -159,12 +159,17 @@ def _run_pages(options: argparse.Namespace, folder: Path, pem: Path) -> list[Bou
     return pages.run(replace(scope, reading=reading), folder, pem, _tell)
 
 
+def _run_sleeping(options: argparse.Namespace, folder: Path, pem: Path) -> list[Bound]:
+    return sleeping.run(sleeping.QUICK if options.quick else sleeping.FULL, folder, pem, _tell)
+
+
 #: How each is measured that is of Federix alone.
 BY_NAME: Final = {
     "library": _run_library,
     "scale": _run_scale,
     "managing": _run_managing,
     "pages": _run_pages,
+    "sleeping": _run_sleeping,
 }
 
 

@@ -31,6 +31,19 @@ def full_jid(name: str, domain: str = DOMAIN) -> str:
 
 def login(connection: Connection, name: str) -> Dialogue:
     """From the first byte to the first presence."""
+    domain = connection.place.domain
+    yield from authenticate(connection, name)
+    connection.send(BIND)
+    bound = yield b"</iq>"
+    match = _JID.search(bound)
+    if match is None or match[1].decode() != full_jid(name, domain):
+        raise LoadFailed(f"asked for {full_jid(name, domain)}, bound: {bound.decode(errors='replace')}")
+    connection.send(b"<presence/>")
+    connection.jid = full_jid(name, domain)
+
+
+def authenticate(connection: Connection, name: str) -> Dialogue:
+    """From the first byte to the features of who has authenticated."""
     specification, domain = connection.loop.specification, connection.place.domain
     connection.send(header(domain))
     yield FEATURES
@@ -50,13 +63,6 @@ def login(connection: Connection, name: str) -> Dialogue:
         yield from _scram(connection, name)
     connection.send(header(domain))
     yield FEATURES
-    connection.send(BIND)
-    bound = yield b"</iq>"
-    match = _JID.search(bound)
-    if match is None or match[1].decode() != full_jid(name, domain):
-        raise LoadFailed(f"asked for {full_jid(name, domain)}, bound: {bound.decode(errors='replace')}")
-    connection.send(b"<presence/>")
-    connection.jid = full_jid(name, domain)
 
 
 def handshake(connection: Connection, context: ssl.SSLContext, *, they_connected: bool = False) -> Dialogue:

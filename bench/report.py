@@ -21,8 +21,8 @@ BOUNDS: Final = """\
 These have no counterpart: each is held against a limit of its own. Times are by the clock, so other work on the machine
 counts; the least of the repetitions is taken. "× alone" is the cost divided by that of the same clients and messages,
 at the same rate, on a server that has nothing else. "× without" is a median of many short turns, of which every other
-one is without stream management, on the same server; a client asks after five stanzas and answers at once."""
-
+one is without stream management, on the same server; a client asks after five stanzas and answers at once. The sessions
+that wait were cut off; their memory is that of a server which has rested for a minute, against before they came."""
 
 #: Between these a page has the figures; what stands around them is written by people.
 BEGIN: Final = "<!-- figures of bench: begin -->"

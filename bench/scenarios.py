@@ -224,7 +224,7 @@ _ALL: Final = (
 SCENARIOS: Final[Mapping[str, Scenario]] = {scenario.name: scenario for scenario in _ALL}
 
 #: What is measured of Federix alone, each in the file of that name.
-ALONE: Final = ("library", "scale", "managing", "pages")
+ALONE: Final = ("library", "scale", "managing", "pages", "sleeping")
 
 #: What those that rest have measured on their way.
 _FRESH: Final = {scenario.fresh for scenario in _ALL if scenario.rest}

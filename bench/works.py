@@ -9,6 +9,7 @@ from .load import Loop
 from .managed import ManagedPairs
 from .paging import Pages
 from .pairs import Paced, Pairs
+from .sleepers import Sleepers
 from .streams import StreamsIn, StreamsOut
 from .work import Disco, Idle, Logins, Ping, Presence, Work
 
@@ -22,6 +23,7 @@ WORKS: Final[dict[str, Callable[[Loop], Work]]] = {
     "ping": Ping,
     "disco": Disco,
     "pages": Pages,
+    "sleepers": Sleepers,
     "streams-in": StreamsIn,
     "streams-out": StreamsOut,
 }

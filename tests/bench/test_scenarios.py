@@ -43,7 +43,7 @@ class ScenarioTests(SynchronousTestCase):
         self.assertEqual(chosen(["federation"]), ["s2s", "s2s-5", "s2s-in-resting", "s2s-out-resting"])
 
     def test_streams_are_managed_in_a_group(self) -> None:
-        self.assertEqual(chosen(["pages", "sm"]), ["pages", "sm-1", "sm-5", "managing"])
+        self.assertEqual(chosen(["pages", "sleeping", "sm"]), ["pages", "sleeping", "sm-1", "sm-5", "managing"])
         self.assertNotIn("relay", MANAGING)
 
     def test_what_is_measured_of_federix_alone_can_be_run(self) -> None:
