@@ -23,7 +23,7 @@ def _play(stage: Stage, data: bytes) -> None:
     romeo = stage.romeo
     if romeo is None or romeo.ended or not romeo.wire.near.connected:
         if romeo is not None:
-            romeo.cut()  # one address has only so many connections, and no time passes in which they would be closed
+            romeo.cut()
         romeo = stage.romeo = _logged_in(stage)
     stage.say(romeo, data)
     stage.check()
@@ -40,7 +40,8 @@ def _logged_in(stage: Stage) -> Client:
     accounts = world.host("example.org").accounts
     if world.run(accounts.exists("romeo")) and not world.run(accounts.check_password("romeo", PASSWORD)):
         world.run(accounts.set_password("romeo", PASSWORD))
-    return world.client(_ROMEO)
+    # From one address only so many connections may come, and hardly any time passes.
+    return world.client(_ROMEO, ip=f"192.0.2.{len(stage.inputs) % 200 + 2}")
 
 
 theatre: Final = Theatre(_play)
