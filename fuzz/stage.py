@@ -17,14 +17,18 @@ from federix.testing import Client, World
 
 MODULES: Final[dict[str, dict[str, Any]]] = {
     "mod_blocking": {"max_items": 10},
+    "mod_carboncopy": {},
+    "mod_client_state": {},
     "mod_disco": {},
     "mod_last": {},
     "mod_mam": {},
+    "mod_offline": {},
     "mod_ping": {"send_pings": True},
     "mod_private": {},
     "mod_push": {"max_registrations": 3},
     "mod_register": {"require_encryption": False, "access_from": "all"},
     "mod_roster": {"versioning": True},
+    "mod_stream_mgmt": {"max_ack_queue": 100},
     "mod_time": {},
     "mod_version": {},
 }

@@ -70,6 +70,13 @@ ELEMENTS: Final[tuple[tuple[str, str], ...]] = (
     ("dialback", ns.DIALBACK_FEATURE),
     ("host-unknown", ns.STREAM_ERROR),
     *((name, ns.SM) for name in ("sm", "enable", "enabled", "r", "a", "failed", "resume")),
+    *((name, ns.MAM) for name in ("query", "prefs", "metadata", "result", "flip-page", "always", "never", "jid")),
+    *((name, ns.CARBONS) for name in ("enable", "disable", "private", "received", "sent")),
+    *((name, ns.CSI) for name in ("active", "inactive")),
+    *((name, ns.OFFLINE) for name in ("offline", "item", "fetch", "purge")),
+    *((name, ns.SID) for name in ("stanza-id", "origin-id")),
+    *((name, ns.HINTS) for name in ("store", "no-store", "no-copy", "no-permanent-store")),
+    ("x", ns.EXPIRE),
     *(
         (name, "")
         for name in (
@@ -83,6 +90,7 @@ ELEMENTS: Final[tuple[tuple[str, str], ...]] = (
 ATTRIBUTES: Final = (
     *("to", "from", "id", "type", "xml:lang", "jid", "name", "subscription", "ask", "approved", "ver", "node", "hash"),
     *("var", "label", "stamp", "category", "seconds", "mechanism", "version", "{urn:example:a}b"),
+    *("by", "default", "queryid", "action", "h", "previd", "resume", "max"),
 )
 
 _ADDRESSES: Final = (
@@ -133,6 +141,11 @@ VALUES: Final[dict[str, tuple[str, ...]]] = {
         *("form", "submit", "cancel", "hidden", "text-multi", "jid-single", "boolean", "list-multi"),
         *("valid", "invalid"),
     ),
+    "by": _ADDRESSES,
+    "default": ("always", "never", "roster", "x"),
+    "action": ("view", "remove", "x"),
+    "resume": ("true", "1", "false", "x"),
+    "max": ("0", "1", "300", "-1", "x"),
     "subscription": ("none", "to", "from", "both", "remove", "ask"),
     "ask": ("subscribe", "unsubscribe"),
     "approved": ("true", "1", "x"),
