@@ -127,7 +127,7 @@ class Stanza:
 
     def rendered(self) -> Self:
         """The same with its bytes at hand, so that many copies to many addresses are splices, not renderings."""
-        return self if self.raw is not None else type(self)(self.element, self.element.to_bytes(ns.CLIENT))
+        return self if self.raw is not None else self._between_the_same(self.element, self.element.to_bytes(ns.CLIENT))
 
     def stamped(self, sender: JID, lang: str | None = None) -> Self:
         """The same from its true sender (RFC 6120 §8.1.2.1), with its stream's language if it has none (§4.7.4)."""
@@ -180,7 +180,7 @@ class Stanza:
             else:
                 at = raw.rindex(b"</")
                 raw = raw[:at] + added + raw[at:]
-        return type(self)(element, raw)
+        return self._between_the_same(element, raw)
 
     def dropping(self, unwanted: Callable[[Element], bool]) -> Self:
         """The same without the children that are *unwanted*; rendered anew when one was there."""
@@ -191,7 +191,12 @@ class Stanza:
         element = Element(old.name, old.ns)
         element.attrs = old.attrs
         element.children = kept
-        return type(self)(element)
+        return self._between_the_same(element, None)
+
+    def _between_the_same(self, element: Element, raw: bytes | None) -> Self:
+        stanza = type(self)(element, raw)
+        stanza._to, stanza._from = self._to, self._from
+        return stanza
 
     # -- leaving --------------------------------------------------------------------------------------------------
 
@@ -227,7 +232,13 @@ class Stanza:
             error_element(condition, text, kind),
             attrs={"from": attrs.get("to"), "to": attrs.get("from"), "id": attrs.get("id"), "type": "error"},
         )
-        return type(self)(element)
+        error = type(self)(element)
+        try:
+            error._from = self.to
+        except StanzaError:
+            # §8.3.3.8: its 'from' is no address then, and nobody's: it comes from whoever found that.
+            error._from = None
+        return error
 
 
 class Message(Stanza):

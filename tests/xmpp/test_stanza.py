@@ -449,6 +449,17 @@ class Answers(SynchronousTestCase):
         self.assertIsNotNone(error.child(ns.STANZA_ERROR, "item-not-found"))
         self.assertEqual(error.text_of(ns.STANZA_ERROR, "text"), "no such <user>")
 
+    def test_what_went_to_no_address_comes_back_from_nobody(self) -> None:
+        """RFC 6120 §8.3.3.8: 'from' is what was no address, and whoever handles the error need not stumble over it."""
+        for kind in (Message, Presence, IQ):
+            attrs = {"to": "juliet@", "from": "romeo@example.org/orchard", "id": "1", "type": "get"}
+            error = kind(Element(kind.kind, ns.CLIENT, attrs=attrs)).bounced(Condition.JID_MALFORMED)
+            assert error is not None
+            self.assertEqual(error.element.get("from"), "juliet@")
+            for same in (error, error.rendered(), error.appending(Element("a", "b")), error.dropping(lambda _: True)):
+                self.assertIsNone(same.sender)
+            self.assertIsNone(error.addressed(JID.parse("romeo@example.org")).sender)
+
     def test_what_must_not_be_answered_is_not(self) -> None:
         """RFC 6120 §8.3.1."""
         self.assertIsNone(iq("result", None, id="1").bounced(Condition.BAD_REQUEST))
