@@ -30,6 +30,7 @@ class Intake(Settled):
     __slots__ = (
         "_arrived",
         "_bytes",
+        "_counted",
         "_flying",
         "_idle",
         "_key",
@@ -38,6 +39,7 @@ class Intake(Settled):
         "_slow",
         "course",
         "known",
+        "lagging",
         "moved",
     )
 
@@ -45,6 +47,10 @@ class Intake(Settled):
         super().__init__()
         #: Called when `handled` has moved later than at once.
         self.moved: Callable[[], object] | None = None
+        #: Called when more is settled than the last message kept for good tells, and no other may follow.
+        self.lagging: Callable[[], object] | None = None
+        # What that message tells.
+        self._counted: int | None = None
         #: What the account has sent over earlier streams, by fingerprint, once somebody has asked: its archive id, or
         #: nothing where it was not settled yet.
         self.known: dict[str, int | None] | None = None
@@ -73,7 +79,7 @@ class Intake(Settled):
         """Count from now on; *key* is what the client will know its session by, "" where it cannot resume it."""
         self._key = key
         self.handled = 0
-        self._unsettled = None
+        self._unsettled = self._counted = None
 
     def resume(self) -> int:
         """How many are settled, which the client is told now: what is not among them it sends again."""
@@ -103,7 +109,18 @@ class Intake(Settled):
             if not (each is mark or each.settled or each.placed):
                 break
             h += 1
-        return Counted(self._key, owner.text, h % MODULUS, at)
+        self._counted = h % MODULUS
+        return Counted(self._key, owner.text, self._counted, at)
+
+    def caught_up(self, owner: JID, at: float) -> Counted | None:
+        """What is to be kept alone when it is `lagging`."""
+        if not self._key or self._counted is None or not self._lags():
+            return None
+        self._counted = self.handled
+        return Counted(self._key, owner.text, self.handled, at)
+
+    def _lags(self) -> bool:
+        return self._counted is not None and 0 < (self.handled - self._counted) % MODULUS < MODULUS // 2
 
     async def settled(self, scope: Scope, timeout: float) -> None:
         """Wait until nothing is on its way, or *timeout* seconds."""
@@ -194,8 +211,13 @@ class Intake(Settled):
         self._settle(mark)
 
     def _settle(self, mark: Mark | None) -> None:
-        if mark is not None and self.settle(mark) and self.moved is not None:
+        if mark is None or not self.settle(mark):
+            return
+        if self.moved is not None:
             self.moved()
+        # One that was not kept held up others that were.
+        if self.lagging is not None and not mark.placed and self._lags():
+            self.lagging()
 
     def _relieve(self) -> None:
         if self._relief is not None and self._flying < MOST_MESSAGES // 2 and self._bytes < MOST_BYTES // 2:

@@ -246,6 +246,20 @@ class PassageTests(PassageCase):
             gate.callback(None)
         self.assertEqual([counted.h for counted in self.archives.counts if counted], [1, 2, 3])
 
+    def test_what_was_kept_behind_one_that_goes_back_is_counted_for_good_then(self) -> None:
+        """A server that crashes then tells its client that these have arrived, and not to send them again."""
+        looking: Deferred[bool] = Deferred()
+        self.patch(self.world.host("example.org").accounts, "exists", lambda local: looking)
+        self.romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        key = self.romeo.receive().get("id") or ""
+        self.romeo.send(text("nobody@example.org", "0") + text(JULIET, "1") + text(JULIET, "2"))
+        self.assertEqual([counted.h for counted in self.archives.counts if counted], [0, 0])
+        looking.callback(False)
+        self.world.pump()
+        self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
+        self.assertEqual(self.archives.counts[-1], Counted(key, "romeo@example.org", 3))
+        self.assertEqual(len(self.archives.counts), 3)
+
     def test_a_message_that_goes_back_is_settled(self) -> None:
         intake = self.session(self.romeo).intake
         intake.begin_counting("key")
