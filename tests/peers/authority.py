@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from OpenSSL import crypto
+
+from federix.testing.authority import CLIENT, SERVER, Issued
+from federix.testing.authority import Authority as Signer
 
 LIFETIME: Final = datetime.timedelta(days=90)
 
@@ -34,19 +34,11 @@ class Issuer:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = _name("Federix test authority")
-        own = (
-            _builder(self._name, self._name, self._key.public_key(), LIFETIME)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-        pem = own.public_bytes(serialization.Encoding.PEM)
+        self._signer = Signer(name="Federix test authority")
         # OpenSSL looks an issuer up in a folder by the hash of its name.
-        name_hash = int(crypto.X509.from_cryptography(own).subject_name_hash())
-        _write(folder / f"{name_hash:08x}.0", pem)
-        self.certificate = _write(folder / "authority.pem", pem)
+        name_hash = int(crypto.X509.from_cryptography(self._signer.certificate).subject_name_hash())
+        _write(folder / f"{name_hash:08x}.0", self._signer.pem)
+        self.certificate = _write(folder / "authority.pem", self._signer.pem)
         """The authority's own certificate, PEM."""
 
     def issue(
@@ -57,79 +49,34 @@ class Issuer:
         It is good for servers alone, as those of public authorities are, unless *is_client*. One that has *expired*
         has a negative *lifetime*. A *self_signed* one is what a server without an authority shows.
         """
-        certificate, key = self._make(domains, self_signed, is_client, lifetime)
-        return _write(self._folder / f"{domains[0]}.pem", certificate + key)
+        return _write(self._folder / f"{domains[0]}.pem", self._make(domains, self_signed, is_client, lifetime).pem)
 
     def issue_apart(self, domain: str) -> Authority:
         """The same for one *domain*, with certificate and key in files of their own, too."""
-        certificate, key = self._make([domain], self_signed=False, is_client=False, lifetime=LIFETIME)
+        issued = self._make([domain], self_signed=False, is_client=False, lifetime=LIFETIME)
         return Authority(
             folder=self._folder,
             certificate=self.certificate,
-            server_chain=_write(self._folder / "chain.pem", certificate + key),
-            server_certificate=_write(self._folder / "server.crt", certificate),
-            server_key=_write(self._folder / "server.key", key),
+            server_chain=_write(self._folder / "chain.pem", issued.pem),
+            server_certificate=_write(self._folder / "server.crt", issued.chain_pem),
+            server_key=_write(self._folder / "server.key", issued.key_pem),
         )
 
-    def _make(
-        self, domains: Sequence[str], self_signed: bool, is_client: bool, lifetime: datetime.timedelta
-    ) -> tuple[bytes, bytes]:
+    def _make(self, domains: Sequence[str], self_signed: bool, is_client: bool, lifetime: datetime.timedelta) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = _name(domains[0])
-        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if is_client else [])]
-        certificate = (
-            _builder(subject, subject if self_signed else self._name, key.public_key(), lifetime)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName(list(map(x509.DNSName, domains))), critical=False)
-            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-            .add_extension(_usage(signs_certificates=False), critical=True)
-            .sign(key if self_signed else self._key, hashes.SHA256())
-        )
-        return (
-            certificate.public_bytes(serialization.Encoding.PEM),
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            ),
+        signer = Signer(name=domains[0], key=key) if self_signed else self._signer
+        return signer.issue(
+            *domains,
+            usages=[SERVER, *([CLIENT] if is_client else [])],
+            begins=min(datetime.timedelta(), lifetime) - datetime.timedelta(hours=1),
+            ends=lifetime,
+            key=key,
         )
 
 
 def make_authority(folder: Path, host: str) -> Authority:
     """Make an authority in *folder* (which must exist), and with it a certificate for *host*, both good for 90 days."""
     return Issuer(folder).issue_apart(host)
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey, lifetime: datetime.timedelta
-) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    end = now + lifetime
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(min(now, end) - datetime.timedelta(hours=1))
-        .not_valid_after(end)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _write(path: Path, content: bytes) -> Path:
