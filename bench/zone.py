@@ -7,12 +7,12 @@ Every address of 127/8 is ours on Linux; a `Zone` takes a subnet of it that nobo
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Mapping
 from typing import Final, Self
 
 from twisted.names import dns
 
+from .answering import Answering
 from .place import S2S_PORT
 from .process import ServerFailed
 
@@ -23,10 +23,6 @@ SUBNETS: Final = range(1, 250)
 TTL: Final = 7200
 TOP: Final = "test"
 _SERVICE: Final = "_xmpp-server._tcp."
-#: Seconds until the end is noticed.
-_PERIOD: Final = 0.2
-#: Bytes of the largest question.
-_DATAGRAM: Final = 4096
 
 
 class Zone:
@@ -74,35 +70,16 @@ class NameServer:
 
     def __init__(self) -> None:
         """Raises `ServerFailed` where it cannot."""
-        self._socket, self.subnet = _claim()
+        claimed, self.subnet = _claim()
         self.address = f"{self.subnet}.{PORT}"
         self.zone = Zone({})
-        self._open = True
-        self._thread = threading.Thread(target=self._serve, name="dns", daemon=True)
-        self._thread.start()
+        self._answering = Answering(claimed, self.zone.answer)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._open = False
-        self._thread.join()
-        self._socket.close()
-
-    def _serve(self) -> None:
-        self._socket.settimeout(_PERIOD)
-        while self._open:
-            try:
-                datagram, sender = self._socket.recvfrom(_DATAGRAM)
-            except TimeoutError:
-                continue
-            message = dns.Message()
-            try:
-                message.fromStr(datagram)
-            except (EOFError, ValueError):
-                continue
-            if message.queries:
-                self._socket.sendto(self.zone.answer(message).toStr(), sender)
+        self._answering.close()
 
 
 def _claim() -> tuple[socket.socket, str]:

@@ -14,6 +14,8 @@ from typing import Final, Self
 
 from twisted.names import dns
 
+from bench.answering import Answering
+
 from .daemon import accepts
 
 #: What N of 127.77.N.x may be.
@@ -22,10 +24,6 @@ DNS_PORT: Final = 53
 _SERVER_PORT: Final = 5269
 #: Seconds that an answer, and the absence of one, may be remembered.
 TTL: Final = 1
-#: Seconds until the server notices that it is to end.
-_PERIOD: Final = 0.2
-#: Bytes of the largest question.
-_DATAGRAM: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +48,15 @@ class Zone:
     """Answers for `.test` on port 53 of its own address, until it is closed; everything else does not exist."""
 
     def __init__(self) -> None:
-        self._socket, self.subnet = _claim()
+        claimed, self.subnet = _claim()
         #: Where to ask.
         self.address = f"{self.subnet}.53"
         self._addresses: dict[str, Sequence[str]] = {}
         self._services: dict[str, Sequence[Service]] = {}
         self._asked: list[Question] = []
         self._next = 1
-        self._is_open = True
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._serve, name="zone", daemon=True)
-        self._thread.start()
+        self._answering = Answering(claimed, self._answer)
 
     def __enter__(self) -> Self:
         return self
@@ -70,9 +66,7 @@ class Zone:
 
     def close(self) -> None:
         """Answer no longer, and give the subnet back."""
-        self._is_open = False
-        self._thread.join()
-        self._socket.close()
+        self._answering.close()
 
     def new_address(self) -> str:
         """An address of the subnet that nobody in this test has."""
@@ -96,21 +90,6 @@ class Zone:
         with self._lock:
             asked, self._asked = self._asked, []
             return asked
-
-    def _serve(self) -> None:
-        self._socket.settimeout(_PERIOD)
-        while self._is_open:
-            try:
-                datagram, sender = self._socket.recvfrom(_DATAGRAM)
-            except TimeoutError:
-                continue
-            message = dns.Message()
-            try:
-                message.fromStr(datagram)
-            except (EOFError, ValueError):
-                continue
-            if message.queries:
-                self._socket.sendto(self._answer(message).toStr(), sender)
 
     def _answer(self, question: dns.Message) -> dns.Message:
         query = question.queries[0]
