@@ -4,6 +4,7 @@ import os
 import tempfile
 from pathlib import Path
 from unittest import SkipTest
+from unittest.mock import patch
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
@@ -28,9 +29,10 @@ class MissingTest(SynchronousTestCase):
             self.assertEqual(require_program("initdb", f"{name}/*/bin"), Path(name, "15", "bin"))
 
     def test_the_bench_leaves_out_what_needs_it_and_says_why(self) -> None:
-        self.patch(Postgres, "require", staticmethod(_missing))
-        for kind in (FederixOnPostgres, EjabberdOnPostgres):
-            self.assertEqual(kind.missing(), "it is not there")
+        # trial's own patch would put a plain function back in its place.
+        with patch.object(Postgres, "require", _missing):
+            for kind in (FederixOnPostgres, EjabberdOnPostgres):
+                self.assertEqual(kind.missing(), "it is not there")
 
     def test_a_test_that_needs_it_is_skipped_and_fails_on_a_build_server(self) -> None:
         self.patch(os, "environ", {})
