@@ -36,7 +36,7 @@ class LoneProsody:
         self.log = folder / "prosody.log"
         self._configuration = folder / "prosody.cfg.lua"
         self._configuration.write_text(self._settings(authority, authentication))
-        command = ["prosody", "--config", self._configuration, "-F"]
+        command: list[str | Path] = ["prosody", "--config", self._configuration, "-F"]
         self._daemon = Daemon(command, folder, folder / "prosody.out", {})
 
     def start(self) -> None:
