@@ -5,7 +5,7 @@ A message that comes again must not be kept twice, and one that says the same on
 a message is known again only where
 
 - its client manages its stream (XEP-0198): no other learns what has arrived. Of the others it is known only what a
-  server before this one has kept: that is delivered again, so nothing is lost;
+  server before this one has kept, and soon after the start: that is delivered again, so nothing is lost;
 - the stream before was not closed as it should be, or resumed when all was settled: then the client knew;
 - it comes soon after its stream has begun, and the first came over another.
 """

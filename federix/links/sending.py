@@ -24,6 +24,8 @@ KNOWN_FOR: Final = 24 * 3600 * 1_000_000
 MOST_KNOWN: Final = 256
 #: Seconds from the first message over a stream until nothing is known again there.
 AGAIN_WITHIN: Final = 300.0
+#: Seconds from the start of a server until no client comes back any more from the one before.
+BACK_WITHIN: Final = 600.0
 
 
 def send_message(session: Session, message: Message, to: JID, mark: Mark | None) -> Awaitable[None] | None:
@@ -109,14 +111,23 @@ class Outgoing:
         """The sender's archive keeps it, unless it has it."""
         session, message = self._session, self._message
         self._said = fingerprint(message, session.jid)
-        if not self._said:
+        if not self._said or not self._may_come_again():
             return self._keep(None)
         on_its_way = session.host.resending.find(session.jid.local, self._said)
         if on_its_way is None:
             return self._begin()
-        if on_its_way.came_over(session.intake) or (session.managed is None and not origin_id(message)):
+        if on_its_way.came_over(session.intake) or not self._is_told(message):
             return self._look_up()
         return self._when_known()
+
+    def _is_told(self, message: Message) -> bool:
+        """Whether its client learns what has arrived, or names its messages so that no two are alike."""
+        return self._session.managed is not None or bool(origin_id(message))
+
+    def _may_come_again(self) -> bool:
+        """Whether it may be one that is sent again: see `core/resending.py`."""
+        server = self._session.host.server
+        return self._is_told(self._message) or server.now() < server.first_archive_id / 1_000_000 + BACK_WITHIN
 
     async def _when_known(self) -> None:
         """It is on its way from another stream: what became of it is known when it is settled."""

@@ -6,7 +6,7 @@ from federix.api import JID
 from federix.core import resending
 from federix.core.intake import Intake
 from federix.core.resending import Resending
-from federix.links.sending import AGAIN_WITHIN
+from federix.links.sending import AGAIN_WITHIN, BACK_WITHIN
 from federix.storage.archive import Counted
 from federix.testing.login import scram_sha_1
 from federix.testing.world import PASSWORD
@@ -119,6 +119,16 @@ class ResendingTests(PassageCase):
 
     def test_that_goes_for_who_does_not_manage_his_stream_too(self) -> None:
         self.assert_known_from_before_the_crash(managing=False)
+
+    def test_but_not_long_after_the_start_and_nothing_is_looked_up_then(self) -> None:
+        self.romeo.send(self.again())
+        self.juliet.drain()
+        self.come_back(managing=False)
+        self.world.advance(BACK_WITHIN)
+        self.archives.sent_before = {self.archives.kept[0].fingerprint: self.world.server.first_archive_id - 1_000_000}
+        self.romeo.send(self.again())
+        self.assertEqual(len(self.archives.kept), 4)
+        self.assertIsNone(self.session(self.romeo).intake.known)
 
     def assert_known_from_before_the_crash(self, *, managing: bool) -> None:
         self.romeo.send(self.again())
