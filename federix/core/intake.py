@@ -69,6 +69,11 @@ class Intake(Settled):
         self._idle: list[Deferred[None]] = []
 
     @property
+    def counts(self) -> bool:
+        """Whether its client is told how much is settled, or was while the session lasted."""
+        return self._key is not None
+
+    @property
     def flying(self) -> int:
         """How many messages are on their way."""
         return self._flying

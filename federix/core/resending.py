@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
 
+from ..life.scope import Scope
 from ..xmpp.jid import JID
 
 if TYPE_CHECKING:
@@ -25,31 +26,56 @@ if TYPE_CHECKING:
 
 #: Of so many addresses it is remembered when they closed a stream; of the oldest it is forgotten.
 MOST_CLOSED: Final = 10_000
+#: Seconds that a message which is sent again waits for what becomes of itself; past them it goes on, perhaps twice.
+PATIENCE: Final = 60.0
 
 
-class OnItsWay:
+class Awaited:
+    """A message whose end others wait for."""
+
+    __slots__ = ("_waiting", "over")
+
+    def __init__(self) -> None:
+        #: Whether nothing more will become of it.
+        self.over = False
+        self._waiting: list[Deferred[None]] | None = None
+
+    def end(self) -> None:
+        """It is settled, whatever became of it."""
+        self.over = True
+        waiting, self._waiting = self._waiting, None
+        for each in waiting or ():
+            if not each.called:
+                each.callback(None)
+
+    async def ended(self, scope: Scope) -> None:
+        """Wait until it is settled, or until that is given up."""
+        if self.over:
+            return
+        waiting: Deferred[None] = Deferred()
+        if self._waiting is None:
+            self._waiting = []
+        self._waiting.append(waiting)
+        timer = scope.later(PATIENCE, lambda: None if waiting.called else waiting.callback(None))
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+
+
+class OnItsWay(Awaited):
     """A message that is to be archived, and is not yet; *intake* is that of the session that sent it."""
 
-    __slots__ = ("_course", "_intake", "_waiting")
+    __slots__ = ("_course", "_intake")
 
     def __init__(self, intake: Intake) -> None:
+        super().__init__()
         self._intake = intake
         self._course = intake.course
-        self._waiting: list[Deferred[None]] = []
 
     def came_over(self, intake: Intake) -> bool:
         """Whether it came over the stream that *intake* takes from now: what comes there as well is another."""
         return self._intake is intake and self._course == intake.course
-
-    def settled(self) -> Deferred[None]:
-        """Fires when it is settled."""
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
-
-    def settle(self) -> None:
-        for waiting in self._waiting:
-            waiting.callback(None)
 
 
 class Resending:
@@ -79,7 +105,7 @@ class Resending:
         settled = mine.pop(said)
         if not mine:
             del self._on_their_way[local]
-        settled.settle()
+        settled.end()
 
     def closed(self, session: JID, id: int) -> None:
         """A client has closed its stream: it knows of all it has sent, up to that archive id."""

@@ -16,6 +16,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from ..storage.storage import StoreError
 from ..xmpp import ns
 from ..xmpp.delay import delay
 from ..xmpp.errors import Condition, StanzaError
@@ -155,6 +156,9 @@ class Returns:
             await over.rules.memory.remember(session.jid.bare, over.id, intake.handled)
         except CancelledError:
             raise
+        except StoreError:
+            # The log has been told what is wrong with the storage. Who asks is not told then, and sends more again.
+            log.info("could not remember how far a session came", session=str(session.jid))
         except Exception:
             log.failure("could not remember how far a session came", session=str(session.jid))
 

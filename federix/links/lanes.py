@@ -24,8 +24,6 @@ MOST_BYTES: Final = 256 * 1024
 #: Seconds after which one whose waiting was cancelled is counted as settled. Not at once: where the whole server ends,
 #: its peer is not told that it was taken, and sends it again. Where the server goes on, so must the count.
 COUNTED_AFTER: Final = 30.0
-#: Seconds that one which is sent again waits for what becomes of itself; past them it is delivered, perhaps twice.
-PATIENCE: Final = 60.0
 
 
 class Routes(Protocol):
@@ -105,7 +103,7 @@ class Lanes:
 
     async def _hand_on_later(self, message: Message, before: Keeping | None, taken: Taken, earlier: Taken) -> None:
         """It came before, and is on its way still: what becomes of it is known when that is settled."""
-        await earlier.ended(self._scope, PATIENCE)
+        await earlier.ended(self._scope)
         if not earlier.over:
             taken.earlier = None
         going = self._hand_on(message, before, taken)

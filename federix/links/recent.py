@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ..core.passage import fingerprint
+from ..core.resending import Awaited
 from ..core.settled import Settled
-from ..life.scope import Scope
 from ..xmpp.jid import JID
 from ..xmpp.stanza import Message
 
@@ -26,46 +25,27 @@ MOST_OF_ALL: Final = 16_384
 KNOWN_FOR: Final = 600.0
 
 
-class Taken:
+class Taken(Awaited):
     """A message that came by the stream that *by* counts, at that time (seconds on the clock)."""
 
-    __slots__ = ("_waiting", "at", "by", "delivered", "earlier", "over")
+    __slots__ = ("at", "by", "delivered", "earlier")
 
     def __init__(self, by: Settled, at: float) -> None:
+        super().__init__()
         self.by = by
         self.at = at
         #: Itself, when it came before, by another stream.
         self.earlier: Taken | None = None
-        #: Whether it was kept and delivered, and whether nothing more will become of it.
+        #: Whether it was kept and delivered.
         self.delivered = False
-        self.over = False
-        self._waiting: list[Deferred[None]] | None = None
 
     def deliver(self) -> None:
         """It was kept and delivered."""
         self.delivered = True
 
     def end(self) -> None:
-        """It is settled, whatever became of it."""
-        self.over, self.earlier = True, None
-        waiting, self._waiting = self._waiting, None
-        for each in waiting or ():
-            if not each.called:
-                each.callback(None)
-
-    async def ended(self, scope: Scope, timeout: float) -> None:
-        """Wait until it is settled, or *timeout* seconds."""
-        if self.over:
-            return
-        waiting: Deferred[None] = Deferred()
-        if self._waiting is None:
-            self._waiting = []
-        self._waiting.append(waiting)
-        timer = scope.later(timeout, lambda: None if waiting.called else waiting.callback(None))
-        try:
-            await waiting
-        finally:
-            timer.cancel()
+        self.earlier = None
+        super().end()
 
 
 class Recent:

@@ -13,6 +13,7 @@ from typing import Final
 from ..core import hooks
 from ..core.intake import Intake
 from ..core.passage import Keeping, Passage, fingerprint, origin_id, unclaimed, with_id
+from ..core.resending import OnItsWay
 from ..core.session import Session
 from ..core.settled import Mark
 from ..xmpp.errors import StanzaError
@@ -34,23 +35,31 @@ def send_message(session: Session, message: Message, to: JID, mark: Mark | None)
     recipient = to.bare
     before = intake.latest(recipient)
     router = host.server.router
+    outgoing: Outgoing | None = None
     try:
-        if before is None:
-            if host.archive is None and not host.chains.of(hooks.user_accepted_message):
-                going = router.route(message)
-            else:
-                going = Outgoing(session, message, to, None, mark).go()
-        elif before.placed:
-            going = Outgoing(session, message, to, before, mark).go()
+        if before is None and host.archive is None and not host.chains.of(hooks.user_accepted_message):
+            going = router.route(message)
+        elif before is None or before.placed:
+            outgoing = Outgoing(session, message, to, before, mark)
+            going = outgoing.go()
         else:
-            going = _behind(before, lambda: Outgoing(session, message, to, None, mark).go())
+            outgoing = Outgoing(session, message, to, None, mark)
+            going = _behind(before, outgoing.go)
     except StanzaError as error:
         going = router.bounce(message, error)
+    except BaseException:
+        if outgoing is not None:
+            outgoing.settled()
+        raise
     if going is None:
+        if outgoing is not None:
+            outgoing.settled()
         return None
     keeping = going if isinstance(going, Keeping) else Keeping.of(router.guarded(message, going), host.scope)
     if not keeping.called:
         intake.fly(recipient, keeping)
+    if outgoing is not None:
+        keeping.addCallback(outgoing.settled)
     return keeping
 
 
@@ -73,7 +82,7 @@ async def _behind(before: Keeping, go: Callable[[], Awaitable[None] | None]) -> 
 class Outgoing:
     """A message that the archive of its sender may keep; *before* is on the way to the same recipient."""
 
-    __slots__ = ("_message", "_passage", "_said", "_session", "_to")
+    __slots__ = ("_is_waited_for", "_may_come_again", "_message", "_passage", "_said", "_session", "_to")
 
     def __init__(self, session: Session, message: Message, to: JID, before: Keeping | None, mark: Mark | None) -> None:
         self._session = session
@@ -82,16 +91,43 @@ class Outgoing:
         self._passage = Passage(session.host.server, before, mark)
         #: What it is known by if it is sent again; "" where it has no id.
         self._said = ""
+        self._may_come_again = False
+        #: Whether who sends it again waits until it is settled. So it is from now on: it may be long until it can `go`.
+        self._is_waited_for = False
+        if session.host.archive is not None:
+            self._message = unclaimed(message, session.jid.bare)
+            self._said = fingerprint(self._message, session.jid)
+            # See `core/resending.py`.
+            server = session.host.server
+            self._may_come_again = self._said != "" and (
+                self._is_told() or server.now() < server.first_archive_id / 1_000_000 + BACK_WITHIN
+            )
+            self._have_others_wait()
+
+    def _is_told(self) -> bool:
+        """Whether its client learns what has arrived, or names its messages so that no two are alike."""
+        return self._session.intake.counts or origin_id(self._message) != ""
+
+    def _have_others_wait(self) -> None:
+        session = self._session
+        resending, local = session.host.resending, session.jid.local
+        if self._may_come_again and resending.find(local, self._said) is None:
+            resending.begin(local, self._said, session.intake)
+            self._is_waited_for = True
+
+    def settled(self, _: object = None) -> None:
+        """Whatever has become of it."""
+        if self._is_waited_for:
+            self._is_waited_for = False
+            self._session.host.resending.end(self._session.jid.local, self._said)
 
     def go(self) -> Awaitable[None] | None:
         """Send it on its way."""
         session, host = self._session, self._session.host
-        archive = host.archive
-        if archive is not None:
-            self._message = unclaimed(self._message, session.jid.bare)
         if host.chains.of(hooks.user_accepted_message):
             # Not a method of ours: we and our passage would refer to each other, and stay until the collector comes.
             self._passage.accepted = partial(_accepted, session, self._message)
+        archive = host.archive
         if archive is None:
             return self._route()
         wanted = archive.wants(session.jid.bare, self._to.bare, self._message, True)
@@ -109,50 +145,26 @@ class Outgoing:
 
     def _note(self) -> Awaitable[None] | None:
         """The sender's archive keeps it, unless it has it."""
-        session, message = self._session, self._message
-        self._said = fingerprint(message, session.jid)
-        if not self._said or not self._may_come_again():
+        if not self._may_come_again:
             return self._keep(None)
-        on_its_way = session.host.resending.find(session.jid.local, self._said)
-        if on_its_way is None:
-            return self._begin()
-        if on_its_way.came_over(session.intake) or not self._is_told(message):
-            return self._look_up()
-        return self._when_known()
+        return self._look_up() if self._is_waited_for or self._earlier() is None else self._when_known()
 
-    def _is_told(self, message: Message) -> bool:
-        """Whether its client learns what has arrived, or names its messages so that no two are alike."""
-        return self._session.managed is not None or bool(origin_id(message))
-
-    def _may_come_again(self) -> bool:
-        """Whether it may be one that is sent again: see `core/resending.py`."""
-        server = self._session.host.server
-        return self._is_told(self._message) or server.now() < server.first_archive_id / 1_000_000 + BACK_WITHIN
+    def _earlier(self) -> OnItsWay | None:
+        """Itself, on its way from another stream."""
+        session = self._session
+        found = session.host.resending.find(session.jid.local, self._said)
+        return None if found is None or found.came_over(session.intake) or not self._is_told() else found
 
     async def _when_known(self) -> None:
-        """It is on its way from another stream: what became of it is known when it is settled."""
-        session = self._session
-        while (on_its_way := session.host.resending.find(session.jid.local, self._said)) is not None:
-            await on_its_way.settled()
+        """What became of it the first time is known when that is settled."""
+        while (earlier := self._earlier()) is not None:
+            await earlier.ended(self._session.host.scope)
+            if not earlier.over:
+                break
+        self._have_others_wait()
         going = self._look_up_again()
         if going is not None:
             await going
-
-    def _begin(self) -> Awaitable[None] | None:
-        """From now until it is settled, who sends it again waits."""
-        session, said = self._session, self._said
-        going = self._look_up()
-        if going is None:
-            return None
-        local, resending = session.jid.local, session.host.resending
-        resending.begin(local, said, session.intake)
-        if not isinstance(going, Keeping):
-            return _until(going, lambda: resending.end(local, said))
-        if going.called:
-            resending.end(local, said)
-        else:
-            going.addCallback(lambda _: resending.end(local, said))
-        return going
 
     def _look_up(self) -> Awaitable[None] | None:
         known = self._session.intake.known
@@ -191,7 +203,7 @@ class Outgoing:
         session, message, passage = self._session, self._message, self._passage
         # It was kept and delivered by this very server.
         ours = known is not None and known >= session.host.server.first_archive_id
-        if known is not None and not origin_id(message) and self._only_looks_like(known, ours):
+        if known is not None and self._only_looks_like(known, ours):
             known, ours = None, False
         passage.known = known
         passage.count = partial(session.intake.counted, session.jid.bare)
@@ -204,19 +216,14 @@ class Outgoing:
     def _only_looks_like(self, known: int, ours: bool) -> bool:
         """Whether its `id` does not make it the one that is *known*: see `core/resending.py`."""
         session = self._session
-        return known <= session.host.resending.known_to(session.jid) or (ours and session.managed is None)
+        if origin_id(self._message):
+            return False
+        return known <= session.host.resending.known_to(session.jid) or (ours and not session.intake.counts)
 
 
 def _accepted(session: Session, message: Message, id_: str | None) -> None:
     told = message if id_ is None else with_id(message, session.jid.bare, id_)
     hooks.user_accepted_message.run(session.host.chains, session, told)
-
-
-async def _until(going: Awaitable[None], landed: Callable[[], None]) -> None:
-    try:
-        await going
-    finally:
-        landed()
 
 
 def _forget(intake: Intake, course: int) -> None:

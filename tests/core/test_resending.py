@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
+
 from federix.api import JID
 from federix.core import resending
 from federix.core.intake import Intake
@@ -12,6 +14,14 @@ from federix.testing.login import scram_sha_1
 from federix.testing.world import PASSWORD
 
 from .passage_case import JULIET, ROMEO, PassageCase, stanza_ids, text
+
+
+def deferred_after(gate: Deferred[None]) -> Deferred[None]:
+    """One of many that wait for *gate*."""
+    waiting: Deferred[None] = Deferred()
+    gate.addCallback(lambda _: waiting.callback(None))
+    return waiting
+
 
 ORIGIN = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
 
@@ -97,6 +107,29 @@ class ResendingTests(PassageCase):
         self.archives.slow = False
         self.romeo.send(self.again())
         self.assert_kept("hark", "something else")
+
+    def test_what_has_hardly_been_looked_at_when_its_session_ends_is_kept_once(self) -> None:
+        """The database is away, and the client comes back before it does."""
+        gate: Deferred[None] = Deferred()
+
+        async def fingerprints(owner: str, since: int, limit: int) -> dict[str, int]:
+            if not gate.called:
+                await deferred_after(gate)
+            return {row.fingerprint: row.id for row in self.archives.kept if row.sent}
+
+        self.patch(self.archives, "fingerprints", fingerprints)
+        bodies = [str(number) for number in range(5)]
+        said = "".join(text(JULIET, body, f"m{body}") for body in bodies)
+        self.manage()
+        self.romeo.send(said)
+        self.romeo.cut()
+        self.romeo = self.world.client(ROMEO)
+        self.manage()
+        self.romeo.send(said)
+        self.assertEqual(self.archives.kept, [])
+        gate.callback(None)
+        self.world.pump()
+        self.assert_kept(*bodies)
 
     def test_what_is_sent_again_while_it_fails_is_tried_again(self) -> None:
         self.archives.slow = True

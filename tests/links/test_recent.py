@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.core.resending import PATIENCE
 from federix.core.settled import Settled
 from federix.life.scope import Scope
 from federix.links.recent import KNOWN_FOR, MOST_OF_ALL, MOST_OF_ONE, Recent, Taken
@@ -78,11 +79,13 @@ class RecentTests(SynchronousTestCase):
         scope = Scope(self.clock, "test")
         self.addCleanup(scope.close)
         one = self.take("1", self.first)
-        waits = [scope.spawn(one.ended(scope, seconds)) for seconds in (5, 10)]
-        self.clock.advance(5)
+        waits = [scope.spawn(one.ended(scope))]
+        self.clock.advance(1)
+        waits.append(scope.spawn(one.ended(scope)))
+        self.clock.advance(PATIENCE - 1)
         self.successResultOf(waits[0])
         self.assertNoResult(waits[1])
         one.end()
         self.successResultOf(waits[1])
-        self.successResultOf(scope.spawn(one.ended(scope, 10)))
+        self.successResultOf(scope.spawn(one.ended(scope)))
         self.assertEqual(self.clock.getDelayedCalls(), [])

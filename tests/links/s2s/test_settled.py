@@ -7,7 +7,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from federix.api import HANDLED, Message, Module, Outcome, RemoteServer, Stanza, StanzaError, hooks
-from federix.links.lanes import PATIENCE
+from federix.core.resending import PATIENCE
 from federix.links.recent import KNOWN_FOR
 from federix.testing import PeerStream
 from federix.xmpp import ns
