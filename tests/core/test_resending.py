@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from federix.api import JID
@@ -180,6 +182,50 @@ class ResendingTests(PassageCase):
         for client in (self.romeo, elsewhere):
             client.send(text(JULIET, "hark", "2", ORIGIN))
         self.assert_kept("hark")
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.lists(st.sampled_from(("say", "say", "lose", "keep one", "keep", "look up")), max_size=25))
+    def test_whatever_happens_each_is_kept_once_and_in_order(self, course: list[str]) -> None:
+        """A client says something, or loses its stream, comes back and says again what it has said."""
+        self.setUp()
+        looking: list[Deferred[None]] = []
+        said: list[str] = []
+
+        async def fingerprints(owner: str, since: int, limit: int) -> dict[str, int]:
+            looking.append(Deferred())
+            await looking[-1]
+            return {row.fingerprint: row.id for row in self.archives.kept if row.sent}
+
+        def look_up() -> None:
+            waiting, looking[:] = looking[:], []
+            for each in waiting:
+                each.callback(None)
+            self.world.pump()
+
+        self.patch(self.archives, "fingerprints", fingerprints)
+        self.archives.slow = True
+        self.manage()
+        for action in course:
+            if action == "say":
+                said.append(str(len(said)))
+                self.romeo.send(text(JULIET, said[-1], f"m{said[-1]}"))
+            elif action == "lose":
+                self.romeo.cut()
+                self.romeo = self.world.client(ROMEO)
+                self.manage()
+                self.romeo.send("".join(text(JULIET, body, f"m{body}") for body in said))
+            elif action == "keep one":
+                self.archives.commit(1)
+            elif action == "keep":
+                self.archives.commit()
+            else:
+                look_up()
+        while looking or self.archives.jobs:
+            look_up()
+            self.archives.commit()
+            self.world.pump()
+        bodies = [row.stanza.partition(b"<body>")[2].partition(b"<")[0].decode() for row in self.archives.kept]
+        self.assertEqual((bodies[::2], bodies[1::2]), (said, said))
 
     # -- what only looks like it --------------------------------------------------------------------------------------
 
