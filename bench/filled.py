@@ -14,6 +14,7 @@ from typing import Any, Final
 import psycopg2
 from twisted.internet.defer import ensureDeferred
 
+from federix.core.archive_ids import ArchiveIds
 from federix.life.executor import InlineExecutor
 from federix.storage.archive import ArchiveRow
 from federix.storage.sqlite import SqliteStorage
@@ -28,6 +29,8 @@ from .pairs import ANSWER, QUESTION
 STEP: Final = 30
 #: Messages that are written at a time.
 BATCH: Final = 10_000
+#: Under which the ids that clients are told are encrypted.
+KEY: Final = bytes(range(16))
 _COLUMNS: Final = ("owner", "id", "peer", "resource", "sent", "fingerprint", "stanza")
 
 
@@ -47,6 +50,10 @@ class Archive:
     def id(self, number: int) -> int:
         """Of the message of that *number*, from 0 on."""
         return (self.begun + number * STEP) * 1_000_000
+
+    def told(self, number: int) -> str:
+        """The id of that message, as clients are told."""
+        return ArchiveIds(KEY).encode(self.id(number))
 
     def rows(self) -> Iterator[ArchiveRow]:
         """All of it, the oldest first."""
@@ -98,6 +105,7 @@ def to_sqlite(archive: Archive, database: Path) -> None:
     async def write() -> None:
         storage = SqliteStorage(str(database), InlineExecutor())
         await storage.start()
+        await ArchiveIds.kept_in(storage, lambda _: KEY)
         for rows in _batches(archive):
             await storage.archives.keep(rows)
         await storage.stop()
@@ -110,6 +118,9 @@ def to_sqlite(archive: Archive, database: Path) -> None:
 
 def to_postgres(archive: Archive, cursor: Any) -> None:
     """Write *archive* by way of *cursor*."""
+    cursor.execute(
+        "INSERT INTO document (store, owner, value) VALUES ('archive-ids', '', %s) ON CONFLICT DO NOTHING", (KEY,)
+    )
     for rows in _batches(archive):
         lines = (
             b"\t".join((f"{r.owner}\t{r.id}\t{r.peer}\t{r.resource}\t{r.sent:d}\t{r.fingerprint}".encode(), _hex(r)))

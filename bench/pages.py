@@ -88,7 +88,7 @@ def run(scope: Scope, folder: Path, pem: Path, tell: Callable[[str], None]) -> l
 def questions(archive: Archive, peer: int | None) -> dict[str, Ask]:
     """How each page is asked for, of all, or of those with the contact of the number *peer*."""
     step, at = (1, 0) if peer is None else (archive.contacts, peer)
-    ids = [archive.id(number) for number in range(at, archive.messages, step)]
+    ids = [archive.told(number) for number in range(at, archive.messages, step)]
     middle = len(ids) // 2
     return {
         "first": _ask(peer, "", ids[:PAGE]),
@@ -97,7 +97,7 @@ def questions(archive: Archive, peer: int | None) -> dict[str, Ask]:
     }
 
 
-def _ask(peer: int | None, where: str, ids: list[int]) -> Ask:
+def _ask(peer: int | None, where: str, ids: list[str]) -> Ask:
     form = ""
     if peer is not None:
         form = (

@@ -19,6 +19,7 @@ from bench.load import Specification
 from bench.pages import FULL, LIMIT, PAGE, QUICK, Measured, bounds, questions
 from bench.paging import check
 from bench.place import Place
+from federix.core.archive_ids import ArchiveIds
 from federix.storage.codec import STANZA
 
 ARCHIVE = Archive(messages=4000, contacts=10, begun=1_700_000_000)
@@ -46,12 +47,17 @@ class ArchiveTests(SynchronousTestCase):
 
     def test_postgresql_is_told_lines(self) -> None:
         told: list[bytes] = []
+        keys: list[bytes] = []
 
         class Cursor:
+            def execute(self, command: str, values: tuple[bytes]) -> None:
+                keys.extend(values)
+
             def copy_expert(self, command: str, lines: Any) -> None:
                 told.extend(lines.read().splitlines())
 
         to_postgres(ARCHIVE, Cursor())
+        self.assertEqual(ArchiveIds(*keys).decode(ARCHIVE.told(12)), ARCHIVE.id(12))
         rows = list(ARCHIVE.rows())
         fields = told[12].split(b"\t")
         self.assertEqual((len(told), len(fields), int(fields[1]), fields[4]), (4000, 7, rows[12].id, b"1"))
@@ -61,14 +67,14 @@ class ArchiveTests(SynchronousTestCase):
 class QuestionTests(SynchronousTestCase):
     def test_pages_are_where_they_should_be(self) -> None:
         asks = questions(ARCHIVE, None)
-        self.assertEqual(asks["first"].holds, [f">{ARCHIVE.id(0)}</first>", f">{ARCHIVE.id(49)}</last>"])
-        self.assertEqual(asks["middle"].holds, [f">{ARCHIVE.id(2000)}</first>", f">{ARCHIVE.id(2049)}</last>"])
-        self.assertIn(f"<after>{ARCHIVE.id(1999)}</after>", asks["middle"].payload)
-        self.assertEqual(asks["last"].holds, [f">{ARCHIVE.id(3950)}</first>", f">{ARCHIVE.id(3999)}</last>"])
+        self.assertEqual(asks["first"].holds, [f">{ARCHIVE.told(0)}</first>", f">{ARCHIVE.told(49)}</last>"])
+        self.assertEqual(asks["middle"].holds, [f">{ARCHIVE.told(2000)}</first>", f">{ARCHIVE.told(2049)}</last>"])
+        self.assertIn(f"<after>{ARCHIVE.told(1999)}</after>", asks["middle"].payload)
+        self.assertEqual(asks["last"].holds, [f">{ARCHIVE.told(3950)}</first>", f">{ARCHIVE.told(3999)}</last>"])
 
     def test_a_contacts_pages_hold_every_tenth(self) -> None:
         asks = questions(ARCHIVE, 7)
-        self.assertEqual(asks["first"].holds, [f">{ARCHIVE.id(7)}</first>", f">{ARCHIVE.id(497)}</last>"])
+        self.assertEqual(asks["first"].holds, [f">{ARCHIVE.told(7)}</first>", f">{ARCHIVE.told(497)}</last>"])
         self.assertIn("<value>c7@localhost</value>", asks["last"].payload)
 
     def test_every_page_is_full(self) -> None:
