@@ -47,7 +47,7 @@ class Intake(Settled):
         super().__init__()
         #: Called when `handled` has moved later than at once.
         self.moved: Callable[[], object] | None = None
-        #: Called when more is settled than the last message kept for good tells, and no other may follow.
+        #: Called when more may be settled than the last message kept for good tells, and no other may follow.
         self.lagging: Callable[[], object] | None = None
         # What that message tells.
         self._counted: int | None = None
@@ -89,7 +89,7 @@ class Intake(Settled):
     def resume(self) -> int:
         """How many are settled, which the client is told now: what is not among them it sends again."""
         # Where everything is settled, nothing is sent again that has arrived.
-        self.known = {} if self._unsettled is None else None
+        self.known = {} if self.all_settled else None
         self._unsettled = self._arrived = None
         self.course += 1
         return self.handled
@@ -118,14 +118,11 @@ class Intake(Settled):
         return Counted(self._key, owner.text, self._counted, at)
 
     def caught_up(self, owner: JID, at: float) -> Counted | None:
-        """What is to be kept alone when it is `lagging`."""
-        if not self._key or self._counted is None or not self._lags():
+        """What is to be kept alone where the last message that was kept tells of less; nothing where it does not."""
+        if not self._key or self._counted is None or not 0 < (self.handled - self._counted) % MODULUS < MODULUS // 2:
             return None
         self._counted = self.handled
         return Counted(self._key, owner.text, self.handled, at)
-
-    def _lags(self) -> bool:
-        return self._counted is not None and 0 < (self.handled - self._counted) % MODULUS < MODULUS // 2
 
     async def settled(self, scope: Scope, timeout: float) -> None:
         """Wait until nothing is on its way, or *timeout* seconds."""
@@ -221,7 +218,7 @@ class Intake(Settled):
         if self.moved is not None:
             self.moved()
         # One that was not kept held up others that were.
-        if self.lagging is not None and not mark.placed and self._lags():
+        if self.lagging is not None and not mark.placed:
             self.lagging()
 
     def _relieve(self) -> None:
