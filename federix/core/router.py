@@ -74,11 +74,8 @@ class Router(Node):
         """
         try:
             waiting = self._hand_over(stanza)
-        except StanzaError as error:
-            return self.bounce(stanza, error)
-        except Exception:
-            log.failure("could not deliver", kind=stanza.kind)
-            return self.bounce(stanza, StanzaError(Condition.INTERNAL_SERVER_ERROR))
+        except Exception as error:
+            return self._refused(stanza, error)
         return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(stanza, waiting)
 
     def _hand_over(self, stanza: Stanza) -> Awaitable[None] | None:
@@ -98,11 +95,8 @@ class Router(Node):
             if keeper is None:
                 return passage.go(message, lambda _: self.route(message))
             waiting = keeper.carry(message, passage)
-        except StanzaError as error:
-            return self.bounce(message, error)
-        except Exception:
-            log.failure("could not deliver", kind=message.kind)
-            return self.bounce(message, StanzaError(Condition.INTERNAL_SERVER_ERROR))
+        except Exception as error:
+            return self._refused(message, error)
         # One that keeps what it carries bounces by itself.
         return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(message, waiting)
 
@@ -122,12 +116,16 @@ class Router(Node):
                 waiting = self._hand_over(message)
                 if delivered is not None:
                     waiting = telling(waiting, delivered)
-        except StanzaError as error:
-            return self.bounce(message, error)
-        except Exception:
-            log.failure("could not deliver", kind=message.kind)
-            return self.bounce(message, StanzaError(Condition.INTERNAL_SERVER_ERROR))
+        except Exception as error:
+            return self._refused(message, error)
         return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(message, waiting)
+
+    def _refused(self, stanza: Stanza, error: Exception) -> Awaitable[None] | None:
+        """Bounce *stanza*, which could not be handed over; where *error*, caught just now, is a bug the log has it."""
+        if not isinstance(error, StanzaError):
+            log.failure("could not deliver", kind=stanza.kind)
+            error = StanzaError(Condition.INTERNAL_SERVER_ERROR)
+        return self.bounce(stanza, error)
 
     async def guarded(self, stanza: Stanza, waiting: Awaitable[None]) -> None:
         """Wait for what becomes of *stanza*; what fails is bounced."""
