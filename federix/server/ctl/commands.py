@@ -16,10 +16,11 @@ from ...core.options import Secret
 from ...core.session import Session
 from ...storage.storage import StoreError
 from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
-from ...xmpp.jid import InvalidJID, prepare_domain, prepare_local, prepare_resource
+from ...xmpp.jid import InvalidJID, prepare_local, prepare_resource
 from ..config import Config
 from ..config.options import LogLevel
 from ..reloading import reread
+from .hosts import HostCommands
 
 if TYPE_CHECKING:
     from ..server import Server
@@ -64,24 +65,12 @@ class Process:
     """Take from a new configuration what concerns the process: its log."""
 
 
-class ServerCommands:
+class ServerCommands(HostCommands):
     """Each method is a command; see `federix.core.commands`."""
 
     def __init__(self, server: Server, process: Process | None) -> None:
-        self._server = server
+        super().__init__(server)
         self._process = process
-
-    def _host(self, name: str) -> Host:
-        try:
-            host = self._server.host(prepare_domain(name))
-        except InvalidJID:
-            host = None
-        if host is None:
-            raise CommandError(f"{name} is not served here; the hosts are {', '.join(self._server.config.hosts)}")
-        return host
-
-    def _hosts(self) -> list[Host]:
-        return [host for name in self._server.config.hosts if (host := self._server.host(name))]
 
     # -- accounts -------------------------------------------------------------------------------------------------
 

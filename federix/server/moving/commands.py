@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from ...core.commands import Answer, CommandError, Progress, command
 from ...core.host import Host
-from ...xmpp.jid import InvalidJID, prepare_domain
+from ..ctl.hosts import HostCommands
 from .bringing import SCRAM, Bringer
 from .reading import PieReader, take
 from .writing import PieFile, Target, include, portables_of, server_data, write_apart, write_host
@@ -25,11 +25,11 @@ MOST_CHARACTERS: Final = 512 * 1024
 MAIN: Final = "server-data.xml"
 
 
-class MovingCommands:
+class MovingCommands(HostCommands):
     """Each method is a command; see `federix.core.commands`."""
 
     def __init__(self, server: Server) -> None:
-        self._server = server
+        super().__init__(server)
         self._importing = False
 
     @command()
@@ -109,20 +109,6 @@ class MovingCommands:
             progress(reader.read, reader.size, f"{bringer.report.accounts} accounts")
         await bringer.finish()
         return bringer.report.lines() or ["there was nothing to take"]
-
-    # -- hosts --------------------------------------------------------------------------------------------------------
-
-    def _host(self, name: str) -> Host:
-        try:
-            host = self._server.host(prepare_domain(name))
-        except InvalidJID:
-            host = None
-        if host is None:
-            raise CommandError(f"{name} is not served here; the hosts are {', '.join(self._server.config.hosts)}")
-        return host
-
-    def _hosts(self) -> list[Host]:
-        return [host for name in self._server.config.hosts if (host := self._server.host(name))]
 
 
 def _main_name(hosts: Iterable[Host]) -> str:
