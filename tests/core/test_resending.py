@@ -81,9 +81,7 @@ class ResendingTests(PassageCase):
         self.archives.slow = True
         self.manage()
         self.romeo.send(self.again())
-        self.romeo.cut()
-        self.romeo = self.world.client(ROMEO)
-        self.manage()
+        self.come_back()
         self.romeo.send(self.again())
         self.assertEqual(len(self.archives.jobs), 1)
         ((_, rows, _),) = self.archives.jobs
@@ -98,9 +96,7 @@ class ResendingTests(PassageCase):
         self.archives.slow = True
         self.manage()
         self.romeo.send(self.again())
-        self.romeo.cut()
-        self.romeo = self.world.client(ROMEO)
-        self.manage()
+        self.come_back()
         self.romeo.send(text(JULIET, "something else", "m0"))
         self.archives.commit()
         self.world.pump()
@@ -124,9 +120,7 @@ class ResendingTests(PassageCase):
         said = "".join(text(JULIET, body, f"m{body}") for body in bodies)
         self.manage()
         self.romeo.send(said)
-        self.romeo.cut()
-        self.romeo = self.world.client(ROMEO)
-        self.manage()
+        self.come_back()
         self.romeo.send(said)
         self.assertEqual(self.archives.kept, [])
         gate.callback(None)
@@ -137,9 +131,7 @@ class ResendingTests(PassageCase):
         self.archives.slow = True
         self.manage()
         self.romeo.send(self.again())
-        self.romeo.cut()
-        self.romeo = self.world.client(ROMEO)
-        self.manage()
+        self.come_back()
         self.romeo.send(self.again())
         self.archives.fail()
         self.world.pump()
@@ -210,9 +202,7 @@ class ResendingTests(PassageCase):
                 said.append(str(len(said)))
                 self.romeo.send(text(JULIET, said[-1], f"m{said[-1]}"))
             elif action == "lose":
-                self.romeo.cut()
-                self.romeo = self.world.client(ROMEO)
-                self.manage()
+                self.come_back()
                 self.romeo.send("".join(text(JULIET, body, f"m{body}") for body in said))
             elif action == "keep one":
                 self.archives.commit(1)
