@@ -7,7 +7,7 @@ runs the chain of one host. What a chain holds is known when the modules are loa
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
@@ -130,20 +130,17 @@ class Event(Hook, Generic[P]):
 
     def run(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> None:
         """Tell all now. A handler that must wait goes on in the background."""
-        self._tell_now(chains.of(self), chains, *args, **kwargs)
-
-    def _tell_now(
-        self, handlers: tuple[Callable[..., Any], ...], chains: Chains, *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        for handler in handlers:
+        for handler in chains.of(self):
             try:
                 waiting = handler(*args, **kwargs)
-                if waiting is not None and inspect.isawaitable(waiting):
+                if waiting is not None:
                     self._go_on(chains, handler, waiting)
             except Exception:
                 self._failed(handler)
 
-    def _go_on(self, chains: Chains, handler: Callable[..., Any], waiting: Awaitable[object]) -> None:
+    def _go_on(self, chains: Chains, handler: Callable[..., Any], waiting: object) -> None:
+        if not inspect.isawaitable(waiting):
+            return
         if len(chains.scope) >= MAX_BACKGROUND:
             if isinstance(waiting, Coroutine):
                 waiting.close()
@@ -187,9 +184,13 @@ class Watch(Event[[S, Stanza]], Generic[S]):
 
     def watch(self, chains: Chains, subject: S, stanza: Stanza) -> None:
         """As `run`, for those whom this stanza concerns."""
-        handlers = chains.of_kind(self, stanza)
-        if handlers:
-            self._tell_now(handlers, chains, subject, stanza)
+        for handler in chains.of_kind(self, stanza):
+            try:
+                waiting = handler(subject, stanza)
+                if waiting is not None:
+                    self._go_on(chains, handler, waiting)
+            except Exception:
+                self._failed(handler)
 
 
 class Filter(Hook, Generic[S]):
@@ -231,11 +232,12 @@ class Filter(Hook, Generic[S]):
 
         Raises `StanzaError`, and nothing else.
         """
-        handlers = chains.of_kind(self, stanza)
-        if not handlers:
+        handlers = chains.by_kind[stanza.kind].get(self)
+        if handlers is None:
             return stanza
         try:
-            for count, handler in enumerate(handlers):
+            following = iter(handlers)
+            for handler in following:
                 outcome = handler(subject, stanza)
                 if outcome is None:
                     continue
@@ -244,7 +246,7 @@ class Filter(Hook, Generic[S]):
                 elif isinstance(outcome, Handled):
                     return HANDLED
                 else:
-                    return self._go_on(chains, outcome, handlers[count:], subject, stanza)
+                    return self._go_on(chains, outcome, handler, following, subject, stanza)
         except StanzaError:
             raise
         except Exception:
@@ -254,8 +256,11 @@ class Filter(Hook, Generic[S]):
     def run_now(self, chains: Chains, subject: S, stanza: Stanza) -> Stanza | Handled:
         """As `run`, where no handler may wait; one that does is a bug and costs the stanza."""
         outcome: Any
+        handlers = chains.by_kind[stanza.kind].get(self)
+        if handlers is None:
+            return stanza
         try:
-            for handler in chains.of_kind(self, stanza):
+            for handler in handlers:
                 outcome = handler(subject, stanza)
                 if outcome is None:
                     continue
@@ -277,15 +282,14 @@ class Filter(Hook, Generic[S]):
         self,
         chains: Chains,
         waiting: Awaitable[Outcome],
-        handlers: tuple[Callable[..., Any], ...],
+        handler: Callable[..., Any],
+        remaining: Iterator[Callable[..., Any]],
         subject: S,
         stanza: Stanza,
     ) -> Stanza | Handled:
-        """*handlers* begins with the one that waits."""
-        handler, *rest = handlers
+        """It is *handler* that waits; the *remaining* come after it."""
         try:
             outcome = await waiting
-            remaining = iter(rest)
             while True:
                 if isinstance(outcome, Stanza):
                     stanza = _in_place_of(stanza, outcome)

@@ -256,8 +256,6 @@ class Host(Branch):
             if passage is None or not isinstance(stanza, Message):
                 return self._deliver_to_host(stanza, to)
             return passage.go(stanza, lambda _: self._deliver_to_host(stanza, to))
-        if hooks.sm_receive_packet not in self.chains.by_kind[stanza.kind]:
-            return self._deliver_to_account(stanza, to, passage)
         try:
             outcome = hooks.sm_receive_packet.run(self.chains, to.bare, stanza)
         except HandlerCrashed:
@@ -430,8 +428,7 @@ class Host(Branch):
         return None
 
     def _delivered(self, to: JID, message: Message, sessions: Sequence[Session]) -> None:
-        if self.chains.of(hooks.sm_delivered_message):
-            hooks.sm_delivered_message.run(self.chains, to.bare, message, sessions)
+        hooks.sm_delivered_message.run(self.chains, to.bare, message, sessions)
 
     def _store(self, message: Message, account: JID, instead: Sequence[Session]) -> Awaitable[None] | None:
         """Offer a message to offline storage. What the archive keeps is not lost: nothing goes back to its sender."""

@@ -11,7 +11,6 @@ from ..xmpp.errors import StanzaError, StreamError
 from ..xmpp.jid import JID
 from ..xmpp.stanza import Presence, Stanza
 from . import hooks
-from .chain import Handled
 from .intake import Intake
 from .keys import Notes
 
@@ -123,16 +122,12 @@ class Session:
 
     def send(self, stanza: Stanza) -> None:
         """Hand a stanza to this resource. What a handler does wrong stays here: the copy is dropped and logged."""
-        chains = self.host.chains
-        if hooks.user_receive_packet in chains.by_kind[stanza.kind]:
-            try:
-                outcome = hooks.user_receive_packet.run_now(chains, self, stanza)
-            except StanzaError:
-                return
-            if isinstance(outcome, Handled):
-                return
-            stanza = outcome
-        self.pass_on(stanza)
+        try:
+            outcome = hooks.user_receive_packet.run_now(self.host.chains, self, stanza)
+        except StanzaError:
+            return
+        if isinstance(outcome, Stanza):
+            self.pass_on(outcome)
 
     def pass_on(self, stanza: Stanza) -> None:
         """Hand a stanza to this resource past all handlers: who held it back from `send` sends it so."""

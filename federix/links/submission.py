@@ -42,13 +42,8 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
         elif to is None and isinstance(stanza, Message):
             stanza = stanza.addressed(session.jid.bare)
         session.heard = host.clock.seconds()
-        chains = host.chains
-        fired = chains.by_kind[stanza.kind]
-        if hooks.user_sent_packet in fired:
-            hooks.user_sent_packet.watch(chains, session, stanza)
-        if hooks.user_send_packet not in fired:
-            return _send_on(session, stanza, mark)
-        outcome = hooks.user_send_packet.run(chains, session, stanza)
+        hooks.user_sent_packet.watch(host.chains, session, stanza)
+        outcome = hooks.user_send_packet.run(host.chains, session, stanza)
     except StanzaError as error:
         return host.server.router.bounce(stanza, error)
     if isinstance(outcome, Stanza):
