@@ -45,6 +45,7 @@ from ..api import (
     iq_get,
     iq_set,
     ns,
+    on_demand,
     option,
 )
 from .offline_cleaning import older_than, remove_where
@@ -61,6 +62,9 @@ MOST_BEHIND: Final = 1000
 
 #: Children that make nothing worth keeping of a message that has no others.
 _SLIGHT: Final = frozenset((ns.CHAT_STATES, ns.DELAY, ns.HINTS, ns.SID))
+
+#: Namespaces of what a server adds to a message that it hands over late.
+_ADDED: Final = (ns.DELAY, ns.OFFLINE)
 
 _TAKES_MESSAGES: Final[Key[bool]] = Key("mod_offline.takes_messages")
 
@@ -121,7 +125,10 @@ class Offline(Module):
         """XEP-0203 §5: "the recipient's server SHOULD discard a delayed delivery notation whose 'from' attribute
         matches the server's JabberID"; and that of XEP-0013 is ours to add as well.
         """
-        return message.dropping(self._is_ours)
+        for child in message.element.children:
+            if not isinstance(child, str) and child.ns in _ADDED:
+                return message.dropping(self._is_ours)
+        return None
 
     def _is_ours(self, child: Element) -> bool:
         if child.ns != ns.DELAY:
@@ -243,6 +250,7 @@ class Offline(Module):
         """Another session of its account is handed what this one has not taken."""
         self.deliveries.left(session)
 
+    @on_demand
     @hooks.user_receive_packet.only(Message, Slot.CHECK)
     def hold(self, session: Session, message: Message) -> Outcome:
         """What is not for storage follows when the session has been handed what waited.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
@@ -34,6 +35,7 @@ class Deliveries:
         #: What sessions that are over were handed and had not taken, by the local part: it is still kept.
         self._left_behind: dict[str, list[Sign]] = {}
         self._handing = False
+        self._stop_listening: Callable[[], None] | None = None
 
     def __contains__(self, local: str) -> bool:
         """Whether a session of that account is being handed what waits."""
@@ -65,6 +67,7 @@ class Deliveries:
                 return
             earlier.end()
         catching_up = self._catching_up[local] = CatchingUp(self._offline, session, earlier)
+        self._listen()
         self._offline.scope.spawn(self._run(local, catching_up))
 
     async def _run(self, local: str, catching_up: CatchingUp) -> None:
@@ -77,6 +80,7 @@ class Deliveries:
         finally:
             if self._catching_up.get(local) is catching_up:
                 del self._catching_up[local]
+                self._listen()
             catching_up.end()
             catching_up.finished.callback(None)
         if not done:
@@ -94,12 +98,23 @@ class Deliveries:
         left_behind = catching_up.leave()
         if left_behind:
             self._left_behind[local] = left_behind
+            self._listen()
             self._offline.scope.later(LEFT_BEHIND, self._forget, local, left_behind)
         self.look_for_session(local)
 
     def _forget(self, local: str, left_behind: list[Sign]) -> None:
         if self._left_behind.get(local) is left_behind:
             del self._left_behind[local]
+            self._listen()
+
+    def _listen(self) -> None:
+        """Have messages held that are for sessions, as long as there may be one to be held."""
+        if self._stop_listening is None:
+            if self._catching_up or self._left_behind:
+                self._stop_listening = self._offline.listen(self._offline.hold)
+        elif not (self._catching_up or self._left_behind):
+            self._stop_listening()
+            self._stop_listening = None
 
     # -- messages on their way ----------------------------------------------------------------------------------------
 

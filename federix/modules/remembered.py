@@ -20,7 +20,7 @@ READING: Final = Share("reading", 1)
 
 
 class Remembered(Generic[T]):
-    """Remembers what is kept of all accounts that have sessions, and of up to *size* others: those asked for last.
+    """Remembers what is kept of all accounts that have sessions, and of up to *size* others: those read last.
 
     *fetch* asks storage for that of one account, be there such an account or not. Whoever has one tells it when a
     session has begun (`arrived`) and ended (`left`), and when an account is removed (`forget`).
@@ -32,22 +32,18 @@ class Remembered(Generic[T]):
         self._scope = scope
         self._fetch = fetch
         self._size = size
-        self._here: dict[str, T] = {}
-        self._others: OrderedDict[str, T] = OrderedDict()
+        self._known: dict[str, T] = {}
+        #: Those of them that have no sessions.
+        self._others: OrderedDict[str, None] = OrderedDict()
+        #: What is kept of an account, by its local part, if that is in memory: asked several times for each stanza.
+        self.now: Final[Callable[[str], T | None]] = self._known.get
         #: Those who wait for it, in their order.
         self._waiting: dict[str, list[Deferred[T]]] = {}
         #: One at a time reads or changes it, so what is read is never older than what is known.
         self._turns = Turns(scope, most=MOST_WAITING)
 
     def __len__(self) -> int:
-        return len(self._here) + len(self._others)
-
-    def now(self, local: str) -> T | None:
-        """What is kept of an account, if that is in memory."""
-        found = self._here.get(local)
-        if found is None and (found := self._others.get(local)) is not None:
-            self._others.move_to_end(local)
-        return found
+        return len(self._known)
 
     async def get(self, account: JID) -> T:
         """What is kept of an account. Those who wait for storage go on in the order in which they came."""
@@ -89,32 +85,28 @@ class Remembered(Generic[T]):
         local = account.local
         if self._accounts.is_leaving(local):
             return  # the next owner of the name must not find it
-        if self._sessions.resources(local):
-            self._here[local] = found
-        else:
-            self._others[local] = found
-            self._others.move_to_end(local)
-            self.resize(self._size)
+        self._known[local] = found
+        self._others.pop(local, None)
+        self.left(local)
 
     def resize(self, size: int) -> None:
         """Have room for so many accounts without sessions."""
         self._size = size
         while len(self._others) > size:
-            self._others.popitem(last=False)
+            local, _ = self._others.popitem(last=False)
+            del self._known[local]
 
     def arrived(self, local: str) -> None:
         """The account has a session."""
-        found = self._others.pop(local, None)
-        if found is not None:
-            self._here[local] = found
+        self._others.pop(local, None)
 
     def left(self, local: str) -> None:
         """The account may have no session any more."""
-        if not self._sessions.resources(local) and (found := self._here.pop(local, None)) is not None:
-            self._others[local] = found
+        if local in self._known and not self._sessions.resources(local):
+            self._others[local] = None
             self.resize(self._size)
 
     def forget(self, local: str) -> None:
         """The account is being removed."""
-        self._here.pop(local, None)
+        self._known.pop(local, None)
         self._others.pop(local, None)
