@@ -34,6 +34,9 @@ _EXCLAMATION: Final = ord("!")
 _QUESTION: Final = ord("?")
 _SLASH: Final = ord("/")
 _END: Final = ord(">")
+# As names of this module they are looked up at half the cost.
+_CLIENT: Final = ns.CLIENT
+_CONTENT: Final = ns.CONTENT
 
 #: How much one expat is fed: it remembers each name it ever met, at some twenty bytes a byte.
 MAX_EXPAT_BYTES: Final = 32 * 1024
@@ -398,9 +401,9 @@ class StreamParser:
             stack[-1].children.append(element)
             # RFC 6120 §4.8.3: the content namespaces are one, down to the first element of another. Whoever writes
             # <body xmlns='jabber:server'/> to a server of clients means a body, or means to hide one.
-            if self._own == depth and namespace in ns.CONTENT:
-                self._own += 1
-                element.ns = ns.CLIENT
+            if namespace in _CONTENT and self._own == depth:
+                self._own = depth + 1
+                element.ns = _CLIENT
         else:
             if namespace == ns.STREAMS and local == "stream":
                 raise StreamError(StreamCondition.BAD_FORMAT, "a second stream header")
@@ -409,9 +412,9 @@ class StreamParser:
             self._elements = 1
             self._cost = _ELEMENT_COST + cost
             self._own = 0
-            if namespace == self._content and namespace in ns.CONTENT:
+            if namespace == self._content and namespace in _CONTENT:
                 self._own = 1
-                element.ns = ns.CLIENT
+                element.ns = _CLIENT
         stack.append(element)
 
     def _text(self, text: str) -> None:
