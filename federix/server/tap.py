@@ -47,7 +47,18 @@ def makeService(options: Options) -> IService:
     if options["demo"] and not all(map(_is_local, config.listeners)):
         raise SystemExit("federix: --demo is for loopback only: everybody knows these passwords")
     twistd: Mapping[str, Any] = getattr(options, "parent", None) or {}
+    if twistd:
+        _choose_reactor()
     return Running(config, path, twistd, options["log-format"], DEMO_ACCOUNTS if options["demo"] else {})
+
+
+def _choose_reactor() -> None:
+    """The leanest there is, where the operator has chosen none (``twistd --reactor``)."""
+    try:
+        from .reactor import install_unless_chosen
+    except ImportError:
+        return  # this system has no epoll
+    install_unless_chosen()
 
 
 def _is_local(listener: ListenerConfig) -> bool:
