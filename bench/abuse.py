@@ -4,8 +4,9 @@ Each attack meets a fresh server on which twenty honest people write a hundred m
 the round trips of those before it and during it; what the server's memory grew by while the attack was there, in all
 and for each of its connections (a fresh server has no memory to reuse, so it is more than what is held); how their
 streams ended; the seconds until the server had as many open sockets as before. Everything is on this machine and uses
-its processors, so round trips are higher while an attack is under way for that alone: how much is told by a bystander,
-two processes that send each other something and have no server between them.
+its processors, so round trips are higher while an attack is under way for that alone, though the attacker has the
+lowest priority: how much is told by a bystander, two processes that send each other something and have no server
+between them.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ connects to the loopback address, with at most so many connections as it is told
 from __future__ import annotations
 
 import json
+import os
 import select
 import sys
 import time
@@ -24,6 +25,9 @@ FIRST: Final = 20
 #: Seconds between two bytes of who sends slowly, and two looks of all.
 SLOWLY: Final = 1.0
 TICK: Final = 0.05
+#: The priority of an attacker (nice). Others attack from elsewhere: here one takes only what processor time is left, or
+#: honest people would wait for him, not for the server.
+LOWEST: Final = 19
 #: A character beyond the basic plane: one of them makes a string of CPython four times as large.
 WIDE: Final = "\U0001f600"
 #: What is sent to each of those who do not read, and in which pieces.
@@ -476,6 +480,7 @@ ATTACKS: Final[Mapping[str, type[Attack]]] = {
 
 def main(name: str, port: str, count: str) -> int:
     raise_open_files()
+    os.nice(LOWEST)
     attack = ATTACKS[name](int(port), int(count))
     begun = time.monotonic()
     attack.begin()

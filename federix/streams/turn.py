@@ -12,7 +12,7 @@ log = Logger()
 
 #: How many go on in one turn of the reactor; and seconds after which no further one does, as some are dear.
 GO_ON_AT_MOST: Final = 8
-GO_ON_FOR: Final = 0.003
+GO_ON_FOR: Final = 0.001
 #: Bytes, of those who have sent much, that are parsed in the turn in which they were read.
 HEARD_AT_MOST: Final = 16 * 1024
 
