@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
-from federix.api import JID, Message, StoreError, delay
+from federix.api import JID, Message, StoreError, delay, hooks, message
 from federix.modules import offline, offline_deliveries
 from federix.modules import offline_catching_up as catching
 from federix.modules.offline_deliveries import LEFT_BEHIND, RETRY_AFTER
@@ -459,6 +459,25 @@ class AgainTest(OfflineCase):
         self.assertEqual(self.kept(), 3)
         self.world.advance(LEFT_BEHIND)
         self.assertEqual(self.offline.deliveries._left_behind, {})
+
+    def test_while_nothing_is_handed_over_nobody_looks_at_messages(self) -> None:
+        chains = self.world.host("example.org").chains
+
+        def listening() -> bool:
+            return bool(chains.of_kind(hooks.user_receive_packet, message("chat")))
+
+        self.write(*"abc")
+        juliet = self.world.client(f"{JULIET}/balcony")
+        before = listening()
+        stopped = Deferred[None]()
+        self.patch(self.offline, "sleep", lambda seconds: stopped)
+        juliet.send("<presence/>")
+        during = listening()
+        juliet.cut()
+        stopped.callback(None)
+        behind = listening()
+        self.world.advance(LEFT_BEHIND)
+        self.assertEqual((before, during, behind, listening()), (False, True, True, False))
 
     def test_what_was_fetched_and_not_removed_is_kept_once(self) -> None:
         # XEP-0013 §2.5.
