@@ -91,11 +91,6 @@ class PgConnection:
     def is_open(self) -> bool:
         return self._on_lost is not None
 
-    @property
-    def mogrifier(self) -> Any:
-        """Puts values into statements, as they are to be quoted for this connection."""
-        return self._cursor
-
     def run(self, sql: bytes) -> Deferred[Any]:
         """Run statements; answers with a cursor that has the answer of the last. One call at a time."""
         self.busy_since = self._reactor.seconds()

@@ -15,10 +15,10 @@ from ..lane import Job
 from ..sql.database import Changes, Insertion
 from ..sql.plain import InOrder
 from .connection import PgError
-from .statements import PgStatement, PgStatements, mogrified
+from .statements import PgStatement, PgStatements
 
-Told: TypeAlias = Callable[[int], None]
-"""Takes the number of rows that a statement changed, or the id of a new one."""
+Asking: TypeAlias = tuple[Job[Any], int | None]
+"""A job that is told how many rows a statement changed, or the id of a new one; where it is several, which of them."""
 
 
 @dataclass(slots=True)
@@ -30,7 +30,7 @@ class _Group:
     rows: dict[Any, bytes] = field(default_factory=dict)
     """By what tells them apart: the key by which one replaces another, or nothing but their number."""
     alone: bytes | None = None
-    told: list[Told] = field(default_factory=list)
+    asking: list[Asking] = field(default_factory=list)
 
     @property
     def answers(self) -> bool:
@@ -42,17 +42,17 @@ class _Group:
             return self.alone
         joining = self.statement.joining
         assert joining is not None
-        returning = self.statement.returning[len(self.statement.sql) :].encode() if self.ids else b""
+        returning = self.statement.returning if self.ids else b""
         return joining.head + b",".join(self.rows.values()) + joining.tail + returning
 
     def answer(self, cursor: Any) -> None:
         if not self.ids:
-            for tell in self.told:
-                tell(cursor.rowcount)
+            for asking in self.asking:
+                _tell(asking, cursor.rowcount)
         else:
             # Ids are given to the rows in their order, whichever order they are told in.
-            for tell, (id_,) in zip(self.told, sorted(cursor.fetchall()), strict=True):
-                tell(id_)
+            for asking, (id_,) in zip(self.asking, sorted(cursor.fetchall()), strict=True):
+                _tell(asking, id_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,8 @@ class Round:
 class Plan:
     """How *jobs*, all of plain work, are done. A job that cannot be written down has its error afterwards."""
 
-    def __init__(self, jobs: list[Job[Any]], statements: PgStatements, mogrifier: Any) -> None:
+    def __init__(self, jobs: list[Job[Any]], statements: PgStatements) -> None:
         self._statements = statements
-        self._mogrifier = mogrifier
         self._groups: InOrder[_Group] = InOrder()
         for job in jobs:
             self._add(job)
@@ -94,24 +93,20 @@ class Plan:
         except (PgError, KeyError) as error:
             job.error = error
             return
-        if isinstance(work, Changes):
-            job.answer = [1] * len(changes)
-        else:
-            job.answer = 1
+        job.answer = [1] * len(changes) if isinstance(work, Changes) else 1
         for number, (change, (statement, text)) in enumerate(zip(changes, written, strict=True)):
-            tell = _tell_one(job, number) if isinstance(work, Changes) else _tell(job)
-            self._join(change, statement, text, tell)
+            self._join(change, statement, text, (job, number if isinstance(work, Changes) else None))
 
     def _written(self, change: Any) -> tuple[PgStatement, bytes]:
         statement = self._statements(change.statement)
         if statement.joining is not None:
-            return statement, mogrified(self._mogrifier, statement.joining.row, change.values)
-        return statement, statement.text(self._mogrifier, change.values, returning=isinstance(change, Insertion))
+            return statement, statement.row(change.values)
+        return statement, statement.text(change.values, returning=isinstance(change, Insertion))
 
-    def _join(self, change: Any, statement: PgStatement, text: bytes, tell: Told) -> None:
+    def _join(self, change: Any, statement: PgStatement, text: bytes, asking: Asking) -> None:
         joining = statement.joining
         if joining is None:
-            group = _Group(statement, isinstance(change, Insertion), alone=text, told=[tell])
+            group = _Group(statement, isinstance(change, Insertion), alone=text, asking=[asking])
             self._groups.append(group, statement.tables)
             return
         ids = isinstance(change, Insertion)
@@ -122,18 +117,12 @@ class Plan:
         key = tuple([change.values[name] for name in joining.key]) if joining.key else len(found.rows)
         found.rows[key] = text
         if ids:
-            found.told.append(tell)
+            found.asking.append(asking)
 
 
-def _tell(job: Job[Any]) -> Told:
-    def tell(number: int) -> None:
+def _tell(asking: Asking, number: int) -> None:
+    job, index = asking
+    if index is None:
         job.answer = number
-
-    return tell
-
-
-def _tell_one(job: Job[Any], index: int) -> Told:
-    def tell(number: int) -> None:
+    else:
         job.answer[index] = number
-
-    return tell

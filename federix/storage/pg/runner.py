@@ -71,7 +71,7 @@ class Writing:
         if not plain:
             return False
         transaction = PgTransaction(connection, self._statements)
-        rounds = Plan(plain, self._statements, connection.mogrifier).rounds()
+        rounds = Plan(plain, self._statements).rounds()
         # One message alone is a transaction.
         is_whole = len(rounds) <= 1 and not rest
         try:

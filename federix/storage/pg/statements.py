@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,9 +11,10 @@ from sqlalchemy import Insert, Table
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from ..sql.statement import Compiler, Statement, Upsert, Value
-from .connection import Error, PgError
+from .connection import PgError
+from .literals import literal
 
-_ONE_ROW: Final = re.compile(r"(INSERT INTO .*? VALUES )(\((?:%\(\w+\)s(?:, )?)+\))( ON CONFLICT .*)?", re.DOTALL)
+_ONE_ROW: Final = re.compile(r"(INSERT INTO .*? VALUES )\(%s(?:, %s)*\)( ON CONFLICT .*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,6 @@ class Joining:
     """How rows are joined into one INSERT: *head*, rows, *tail*; where a key comes twice the later row replaces."""
 
     head: bytes
-    row: str
     tail: bytes
     key: tuple[str, ...]
     """The columns by which a row replaces another, if any."""
@@ -30,36 +30,44 @@ class Joining:
 @dataclass(frozen=True, slots=True, eq=False)
 class PgStatement:
     name: str
-    sql: str
-    returning: str
-    """The same with the id of the new row as its answer, where that is asked for."""
+    parts: Sequence[bytes]
+    """What stands around the values."""
+    names: Sequence[str]
+    returning: bytes
+    """What is added where the id of the new row is asked for."""
     defaults: Mapping[str, Value]
     tables: frozenset[str] | None
     """The tables it touches; ``None`` if that is not known."""
     joining: Joining | None
 
-    def text(self, cursor: Any, values: Mapping[str, Value], *, returning: bool = False) -> bytes:
+    def text(self, values: Mapping[str, Value], *, returning: bool = False) -> bytes:
         """The statement with its values; raises ``KeyError`` for a missing one, `PgError` for one that cannot be."""
         if self.defaults:
             values = {**self.defaults, **values}
-        return mogrified(cursor, self.returning if returning else self.sql, values)
+        pieces = [self.parts[0]]
+        for name, part in zip(self.names, self.parts[1:], strict=True):
+            pieces += (_literal(values[name]), part)
+        if returning:
+            pieces.append(self.returning)
+        return b"".join(pieces)
+
+    def row(self, values: Mapping[str, Value]) -> bytes:
+        """The row that is inserted, in brackets, for those that can be joined; raises as `text` does."""
+        return b"(%b)" % b",".join([_literal(values[name]) for name in self.names])
 
 
-def mogrified(cursor: Any, text: str, values: Mapping[str, Value]) -> bytes:
-    """*text* with *values* in it, quoted."""
+def _literal(value: Value) -> bytes:
     try:
-        written: bytes = cursor.mogrify(text, values)
-    except (ValueError, Error) as error:
-        # A NUL in a text, for one, which PostgreSQL cannot hold.
+        return literal(value)
+    except ValueError as error:
         raise PgError(error) from error
-    return written
 
 
 class PgStatements:
     """The statements of this dialect, each prepared once."""
 
     def __init__(self) -> None:
-        self._compiler = Compiler(PGDialect_psycopg2())  # type: ignore[no-untyped-call]
+        self._compiler = Compiler(PGDialect_psycopg2(paramstyle="format"))  # type: ignore[no-untyped-call]
         self._known: dict[Statement, PgStatement] = {}
 
     def __call__(self, statement: Statement) -> PgStatement:
@@ -79,11 +87,14 @@ class PgStatements:
         sql = compiled.sql.partition(" RETURNING ")[0] if table is not None else compiled.sql
         return PgStatement(
             statement.name,
-            sql,
-            sql if table is None else f"{sql} RETURNING {_id_of(table)}",
+            [part.replace("\0", "%").encode() for part in sql.replace("%%", "\0").split("%s")],
+            compiled.names,
+            b"" if table is None else f" RETURNING {_id_of(table)}".encode(),
             compiled.defaults,
             statement.tables,
-            None if table is None or keeps else _joining(sql, table, isinstance(clause, Upsert), compiled.defaults),
+            None
+            if table is None or keeps or compiled.defaults
+            else _joining(sql, table, replaces=isinstance(clause, Upsert)),
         )
 
 
@@ -92,10 +103,10 @@ def _id_of(table: Table) -> str:
     return "NULL" if column is None else column.name
 
 
-def _joining(sql: str, table: Table, replaces: bool, defaults: Mapping[str, Value]) -> Joining | None:
+def _joining(sql: str, table: Table, *, replaces: bool) -> Joining | None:
     found = _ONE_ROW.fullmatch(sql)
-    if found is None or defaults or bool(found[3]) != replaces:
+    if found is None or bool(found[2]) != replaces or "%s" in (found[2] or ""):
         return None
     key = tuple(column.name for column in table.primary_key) if replaces else ()
-    head, tail = (part.replace("%%", "%").encode() for part in (found[1], found[3] or ""))
-    return Joining(head, found[2], tail, key)
+    head, tail = (part.replace("%%", "%").encode() for part in (found[1], found[2] or ""))
+    return Joining(head, tail, key)

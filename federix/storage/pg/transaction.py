@@ -51,12 +51,12 @@ class PgTransaction:
         return count
 
     async def insert(self, statement: Statement, /, **values: Value) -> int:
-        text = self._statements(statement).text(self._connection.mogrifier, values, returning=True)
+        text = self._statements(statement).text(values, returning=True)
         ((new,),) = (await _ask(text)).fetchall()
         return int(new)
 
     def _text(self, statement: Statement, values: dict[str, Value]) -> bytes:
-        return self._statements(statement).text(self._connection.mogrifier, values)
+        return self._statements(statement).text(values)
 
     # -- for who runs it ------------------------------------------------------------------------------------------
 
