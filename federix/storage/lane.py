@@ -1,8 +1,9 @@
 """A queue in front of database connections, and what makes writing cheap: group commit.
 
 While a connection works on one batch, further jobs wait and are taken together as its next one. So a lone job is never
-delayed, and under load one commit, with its costly wait for the disk, is shared by hundreds of jobs. How a batch is
-done is the runner's business: in a thread (`sql/blocking.py`), or by a connection that needs none (`pg/runner.py`).
+delayed, and under load one commit, with its costly wait for the disk, is shared by hundreds of jobs. After a batch of
+many the next is gathered for a moment, because a commit costs few jobs what it costs many. How a batch is done is the
+runner's business: in a thread (`sql/blocking.py`), or by a connection that needs none (`pg/runner.py`).
 
 Where several connections write, the first does what it can alone, because large batches are cheap; another helps when a
 batch takes long. No two of them ever work for the same owner, so what is written for one keeps its order.
@@ -33,6 +34,11 @@ log = Logger()
 #: Seconds in one turn of the reactor after which no further answer is handed out: with each of them somebody goes on
 #: who had waited, and a commit may answer hundreds.
 HAND_OUT_FOR: Final = 0.003
+
+#: Seconds after a batch of many for which jobs are gathered for the next one, and how many of them are many. Whoever
+#: gets an answer often writes again: what many write then would be spread over several commits.
+GATHER_FOR: Final = 0.002
+MANY: Final = 8
 
 #: Seconds that a batch may take before another connection helps with what waits behind it.
 HELP_AFTER: Final = 0.02
@@ -108,6 +114,8 @@ class Lane(Generic[C]):
         self._answers: deque[tuple[Job[Any], Outcome]] = deque()
         self._due = False
         self._help: IDelayedCall | None = None
+        #: The end of the moment in which jobs are gathered.
+        self._gathering: IDelayedCall | None = None
         self._refusal: str | None = None
         #: Whether the log has been told that too much waits.
         self._is_full = False
@@ -163,6 +171,9 @@ class Lane(Generic[C]):
     async def close(self) -> None:
         """Accept nothing more, and wait until all is done."""
         self._refusal = self._refusal or "the storage is closed"
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._on_gathered()
         if self._unfinished or self._answers:
             idle: Deferred[None] = Deferred()
             self._idle.append(idle)
@@ -189,6 +200,8 @@ class Lane(Generic[C]):
     # -- batches --------------------------------------------------------------------------------------------------
 
     def _dispatch(self, helping: bool = False) -> None:
+        if self._gathering is not None and len(self._waiting) < self._most_together:
+            return
         while self._waiting and self._free:
             if self._under_way and self._ordered and not helping:
                 self._call_for_help()
@@ -199,6 +212,14 @@ class Lane(Generic[C]):
             connection = self._free.pop()
             self._under_way.append(batch)
             self._run(connection, batch).addBoth(self._finished, connection, batch)
+
+    def _gather(self, clock: IReactorTime) -> None:
+        if self._gathering is None and self._refusal is None:
+            self._gathering = clock.callLater(GATHER_FOR, self._on_gathered)
+
+    def _on_gathered(self) -> None:
+        self._gathering = None
+        self._dispatch()
 
     def _call_for_help(self) -> None:
         if self._help is None and self._clock is not None:
@@ -257,6 +278,8 @@ class Lane(Generic[C]):
                     if last.get(owner) is job:
                         del last[owner]
         self._answers.extend((job, outcome) for job in batch)
+        if self._ordered and len(batch) >= MANY and self._clock is not None:
+            self._gather(self._clock)
         # First the next batch: the disk is busy again while the answers are handed out.
         self._dispatch()
         for job in batch:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.storage.lane import HAND_OUT_FOR, Lane
+from federix.storage.lane import GATHER_FOR, HAND_OUT_FOR, MANY, Lane
 from federix.storage.sql.blocking import BlockingRunner, Driver
 from federix.storage.sql.database import Rows, Transaction
 from federix.storage.sql.statement import Compiler, Statement
@@ -240,6 +240,86 @@ class LaneTest(LaneCase):
         result = self.lane.submit("", add(1, lambda tx: tx.run(twin)))
         self.executor.go_on()
         self.failureResultOf(result, ValueError)
+
+
+class GatheringTest(LaneCase):
+    """A commit costs few jobs what it costs many."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()  # type: ignore[no-untyped-call]
+        self.lane = self.make_lane(clock=self.clock)
+        self.executor.holds = False
+        self.submitted = 0
+
+    def submit(self, count: int) -> None:
+        for _ in range(count):
+            self.lane.submit("", add(self.submitted))
+            self.submitted += 1
+
+    def write_together(self, count: int) -> None:
+        """Have a batch of so many done, after one of the first alone."""
+        self.executor.holds = True
+        self.submit(1 + count)
+        self.executor.step()
+        self.executor.step()
+        self.executor.holds = False
+
+    def assert_kept(self, count: int) -> None:
+        self.assertEqual(self.kept(), list(range(count)))
+
+    def test_a_job_alone_leaves_at_once(self) -> None:
+        for number in range(3):
+            self.submit(1)
+            self.assert_kept(number + 1)
+
+    def test_after_a_batch_of_many_the_next_is_gathered_for_a_moment(self) -> None:
+        self.write_together(MANY)
+        self.submit(3)
+        self.clock.advance(GATHER_FOR * 0.9)
+        self.assert_kept(MANY + 1)
+        self.executor.holds = True
+        self.clock.advance(GATHER_FOR * 0.1)
+        self.assertEqual(len(self.executor.held), 1)
+        self.executor.step()
+        self.assert_kept(MANY + 4)
+
+    def test_a_job_that_comes_after_that_moment_leaves_at_once(self) -> None:
+        self.write_together(MANY)
+        self.clock.advance(GATHER_FOR)
+        self.submit(1)
+        self.assert_kept(MANY + 2)
+
+    def test_after_a_batch_of_few_nothing_is_gathered(self) -> None:
+        self.write_together(MANY - 1)
+        self.submit(1)
+        self.assert_kept(MANY + 1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_makes_a_full_batch_does_not_wait(self) -> None:
+        self.lane = self.make_lane(clock=self.clock, most_together=MANY)
+        self.write_together(MANY)
+        self.submit(MANY - 1)
+        self.assert_kept(MANY + 1)
+        self.submit(1)
+        self.assert_kept(2 * MANY + 1)
+
+    def test_who_closes_does_not_wait_for_more(self) -> None:
+        self.write_together(MANY)
+        self.submit(2)
+        self.successResultOf(Deferred.fromCoroutine(self.lane.close()))
+        self.assert_kept(MANY + 3)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_is_refused_leaves_nothing_to_gather(self) -> None:
+        self.write_together(MANY)
+        result = self.lane.submit("", add(100))
+        self.lane.refuse("the database is away")
+        self.failureResultOf(result, StoreError)
+        self.clock.advance(GATHER_FOR)
+        self.lane.refuse(None)
+        self.submit(1)
+        self.assert_kept(MANY + 2)
 
 
 class SlowAnswersTest(LaneCase):
