@@ -99,7 +99,8 @@ class Passage:
         self.mark = mark
         self._server = server
         self._before = before
-        self._notes: list[tuple[JID, JID, Message, bool, str]] = []
+        #: By the account whose archive is to keep it.
+        self._notes: dict[str, tuple[JID, Message, bool, str]] = {}
         #: Tells how far its stream is settled when this is kept.
         self.count: Callable[[Mark | None, float], Counted | None] | None = None
         #: Its id where the archives have it already, because it is sent again.
@@ -111,8 +112,8 @@ class Passage:
 
     def note(self, owner: JID, peer: JID, message: Message, *, sent: bool, fingerprint: str = "") -> None:
         """The archive of *owner* is to keep it. Who writes to himself keeps it once."""
-        if self.known is None and not any(noted == owner for noted, *_ in self._notes):
-            self._notes.append((owner, peer, message, sent, fingerprint))
+        if self.known is None and owner.text not in self._notes:
+            self._notes[owner.text] = (peer, message, sent, fingerprint)
 
     def go(self, message: Message, deliver: Deliver) -> Awaitable[None] | None:
         """Keep what was noted, then *deliver*. A `Keeping` where that takes time; what fails then is bounced."""
@@ -121,8 +122,8 @@ class Passage:
             # What is sent again is counted again, though nothing of it is kept.
             id_ = self._server.archive_id() if id_ is None else id_
             rows = [
-                ArchiveRow(owner.text, id_, peer.bare.text, peer.resource, sent, fingerprint, copy.to_bytes(ns.CLIENT))
-                for owner, peer, copy, sent, fingerprint in self._notes
+                ArchiveRow(owner, id_, peer.bare.text, peer.resource, sent, fingerprint, copy.to_bytes(ns.CLIENT))
+                for owner, (peer, copy, sent, fingerprint) in self._notes.items()
             ]
             kept: Deferred[Any] = self._keep(rows)
         elif before is None or before.called:
@@ -132,8 +133,7 @@ class Passage:
         keeping = Keeping(placed=True)
         if before is not None and not before.called:
             kept.addCallback(lambda _: _after(before))
-        kept.addCallback(lambda _: self._deliver(id_, deliver))
-        kept.addCallback(_done)
+        kept.addCallback(lambda _: _done(self._deliver(id_, deliver)))
         kept.addErrback(self._bounce, message)
         kept.addBoth(keeping.end)
         return keeping

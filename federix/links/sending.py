@@ -206,7 +206,8 @@ class Outgoing:
         if known is not None and self._only_looks_like(known, ours):
             known, ours = None, False
         passage.known = known
-        passage.count = partial(session.intake.counted, session.jid.bare)
+        if passage.mark is not None:
+            passage.count = partial(session.intake.counted, session.jid.bare)
         if ours:
             passage.accepted = None
             return passage.go(message, lambda _: None)
