@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveRow:
+class ArchiveRow(NamedTuple):
     """One message in the archive of *owner*, a bare JID.
 
     *id* is when the server took it, in microseconds since 1970: ids grow, none is given twice, and a message has the

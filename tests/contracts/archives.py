@@ -24,7 +24,7 @@ def row(number: int, owner: str = ROMEO, peer: str = JULIET, resource: str = "ba
 
 def other_side(sent: ArchiveRow) -> ArchiveRow:
     """The same message in the archive of the one who got it."""
-    return replace(sent, owner=sent.peer, peer=sent.owner, resource="orchard", sent=False, fingerprint="")
+    return sent._replace(owner=sent.peer, peer=sent.owner, resource="orchard", sent=False, fingerprint="")
 
 
 def numbers(rows: list[ArchiveRow]) -> list[int]:
@@ -48,7 +48,7 @@ class ArchivesContract(Contract):
     # -- keeping
 
     async def test_a_message_comes_back_as_it_was_kept_in_both_archives(self) -> None:
-        sent = replace(row(1), stanza=ODD_BYTES, fingerprint="romeo@example.org/orchard\x01id ☃")
+        sent = row(1)._replace(stanza=ODD_BYTES, fingerprint="romeo@example.org/orchard\x01id ☃")
         await self.archives.keep([sent, other_side(sent)])
         self.assertEqual(await self.archives.page(ROMEO, Span(), limit=9), [sent])
         self.assertEqual(await self.archives.page(JULIET, Span(), limit=9), [other_side(sent)])
@@ -88,8 +88,8 @@ class ArchivesContract(Contract):
     # -- fingerprints
 
     async def test_fingerprints_are_those_of_what_the_owner_sent_lately(self) -> None:
-        got = replace(row(3), sent=False)
-        await self.fill(row(1), row(2), got, replace(row(4), fingerprint=""), row(5), row(6, owner=JULIET))
+        got = row(3)._replace(sent=False)
+        await self.fill(row(1), row(2), got, row(4)._replace(fingerprint=""), row(5), row(6, owner=JULIET))
         expected = {"print-2": START + 2, "print-5": START + 5}
         self.assertEqual(await self.archives.fingerprints(ROMEO, START + 1, 9), expected)
 
@@ -99,7 +99,7 @@ class ArchivesContract(Contract):
         self.assertEqual(found, {"print-4": START + 4, "print-3": START + 3})
 
     async def test_of_messages_with_one_fingerprint_the_first_counts(self) -> None:
-        await self.fill(row(1), replace(row(2), fingerprint="print-1"))
+        await self.fill(row(1), row(2)._replace(fingerprint="print-1"))
         self.assertEqual(await self.archives.fingerprints(ROMEO, 0, 9), {"print-1": START + 1})
 
     # -- what is counted
@@ -180,7 +180,7 @@ class ArchivesContract(Contract):
         self.assertEqual(await self.archives.count(JULIET), 1)
 
     async def test_sizes_are_told_without_the_rows(self) -> None:
-        await self.fill(replace(row(1), stanza=ODD_BYTES), row(2), row(3, peer=NURSE))
+        await self.fill(row(1)._replace(stanza=ODD_BYTES), row(2), row(3, peer=NURSE))
         expected = [RowSize(START + 1, len(ODD_BYTES)), RowSize(START + 2, 10)]
         self.assertEqual(await self.archives.sizes(ROMEO, Span(peer=JULIET), limit=9), expected)
         self.assertEqual(await self.archives.sizes(ROMEO, Span(), limit=1, reverse=True), [RowSize(START + 3, 10)])

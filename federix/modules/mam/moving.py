@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -76,7 +75,7 @@ class PortableArchive(Portable):
                 there = known.get(row.id)
                 if there is None or _is_same(there, row):
                     break
-                row = replace(row, id=row.id + 1)
+                row = row._replace(id=row.id + 1)
                 if row.id not in known:
                     known |= {found.id: found for found in await archives.rows(account.text, [row.id])}
             if there is None and row.id < newest:

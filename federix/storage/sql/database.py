@@ -46,8 +46,10 @@ class Transaction(Protocol):
 
 Work: TypeAlias = Callable[[Transaction], Coroutine[Any, Any, T]]
 
+# Those that follow are not frozen: some are made for each message that is archived, and it would take twice as long.
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Query:
     """Work that is one statement, and answers with the rows found."""
 
@@ -58,7 +60,7 @@ class Query:
         return tx.run(self.statement, **self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Change:
     """Work that is one statement, and answers with how many rows were written or removed."""
 
@@ -69,7 +71,7 @@ class Change:
         return tx.change(self.statement, **self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Insertion:
     """Work that is one statement, and answers with the id given to the new row."""
 
@@ -80,7 +82,7 @@ class Insertion:
         return tx.insert(self.statement, **self.values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Changes:
     """Work that is several statements none of which waits for what another answers; answers with their counts.
 

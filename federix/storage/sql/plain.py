@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ..lane import Job
 from .database import Change, Changes, Insertion
 
 S = TypeVar("S")
 
+_PLAIN: Final = (Change, Insertion, Changes)
+
 
 def is_plain(work: object) -> bool:
     """Whether *work* consists of statements alone."""
-    return isinstance(work, Change | Insertion | Changes)
+    return isinstance(work, _PLAIN)
 
 
 def sorted_out(batch: list[Job[Any]]) -> tuple[list[Job[Any]], list[Job[Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from federix.api import Stanza
@@ -125,7 +124,7 @@ class FilterTests(Case):
         row = self.world.run(self.archives.rows(ROMEO, [START]))[0]
 
         async def kept() -> None:
-            await self.archives.keep([replace(row, id=START + 123_457)])
+            await self.archives.keep([row._replace(id=START + 123_457)])
 
         self.world.run(kept())
         stamp = "2026-05-01T09:00:00.123457Z"
