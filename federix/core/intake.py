@@ -89,7 +89,7 @@ class Intake(Settled):
     def resume(self) -> int:
         """How many are settled, which the client is told now: what is not among them it sends again."""
         # Where everything is settled, nothing is sent again that has arrived.
-        self.known = {} if self.all_settled else None
+        self.known = {} if self.all_settled and self._arrived is None else None
         self._unsettled = self._arrived = None
         self.course += 1
         return self.handled
@@ -98,8 +98,8 @@ class Intake(Settled):
         """A message has come, and is about to be handed on; `take` follows. Nothing where nobody counts for good."""
         if not self._key:
             return None
-        self._arrived = self.begin()
-        return self._arrived
+        mark = self._arrived = Mark()
+        return mark
 
     def counted(self, owner: JID, mark: Mark | None, at: float) -> Counted | None:
         """What is to be kept with the message of that *mark*: how many are settled as soon as it is kept.
@@ -110,7 +110,8 @@ class Intake(Settled):
         if mark is None or not self._key:
             return None
         h = self.handled
-        for each in self._unsettled or ():
+        unsettled = self._unsettled or ()
+        for each in unsettled if self._arrived is None else (*unsettled, self._arrived):
             if not (each is mark or each.settled or each.placed):
                 break
             h += 1
@@ -178,12 +179,12 @@ class Intake(Settled):
         """The next stanza, of *size* bytes, is handed on; the stream waits for what is returned, if anything is."""
         mark, self._arrived = self._arrived, None
         if going is None:
-            if mark is not None:
-                self.settle(mark)
-            elif self._key is not None:
+            if self._key is not None:
                 self.at_once()
             return None
-        if mark is None and self._key is not None:
+        if mark is not None:
+            self.wait_for(mark)
+        elif self._key is not None:
             mark = self.begin()
         if not isinstance(going, Keeping):
             return going if mark is None else self._settle_after(going, mark)

@@ -12,12 +12,9 @@ MODULUS: Final = 1 << 32
 class Mark:
     """One stanza among those that are not settled, in the order in which they came."""
 
-    __slots__ = ("placed", "settled")
-
-    def __init__(self, settled: bool = False) -> None:
-        self.settled = settled
-        #: Whether its place among what is kept is taken: whatever is kept later is kept after it.
-        self.placed = False
+    settled = False
+    #: Whether its place among what is kept is taken: whatever is kept later is kept after it.
+    placed = False
 
 
 class Settled:
@@ -37,18 +34,22 @@ class Settled:
 
     def begin(self) -> Mark:
         """A stanza has come; `settle` its mark when it is settled."""
+        mark = Mark()
+        self.wait_for(mark)
+        return mark
+
+    def wait_for(self, mark: Mark) -> None:
+        """A stanza has come of that *mark*, which is new."""
         if self._unsettled is None:
             self._unsettled = deque()
-        mark = Mark()
         self._unsettled.append(mark)
-        return mark
 
     def at_once(self) -> None:
         """A stanza has come and is settled."""
         if self._unsettled is None:
             self.handled = (self.handled + 1) % MODULUS
         else:
-            self._unsettled.append(Mark(settled=True))
+            self.begin().settled = True
 
     def settle(self, mark: Mark) -> bool:
         """It is settled; whether `handled` has moved by that."""
