@@ -135,9 +135,12 @@ class ClientLink:
 
     def received(self, event: Stanza | Element) -> Awaitable[None] | None:
         session = self.session
-        if session is not None and isinstance(event, Stanza):
-            size = len(event.raw or b"") or UNKNOWN_SIZE
-            return session.intake.take(submit(session, event, self.lang), size)
+        if session is not None:
+            if isinstance(event, Stanza):
+                size = len(event.raw or b"") or UNKNOWN_SIZE
+                return session.intake.take(submit(session, event, self.lang), size)
+            if session.managed is not None and management.said(session.managed, event):
+                return None
         if self.host is None:
             raise StreamError(StreamCondition.NOT_AUTHORIZED)
         if not self.host.running:

@@ -26,6 +26,7 @@ from ..xmpp.errors import Condition, StreamCondition, StreamError
 from ..xmpp.jid import JID
 
 if TYPE_CHECKING:
+    from ..core.managed import Managed
     from .c2s import ClientLink
 
 log = Logger()
@@ -65,21 +66,30 @@ def offer(link: ClientLink) -> Sequence[Element]:
     return [Element("sm", namespace) for namespace in NAMESPACES]
 
 
+def said(managed: Managed, element: Element) -> bool:
+    """A client whose stream is managed has said something; whether it asks, or acknowledges. Raises `StreamError`."""
+    if element.ns not in NAMESPACES:
+        return False
+    if element.name == "r":
+        managed.answer()
+        return True
+    if element.name != "a":
+        return False
+    h = _number(element.get("h"))
+    if h is None:
+        # §4: "An <a/> element MUST possess an 'h' attribute."
+        raise StreamError(StreamCondition.BAD_FORMAT, "an <a/> needs an 'h'")
+    managed.acknowledged(h)
+    return True
+
+
 def take(link: ClientLink, element: Element) -> Awaitable[None] | None:
-    """A client says something of stream management."""
+    """A client says something else of stream management."""
     session, host = link.session, link.host
     managed = session.managed if session is not None else None
     if host is None or (managed is None and STREAM_MANAGEMENT not in host.notes):
         raise StreamError(StreamCondition.UNSUPPORTED_STANZA_TYPE)
     match element.name:
-        case "r" if managed is not None:
-            managed.answer()
-        case "a" if managed is not None:
-            h = _number(element.get("h"))
-            if h is None:
-                # §4: "An <a/> element MUST possess an 'h' attribute."
-                raise StreamError(StreamCondition.BAD_FORMAT, "an <a/> needs an 'h'")
-            managed.acknowledged(h)
         case "enable" if session is not None:
             link.stream.send_element(enable(session, element))
             if managed is not None:
