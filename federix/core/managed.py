@@ -75,6 +75,9 @@ class Managed:
         "_asked",
         "_asking",
         "_direct",
+        "_due",
+        "_fires",
+        "_now",
         "_owed",
         "_session",
         "_waking",
@@ -92,6 +95,7 @@ class Managed:
 
     def __init__(self, session: Session, rules: StreamManagement, namespace: str, id: str, timeout: float) -> None:
         self._session = session
+        self._now = session.host.now
         self.rules = rules
         self.namespace = namespace
         self.id = id
@@ -113,7 +117,9 @@ class Managed:
         self._written = 0
         #: A question is out.
         self._asked = False
-        #: To ask, or for the answer; while it sleeps, for its end.
+        #: When it is to ask, or must have the answer, in seconds on the clock; and when it looks whether it is time.
+        self._due = self._fires = inf
+        #: For that; while it sleeps, for its end.
         self.timer: Timer | None = None
         #: The client has asked, and is to be told when more of what it sent is settled; and is about to be.
         self._owed = self._asking = False
@@ -151,22 +157,21 @@ class Managed:
             stanza = stanza.rendered()
             raw = stanza.raw
             assert raw is not None
-        session, queue = self._session, self.queue
+        queue = self.queue
         if queue is _NOTHING:
             queue = self.queue = deque()
-        queue.append((raw, session.host.now()))
+            if self._direct and not self._asked:
+                self._wait(ASK_IN)
+        queue.append((raw, self._now()))
         size, rules = len(raw), self.rules
         self.size += size
         rules.held += size
         if len(queue) > rules.most_stanzas or self.size > rules.most_bytes:
             self.overflow()
         elif self._direct:
-            session.attachment.send(stanza)
-            if not self._asked:
-                if self.timer is None:
-                    self.timer = session.scope.later(ASK_IN, self.ask)
-                elif len(queue) >= ASK_AFTER:
-                    self.ask()
+            self._session.attachment.send(stanza)
+            if len(queue) >= ASK_AFTER and not self._asked:
+                self.ask()
         if rules.held > rules.most_held:
             rules.relieve()
 
@@ -187,25 +192,44 @@ class Managed:
         """Have the client say how much it has; if it says nothing, its stream is cut."""
         if self._asked or self.asleep or self._waking:
             return
-        self._rest()
         self._asked = True
+        self._session.attachment.write(f"<r xmlns='{self.namespace}'/>".encode())
+        self._wait(self.rules.options.ack_timeout)
+
+    def _wait(self, seconds: float) -> None:
+        """Look after the client in so many *seconds*, and no earlier.
+
+        A timer that fires before that is left as it is: to begin one for each question would cost more than to ask.
+        """
         session = self._session
-        session.attachment.write(f"<r xmlns='{self.namespace}'/>".encode())
-        if self.rules.options.ack_timeout != inf:
-            self.timer = session.scope.later(self.rules.options.ack_timeout, self._unanswered)
+        due = self._due = session.host.clock.seconds() + seconds
+        if due < self._fires:
+            self._rest()
+            self._due = self._fires = due
+            self.timer = session.scope.later(seconds, self._look)
+
+    def _look(self) -> None:
+        self.timer, self._fires = None, inf
+        left = self._due - self._session.host.clock.seconds()
+        if left > 0:
+            self._wait(left)
+        elif self._asked:
+            self._unanswered()
+        elif self.queue:
+            self.ask()
 
     def _unanswered(self) -> None:
-        self.timer = None
         session = self._session
         if session.attachment.paused:
             # Its answer may be among what we have not read.
-            self.timer = session.scope.later(self.rules.options.ack_timeout, self._unanswered)
+            self._wait(self.rules.options.ack_timeout)
             return
         log.info("client acknowledges nothing: connection cut", session=str(session.jid))
         session.attachment.abort()
 
     def _rest(self) -> None:
         timer, self.timer = self.timer, None
+        self._due = self._fires = inf
         if timer is not None:
             timer.cancel()
 
@@ -213,13 +237,12 @@ class Managed:
         """The client has so many stanzas since it began to count; raises `StreamError`."""
         self.check(h)
         self._forget(h)
-        if self._asked:
-            self._asked = False
-            self._rest()
-        if not self._direct and not self.asleep:
+        self._asked = False
+        if self.asleep:
+            return
+        self._wait(ASK_IN)
+        if not self._direct:
             self._write_on()
-        elif self.queue and self.timer is None and not self.asleep:
-            self.timer = self._session.scope.later(ASK_IN, self.ask)
 
     def check(self, h: int) -> None:
         """Whether it may have *h* of them. Raises `StreamError`."""

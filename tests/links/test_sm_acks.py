@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.task import Clock
 
 from federix.core.managed import ASK_AFTER, ASK_IN, MODULUS, Managed
 from federix.xmpp import ns
@@ -100,6 +102,37 @@ class AskingTests(ManagedCase):
         self.romeo.send(a(ASK_AFTER))
         self.world.advance(ASK_IN)
         self.romeo.expect(R)
+
+    def test_who_has_acknowledged_is_asked_again_a_moment_after_the_next_stanza(self) -> None:
+        self.say(*map(str, range(ASK_AFTER)))
+        self.romeo.drain()
+        self.romeo.send(a(ASK_AFTER))
+        self.world.advance(ASK_IN / 2)
+        self.say("one more")
+        self.romeo.drain()
+        self.world.advance(ASK_IN - 0.01)
+        self.romeo.nothing()
+        self.world.advance(0.01)
+        self.romeo.expect(R, exact=True)
+
+    def test_the_time_to_answer_counts_from_the_question(self) -> None:
+        self.say("0")
+        self.world.advance(ASK_IN / 2)
+        self.say(*map(str, range(1, ASK_AFTER)))
+        self.assertEqual([element.name for element in self.romeo.drain()].count("r"), 1)
+        self.world.advance(60 - 0.01)
+        self.assertIsNone(self.romeo.lost)
+        self.world.advance(0.01)
+        self.assertIsNotNone(self.romeo.lost)
+
+    def test_a_busy_stream_moves_no_timers(self) -> None:
+        self.say("0")
+        scope = self.session().scope
+        with mock.patch.object(type(scope), "later", autospec=True, side_effect=type(scope).later) as later:
+            for number in range(1, 10):
+                self.say(*map(str, range(ASK_AFTER)))
+                self.romeo.send(a(number * ASK_AFTER))
+        self.assertEqual([call for call in later.call_args_list if call.args[0] is scope], [])
 
     def test_it_is_asked_nothing_when_nothing_was_sent(self) -> None:
         self.world.advance(3600)
@@ -196,5 +229,6 @@ class CountingTests(ManagedCase):
 
     def managed(self) -> Managed:
         scope = SimpleNamespace(later=lambda *_: SimpleNamespace(cancel=lambda: None))
-        session = SimpleNamespace(scope=scope, attachment=SimpleNamespace(write=lambda _: None), jid="romeo")
+        host = SimpleNamespace(now=lambda: 0.0, clock=Clock())
+        session = SimpleNamespace(scope=scope, host=host, attachment=SimpleNamespace(write=lambda _: None), jid="romeo")
         return Managed(cast(Any, session), cast(Any, SimpleNamespace(held=0)), ns.SM, "", 0.0)
