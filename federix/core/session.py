@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.logger import Logger
@@ -29,6 +30,12 @@ class Attachment(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send a whole element that is no stanza."""
+
+    def write_soon(self, say: Callable[[], bytes]) -> None:
+        """Send what *say* answers then, elements that are no stanzas, with what is sent next, or alone in a moment.
+
+        It is asked once, and not where the stream is gone before. Until then it is the only one.
+        """
 
     def close(self, error: StreamError | None = None) -> None:
         """End the stream with its closing handshake, with *error* first where there is one."""

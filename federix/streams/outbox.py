@@ -6,6 +6,7 @@ takes it: so a peer that reads slowly is seen to read, and what is kept for one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -70,7 +71,9 @@ class Outbox:
         "_corked",
         "_over",
         "_pieces",
+        "_riding",
         "_scope",
+        "_since",
         "_stalled",
         "_turn",
         "_unsent",
@@ -96,6 +99,9 @@ class Outbox:
         self._over: Timer | None = None
         #: What the connection had left to send when it was last looked at, where it can tell.
         self._unsent: int | None = None
+        #: Says what rides with what is written next, and since when.
+        self._riding: Callable[[], bytes] | None = None
+        self._since = 0
 
     def put(self, data: bytes) -> None:
         """Have *data* sent with what else is written in this turn."""
@@ -111,9 +117,27 @@ class Outbox:
         if self._corked or self.size > JOIN_AT_MOST:
             self._crowd()
 
+    def put_soon(self, say: Callable[[], bytes]) -> None:
+        """Have what *say* answers then sent with what is written next, or alone in at most `SOON` seconds.
+
+        It is short, and does not count as what waits here. Until it has left, no other may be put so.
+        """
+        if self._riding is None:
+            self._since = self._turn.soon(self)
+        self._riding = say
+
+    def ride_no_more(self, since: int) -> None:
+        """Nothing was written for a while."""
+        if self._riding is not None and self._since == since:
+            self.put(self._ridden())
+
+    def _ridden(self) -> bytes:
+        say, self._riding = self._riding, None
+        return b"" if say is None else say()
+
     def put_last(self, data: bytes) -> None:
         """Have *data* sent whatever waits: the stream ends with it, and `hand_over` follows."""
-        self._pieces = [*(self._pieces or ()), data]
+        self._pieces = [*(self._pieces or ()), self._ridden(), data]
         self.size += len(data)
 
     def flush(self) -> None:
@@ -125,6 +149,8 @@ class Outbox:
             if self.size <= JOIN_AT_MOST:
                 self._pieces = None
                 self.size = self._begun = 0
+                if self._riding is not None:
+                    pieces.append(self._ridden())
                 data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             else:
                 data = self._next(pieces)
@@ -145,7 +171,7 @@ class Outbox:
         """The connection is gone."""
         self._flow()
         self._writer = None
-        self._pieces = None
+        self._pieces = self._riding = None
         self.size = self._begun = 0
 
     # -- what the connection says ---------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ Here it begins, with TLS or without, and here it is seen to that it ends as the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from OpenSSL import SSL
@@ -135,6 +135,11 @@ class XmppStream(ReadingStream):
         """Have *data* sent with what else is written in this turn."""
         if self.state is OPEN:
             self._outbox.put(data)
+
+    def write_soon(self, say: Callable[[], bytes]) -> None:
+        """Have what *say* answers then sent with what is written next, or alone in a moment."""
+        if self.state is OPEN:
+            self._outbox.put_soon(say)
 
     def stalled(self) -> None:
         """The peer takes nothing."""

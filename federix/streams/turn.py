@@ -13,6 +13,8 @@ log = Logger()
 #: How many go on in one turn of the reactor; and seconds after which no further one does, as some are dear.
 GO_ON_AT_MOST: Final = 8
 GO_ON_FOR: Final = 0.001
+#: Seconds that what can ride with something else waits for that, at most.
+SOON: Final = 0.01
 #: Bytes, of those who have sent much, that are parsed in the turn in which they were read.
 HEARD_AT_MOST: Final = 16 * 1024
 
@@ -21,14 +23,21 @@ class Flushable(Protocol):
     def flush(self) -> None: ...
 
 
+class Riding(Protocol):
+    def ride_no_more(self, since: int) -> None: ...
+
+
 class Yielding(Protocol):
     def go_on(self) -> None: ...
 
 
 class Turn:
-    """Calls at the end of the reactor's turn whoever has something to write or to go on with; one timer for all."""
+    """Calls at the end of the reactor's turn whoever has something to write or to go on with; one timer for all.
 
-    __slots__ = ("_clock", "_due", "_heard", "_waiting", "_yielding")
+    Whoever has something to write that can wait a moment is called then, by a second timer for all of these.
+    """
+
+    __slots__ = ("_clock", "_due", "_halves", "_heard", "_riding", "_rode", "_waiting", "_yielding")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -36,6 +45,10 @@ class Turn:
         self._heard = 0
         self._waiting: list[Flushable] = []
         self._yielding: deque[Yielding] = deque()
+        # Those who came in this half of `SOON`, and in the one before; while there are any, the halves are counted.
+        self._riding: list[Riding] = []
+        self._rode: list[Riding] = []
+        self._halves = 0
 
     def add(self, stream: Flushable) -> None:
         """Have *stream* flushed; it asks once per turn."""
@@ -43,6 +56,13 @@ class Turn:
             self._due = True
             self._clock.callLater(0, self._end)
         self._waiting.append(stream)
+
+    def soon(self, stream: Riding) -> int:
+        """Tell *stream* in at most `SOON` seconds, and at least half of that, to ride no more; since when it does."""
+        if not (self._riding or self._rode):
+            self._clock.callLater(SOON / 2, self._half)
+        self._riding.append(stream)
+        return self._halves
 
     def again(self, stream: Yielding) -> None:
         """Have *stream* go on when the others have had their turn."""
@@ -76,6 +96,18 @@ class Turn:
             self._clock.callLater(0, self._end)
         if self._waiting:
             self._flush()
+
+    def _half(self) -> None:
+        late, self._rode, self._riding = self._rode, self._riding, []
+        since = self._halves - 1
+        self._halves += 1
+        if self._rode:
+            self._clock.callLater(SOON / 2, self._half)
+        for stream in late:
+            try:
+                stream.ride_no_more(since)
+            except Exception:
+                log.failure("could not send")
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []

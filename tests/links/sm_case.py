@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet.defer import ensureDeferred
 
 from federix.core.session import Session
+from federix.streams.turn import SOON
 from federix.testing import Client, World
 from federix.testing.login import scram_sha_1
 from federix.testing.world import PASSWORD
@@ -78,6 +79,11 @@ class ManagedCase(WorldTestCase):
         """Acknowledge, when asked."""
         client.expect(R)
         client.send(a(h))
+
+    def told(self, client: Client, h: int) -> None:
+        """*client*, which has asked, is told in a moment how much of what it sent is settled."""
+        self.world.advance(SOON)
+        client.expect(a(h), exact=True)
 
     def session(self, local: str = "romeo", resource: str = "orchard") -> Session:
         session = self.world.host("example.org").sessions.find(local, resource)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from federix.core.managed import ASK_AFTER, ASK_IN, MODULUS, Managed
+from federix.core.managed import ASK_AFTER, ASK_IN, MODULUS, MOST_ANSWERS, Managed
+from federix.streams.turn import SOON
 from federix.xmpp import ns
-from federix.xmpp.errors import StreamError
+from federix.xmpp.errors import StreamCondition, StreamError
 
 from .sm_case import SM, ManagedCase, R, a
 
@@ -27,7 +28,7 @@ class AnsweringTests(ManagedCase):
     def test_a_request_must_be_acknowledged(self) -> None:
         self.enable(self.romeo)
         self.romeo.send(R)
-        self.romeo.expect(a(0), exact=True)
+        self.told(self.romeo, 0)
 
     def test_with_the_number_of_stanzas_handled(self) -> None:
         self.enable(self.romeo)
@@ -35,41 +36,84 @@ class AnsweringTests(ManagedCase):
             self.romeo.send(kind)
         self.romeo.drain()
         self.romeo.send(R)
-        self.romeo.expect(a(3))
+        self.told(self.romeo, 3)
 
     def test_what_was_sent_before_enabling_is_not_counted(self) -> None:
         """§4: "The counter for the received stanzas ('h') is set to zero and started after receiving … <enable/>"."""
         self.romeo.send("<presence/>")
         self.enable(self.romeo)
         self.romeo.send(R)
-        self.romeo.expect(a(0))
+        self.told(self.romeo, 0)
 
     def test_only_stanzas_are_counted(self) -> None:
         """§1: "These elements are not "stanzas" … and are not counted or acked"."""
         self.enable(self.romeo)
         self.romeo.send(R * 3 + a(0) + " ")
         for _ in range(3):
-            self.romeo.expect(a(0))
+            self.told(self.romeo, 0)
 
     def test_stanzas_that_are_refused_are_handled_as_well(self) -> None:
         self.enable(self.romeo)
         self.romeo.send("<message to='nobody@example.org'/><iq type='get' id='x' to='a@@b'/>")
         self.romeo.drain()
         self.romeo.send(R)
-        self.romeo.expect(a(2))
+        self.told(self.romeo, 2)
 
     def test_one_who_only_acknowledges_can_still_be_answered(self) -> None:
         self.enable(self.romeo, "")
         self.romeo.send(f"<message to='juliet@example.org/balcony'><body>1</body></message>{R}")
-        self.romeo.expect(a(1))
+        self.told(self.romeo, 1)
         self.assertEqual(self.bodies(self.juliet), ["1"])
 
     def test_the_counter_begins_again_past_two_to_the_thirty_second(self) -> None:
         self.enable(self.romeo)
         self.session().intake.handled = MODULUS - 1
+        self.romeo.send(R)
+        self.told(self.romeo, MODULUS - 1)
+        self.romeo.send("<presence/>" + R)
+        self.told(self.romeo, 0)
+
+
+class RidingTests(ManagedCase):
+    """An answer leaves with what is sent next, or a moment later."""
+
+    def setUp(self) -> None:
+        self.begin()
+        self.enable(self.romeo)
+
+    def test_an_answer_leaves_with_the_stanza_sent_next(self) -> None:
+        self.romeo.send(R)
+        self.romeo.nothing()
+        self.say("1")
+        self.assertEqual([element.name for element in self.romeo.drain()], ["message", "a"])
+        self.world.advance(SOON)
+        self.romeo.nothing()
+
+    def test_it_tells_what_is_handled_when_it_leaves(self) -> None:
         self.romeo.send(R + "<presence/>" + R)
-        self.romeo.expect(a(MODULUS - 1))
-        self.romeo.expect(a(0))
+        self.told(self.romeo, 1)
+        self.told(self.romeo, 1)
+
+    def test_many_answers_wait_for_nothing(self) -> None:
+        self.romeo.send(R * (MOST_ANSWERS - 1))
+        self.romeo.nothing()
+        self.romeo.send(R)
+        for _ in range(MOST_ANSWERS):
+            self.romeo.expect(a(0), exact=True)
+        self.romeo.send(R)
+        self.told(self.romeo, 0)
+        self.romeo.nothing()
+
+    def test_who_asks_and_closes_his_stream_is_told_first(self) -> None:
+        self.romeo.send(f"<presence/>{R}</stream:stream>")
+        self.romeo.expect(a(1), exact=True)
+        self.assertTrue(self.romeo.ended)
+
+    def test_who_asks_and_is_ended_is_told_first(self) -> None:
+        self.romeo.send(R)
+        self.session().end(StreamError(StreamCondition.POLICY_VIOLATION))
+        self.romeo.expect(a(0), exact=True)
+        self.assert_stream_error(self.romeo, "policy-violation")
 
 
 class AskingTests(ManagedCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from federix.streams.turn import SOON
 from federix.testing.world import PASSWORD
 from federix.xmpp import ns
 
@@ -99,6 +100,7 @@ class EnableTests(ManagedCase):
         self.romeo.send(f"<enable xmlns='{ns.SM_2}' resume='true'/>")
         self.romeo.expect(f"<enabled xmlns='{ns.SM_2}' resume='true'/>")
         self.romeo.send(f"<r xmlns='{ns.SM_2}'/>")
+        self.world.advance(SOON)
         self.romeo.expect(f"<a xmlns='{ns.SM_2}' h='0'/>")
         self.say("1")
         self.world.advance(2)

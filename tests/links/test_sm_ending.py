@@ -388,7 +388,7 @@ class CrashTests(ManagedCase):
         for body in ("1", "2"):
             self.romeo.send(f"<message to='juliet@example.org/balcony' type='chat'><body>{body}</body></message>")
         self.romeo.send(R)
-        self.romeo.expect(a(2))
+        self.told(self.romeo, 2)
         self.restart()
         _, answer = self.resume(self.id, 0)
         self.assertEqual(answer.get("h"), "2")

@@ -57,7 +57,7 @@ class ResumingTests(ManagedCase):
         self.romeo.cut()
         romeo = self.resumed(self.id, 2)
         romeo.send("<message to='juliet@example.org/balcony'/>" + R)
-        romeo.expect(a(2))
+        self.told(romeo, 2)
         self.say("3")
         self.answer_all(romeo, 3)
         romeo.cut()
@@ -172,7 +172,7 @@ class ResumingTests(ManagedCase):
         self.romeo.send("<message to='juliet@example.org/balcony'><body>too late</body></message>")
         self.assertEqual(self.bodies(self.juliet), [])
         romeo.send(R)
-        romeo.expect(a(0))
+        self.told(romeo, 0)
 
     def test_much_is_sent_again_bit_by_bit(self) -> None:
         self.romeo.cut()
@@ -276,7 +276,7 @@ class RefusalTests(ManagedCase):
         self.world.run(self.world.server.reload(self.world.configure(settings)))
         self.assertFalse(self.is_there())
         other.send(R)
-        other.expect(a(0))
+        self.told(other, 0)
         other.cut()
         self.assertFalse(self.is_there(resource="awake"))
 

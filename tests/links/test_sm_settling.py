@@ -6,7 +6,7 @@ from federix.links.management import SETTLED_IN
 from federix.testing import Client
 from tests.core.passage_case import Keeper, SlowArchives
 
-from .sm_case import SM, ManagedCase, R, a
+from .sm_case import SM, ManagedCase, R
 
 
 class SettlingTests(ManagedCase):
@@ -26,15 +26,15 @@ class SettlingTests(ManagedCase):
         """§4: it "MUST NOT be withheld for any condition other than a timeout"."""
         self.tell("1", "2")
         self.romeo.send(R)
-        self.romeo.expect(a(0))
+        self.told(self.romeo, 0)
         self.romeo.nothing()
 
     def test_another_follows_when_more_is_kept(self) -> None:
         self.tell("1", "2")
         self.romeo.send(R)
-        self.romeo.expect(a(0))
+        self.told(self.romeo, 0)
         self.archives.commit()
-        self.romeo.expect(a(2))
+        self.told(self.romeo, 2)
         self.romeo.nothing()
 
     def test_who_has_not_asked_is_told_nothing(self) -> None:
@@ -45,9 +45,9 @@ class SettlingTests(ManagedCase):
     def test_what_stands_behind_a_message_that_is_not_kept_is_not_acknowledged(self) -> None:
         self.tell("1")
         self.romeo.send(f"<message to='nobody@example.org' type='headline'/>{R}")
-        self.romeo.expect(a(0))
+        self.told(self.romeo, 0)
         self.archives.commit()
-        self.romeo.expect(a(2))
+        self.told(self.romeo, 2)
 
     def test_who_resumes_is_told_of_what_was_on_its_way(self) -> None:
         self.tell("1", "2")
