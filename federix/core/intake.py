@@ -180,7 +180,10 @@ class Intake(Settled):
         mark, self._arrived = self._arrived, None
         if going is None:
             if self._key is not None:
-                self.at_once()
+                if self._unsettled is None:
+                    self.handled = (self.handled + 1) % MODULUS
+                else:
+                    self.at_once()
             return None
         if mark is not None:
             self.wait_for(mark)
