@@ -7,9 +7,7 @@ answered: in a busy hour an acknowledgement is shared by many, and in a quiet on
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -43,9 +41,6 @@ MODULUS: Final = 1 << 32
 
 Sent = tuple[bytes, float]
 """A stanza, and when it was first sent (seconds since 1970)."""
-
-#: In place of a queue of its own where all is acknowledged: an empty one takes 760 bytes.
-_NOTHING: Final[deque[Sent]] = deque(maxlen=0)
 
 
 class Asleep:
@@ -84,6 +79,7 @@ class Managed:
         "_now",
         "_owed",
         "_session",
+        "_since",
         "_waking",
         "_written",
         "asleep",
@@ -110,8 +106,9 @@ class Managed:
         self._waking = False
         #: Whether its client has closed its stream as one should: it will not come back.
         self.finished = False
-        #: What was sent, or waits to be, and is not acknowledged, the oldest first; and the bytes of it.
-        self.queue = _NOTHING
+        #: What was sent, or waits to be, and is not acknowledged, the oldest first; since when; and the bytes of it.
+        self.queue: list[bytes] = []
+        self._since: list[float] = []
         self.size = 0
         #: How many the client has acknowledged in all.
         self._acknowledged = 0
@@ -164,11 +161,10 @@ class Managed:
             raw = stanza.raw
             assert raw is not None
         queue = self.queue
-        if queue is _NOTHING:
-            queue = self.queue = deque()
-            if self._direct and not self._asked:
-                self._wait(ASK_IN)
-        queue.append((raw, self._now()))
+        if not queue and self._direct and not self._asked:
+            self._wait(ASK_IN)
+        queue.append(raw)
+        self._since.append(self._now())
         size, rules = len(raw), self.rules
         self.size += size
         rules.held += size
@@ -189,8 +185,11 @@ class Managed:
 
     def unacknowledged(self, most: int) -> list[Stanza]:
         """The last *most* of those that the client has not acknowledged, in their order."""
-        latest = [raw for raw, _ in islice(reversed(self.queue), most)]
-        return [read_stanza(raw) for raw in reversed(latest)]
+        return [read_stanza(raw) for raw in self.queue[-most:]] if most > 0 else []
+
+    def left(self) -> list[Sent]:
+        """All that the client has not acknowledged, in its order."""
+        return list(zip(self.queue, self._since, strict=True))
 
     # -- asking ---------------------------------------------------------------------------------------------------
 
@@ -266,15 +265,13 @@ class Managed:
 
     def _forget(self, h: int) -> None:
         count = (h - self._acknowledged) % MODULUS
-        queue, size = self.queue, 0
+        queue = self.queue
         if count > len(queue):
             return  # it has said more before
-        for _ in range(count):
-            size += len(queue.popleft()[0])
+        size = sum(map(len, queue[:count]))
+        del queue[:count], self._since[:count]
         self.size -= size
         self.rules.held -= size
-        if not queue:
-            self.queue = _NOTHING
         self._acknowledged += count
         self._written -= count
 
@@ -359,7 +356,8 @@ class Managed:
     def _write_on(self) -> None:
         """Send some more of what is to be sent again; the rest when the client has these."""
         session, size = self._session, 0
-        for raw, since in islice(self.queue, self._written, self._written + AGAIN_STANZAS):
+        following = slice(self._written, self._written + AGAIN_STANZAS)
+        for raw, since in zip(self.queue[following], self._since[following], strict=True):
             stanza = again(raw, since, session)
             session.attachment.send(stanza)
             self._written += 1

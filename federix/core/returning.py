@@ -75,7 +75,7 @@ class Returns:
         managed.rules.forget(managed)
         remember = managed.resumable and not managed.finished
         if managed.queue or remember:
-            self._waiting.append(Over(session, managed.rules, list(managed.queue), managed.id if remember else ""))
+            self._waiting.append(Over(session, managed.rules, managed.left(), managed.id if remember else ""))
             self.on_their_way[session.jid.local] += 1
             self._begin()
 

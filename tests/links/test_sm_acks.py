@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
@@ -251,7 +250,8 @@ class CountingTests(ManagedCase):
         managed._acknowledged = total = sent = MODULUS - before
         for more, acknowledged in steps:
             for _ in range(more):
-                managed.queue = deque([*managed.queue, (b"<message/>", 0.0)])
+                managed.queue.append(b"<message/>")
+                managed._since.append(0.0)
                 managed.size += 10
             sent += more
             total = min(total + acknowledged, sent)
@@ -263,7 +263,7 @@ class CountingTests(ManagedCase):
     def test_what_was_never_sent_cannot_be_acknowledged(self, acknowledged: int, sent: int, excess: int) -> None:
         managed = self.managed()
         managed._acknowledged = acknowledged
-        managed.queue = deque([(b"<message/>", 0.0)] * sent)
+        managed.queue = [b"<message/>"] * sent
         number = acknowledged + sent + excess
         if number >= MODULUS and number - MODULUS <= acknowledged:
             return  # it cannot be told from one that was said before
