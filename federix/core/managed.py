@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = Logger()
 
 #: The client is asked after so many stanzas, or so many seconds after the first.
-ASK_AFTER: Final = 25
+ASK_AFTER: Final = 50
 ASK_IN: Final = 1.0
 #: Answers that wait to leave together.
 MOST_ANSWERS: Final = 16
