@@ -177,14 +177,15 @@ class Intake(Settled):
 
     def take(self, going: Awaitable[None] | None, size: int) -> Awaitable[None] | None:
         """The next stanza, of *size* bytes, is handed on; the stream waits for what is returned, if anything is."""
-        mark, self._arrived = self._arrived, None
         if going is None:
             if self._key is not None:
+                self._arrived = None
                 if self._unsettled is None:
                     self.handled = (self.handled + 1) % MODULUS
                 else:
                     self.at_once()
             return None
+        mark, self._arrived = self._arrived, None
         if mark is not None:
             self.wait_for(mark)
         elif self._key is not None:

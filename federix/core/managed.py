@@ -165,14 +165,14 @@ class Managed:
             self._wait(ASK_IN)
         queue.append(raw)
         self._since.append(self._now())
-        size, rules = len(raw), self.rules
-        self.size += size
+        size, count, rules = len(raw), len(queue), self.rules
         rules.held += size
-        if len(queue) > rules.most_stanzas or self.size > rules.most_bytes:
+        self.size = size = self.size + size
+        if size > rules.most_bytes or count > rules.most_stanzas:
             self.overflow()
         elif self._direct:
             self._session.attachment.send(stanza)
-            if len(queue) >= ASK_AFTER and not self._asked:
+            if count >= ASK_AFTER and not self._asked:
                 self.ask()
         if rules.held > rules.most_held:
             rules.relieve()
