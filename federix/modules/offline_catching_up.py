@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from twisted.internet.defer import Deferred
 
-from ..api import Message, Session
+from ..api import Message, Session, TooManyWait
 
 if TYPE_CHECKING:
     from .offline import Offline
@@ -80,8 +80,12 @@ class CatchingUp:
 
     async def _hand(self) -> None:
         """Hand over the oldest that wait, as many as may be on their way."""
-        while await self._offline.deliveries.turns.take(self._owner, self._hand_piece):
-            pass
+        offline, more = self._offline, True
+        while more and self.goes_on:
+            try:
+                more = await offline.deliveries.turns.take(self._owner, self._hand_piece)
+            except TooManyWait:  # sessions come and go faster than storage answers
+                await offline.sleep(LONGEST_WAIT)
 
     async def _hand_piece(self) -> bool:
         """Hand over the next that wait; whether more may follow."""

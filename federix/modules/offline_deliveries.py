@@ -18,6 +18,8 @@ log = Logger()
 
 #: How many sessions are handed a piece at the same time: what is read for them is in memory.
 MOST_TOGETHER: Final = 8
+#: How many sessions of one account may wait for their turn: all but the last are over, and have only to see that.
+MOST_IN_TURN: Final = 8
 #: Seconds until what could not be read is tried again.
 RETRY_AFTER: Final = 60.0
 #: Seconds in which what a session was sent and had not taken is delivered anew when it is over.
@@ -29,7 +31,7 @@ class Deliveries:
 
     def __init__(self, offline: Offline) -> None:
         self._offline = offline
-        self.turns = Turns(offline.scope, most=1, together=MOST_TOGETHER)
+        self.turns = Turns(offline.scope, most=MOST_IN_TURN, together=MOST_TOGETHER)
         #: By the local part of their account.
         self._catching_up: dict[str, CatchingUp] = {}
         #: What sessions that are over were handed and had not taken, by the local part: it is still kept.

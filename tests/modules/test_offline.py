@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from federix.api import JID, Message, StoreError, delay, hooks, message
 from federix.modules import offline, offline_deliveries
 from federix.modules import offline_catching_up as catching
-from federix.modules.offline_deliveries import LEFT_BEHIND, RETRY_AFTER
+from federix.modules.offline_deliveries import LEFT_BEHIND, MOST_IN_TURN, RETRY_AFTER
 from federix.storage.archive import EVERYTHING
 from federix.testing import Client, World
 from federix.testing.world import BEGINNING
@@ -610,6 +610,30 @@ class RacesTest(OfflineCase):
         juliet.cut()
         self.go_on()
         self.assertEqual(self.kept(), 1)
+
+    def test_who_stays_gets_them_however_many_come_and_go_before(self) -> None:
+        logged = worries(self)
+        self.slow("range")
+        for number in range(2 * MOST_IN_TURN):
+            client = self.come(f"garden{number}")
+            self.write(f"m{number}")
+            client.cut()
+        home = self.come("home")
+        while self.held:
+            self.go_on()
+        expected = [f"m{number}" for number in range(2 * MOST_IN_TURN)]
+        self.assertEqual((self.got(home), self.kept(), logged), (expected, 0, []))
+
+    def test_who_was_there_before_gets_what_one_has_left_who_came_and_went(self) -> None:
+        logged = worries(self)
+        home = self.come("home")
+        self.slow("range")
+        other = self.come("garden", "<presence><priority>5</priority></presence>")
+        self.write("a")
+        other.cut()
+        self.go_on()
+        self.go_on()
+        self.assertEqual((self.got(home), self.kept(), logged), (["a"], 0, []))
 
     def test_no_more_than_a_few_are_handed_something_at_the_same_time(self) -> None:
         self.patch(offline_deliveries, "MOST_TOGETHER", 2)
