@@ -114,6 +114,8 @@ class PieReader:
         self.read = 0
         self.size = 0
         self._open: list[Path] = []
+        #: The files of a directory, and whether each has been read: one may include another.
+        self._whole: dict[Path, bool] = {}
 
     def __iter__(self) -> Iterator[Found]:
         """All of it, in its order."""
@@ -121,14 +123,18 @@ class PieReader:
         paths = sorted(self._main.glob("*.xml")) if self._main.is_dir() else [self._main]
         for path in paths:
             self.announced(path)
+        self._whole = dict.fromkeys(map(Path.resolve, paths), False)
         try:
             for path in paths:
-                yield from self._file(path, _DOCUMENT)
+                if not self._whole[path.resolve()]:
+                    yield from self._file(path, _DOCUMENT)
         except _NotReadable as error:
             yield Broken(str(error))
 
     def announced(self, path: Path) -> None:
         """It is going to be read."""
+        if path.resolve() in self._whole:
+            return  # that has been told
         try:
             self.size += path.stat().st_size
         except OSError:
@@ -140,7 +146,10 @@ class PieReader:
         except OSError as error:
             raise _NotReadable(f"{path} cannot be read: {error.strerror}") from None
         parsing = _Parsing(self, path, where)
-        self._open.append(path.resolve())
+        itself = path.resolve()
+        self._open.append(itself)
+        if itself in self._whole:
+            self._whole[itself] = True
         try:
             with file:
                 while chunk := file.read(CHUNK):
@@ -168,6 +177,8 @@ class PieReader:
     def _included(self, include: _Include) -> Iterator[Found]:
         if include.path.resolve() in self._open or len(self._open) >= MOST_FILES_DEEP:
             yield Odd(f"the file {include.path} includes itself", include.place)
+        elif self._whole.get(include.path.resolve()):
+            return
         elif not include.path.is_file():
             yield Odd(f"there is no file {include.path}", include.place)
         else:

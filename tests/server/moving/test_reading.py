@@ -176,6 +176,15 @@ class ReadingTest(SynchronousTestCase):
         self.assertEqual(self.odd(found), [f"2: there is no file {self.folder}/h.xml"])
         self.assertIsInstance(found[-1], HostFound)
 
+    def test_what_a_file_of_a_directory_includes_is_read_once(self) -> None:
+        for host, main in (("a.test", "zz.xml"), ("zz.test", "all.xml")):
+            folder = self.folder / host
+            self.file(f"<host {PIE} jid='{host}'><user name='juliet'/></host>", f"{host}/{host}.xml")
+            self.file(f"<server-data {PIE} {XI}><xi:include href='{host}.xml'/></server-data>", f"{host}/{main}")
+            reader = self.reader(folder)
+            self.assertEqual([type(each) for each in reader], [HostFound, UserFound])
+            self.assertEqual(reader.read, reader.size)
+
     def test_how_far_it_is_counts_all_files_that_are_known(self) -> None:
         inner = self.file(f"<host {PIE} jid='a'/>", "h.xml")
         outer = self.file(f"<server-data {PIE} {XI}><xi:include href='h.xml'/></server-data>")
