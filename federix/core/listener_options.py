@@ -78,7 +78,12 @@ class StreamOptions(ListenerOptions):
     )
 
     max_stanza_size: int | None = option(
-        262144, "Bytes of the largest stanza.", unit="bytes", minimum=10000, infinity=True
+        262144,
+        "Bytes of the largest stanza. Of one with very many small elements it is less: it may take five times as many"
+        " bytes in memory, where an element takes some 400 and an attribute 200.",
+        unit="bytes",
+        minimum=10000,
+        infinity=True,
     )
     max_stanza_elements: int | None = option(10000, "Elements in one stanza.", minimum=10, infinity=True)
     max_stanza_depth: int = option(64, "Levels of elements in one stanza.", minimum=8, maximum=1000)
@@ -100,7 +105,11 @@ class StreamOptions(ListenerOptions):
         minimum=65536,
     )
     max_connections_per_address: int | None = option(
-        256, "Connections open at once from one IP address (IPv6: one /64).", minimum=1, infinity=True
+        256,
+        "Connections open at once from one IP address (IPv6: one /64). Those from this machine itself are not limited,"
+        " nor is their rate.",
+        minimum=1,
+        infinity=True,
     )
     max_connections_per_second: int | None = option(
         20,
@@ -153,7 +162,12 @@ class S2SInOptions(StreamOptions):
 
     # A server speaks for many users at once.
     max_stanza_size: int | None = option(
-        524288, "Bytes of the largest stanza.", unit="bytes", minimum=10000, infinity=True
+        524288,
+        "Bytes of the largest stanza. Of one with very many small elements it is less: it may take five times as many"
+        " bytes in memory, where an element takes some 400 and an attribute 200.",
+        unit="bytes",
+        minimum=10000,
+        infinity=True,
     )
     max_fsm_queue: int = option(20000, "Stanzas that may wait for a server that reads too slowly.", minimum=10)
     max_queue_size: int = option(
