@@ -130,17 +130,20 @@ class Event(Hook, Generic[P]):
 
     def run(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> None:
         """Tell all now. A handler that must wait goes on in the background."""
-        for handler in chains.of(self):
+        self._tell_now(chains.of(self), chains, *args, **kwargs)
+
+    def _tell_now(
+        self, handlers: tuple[Callable[..., Any], ...], chains: Chains, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        for handler in handlers:
             try:
                 waiting = handler(*args, **kwargs)
-                if waiting is not None:
+                if waiting is not None and inspect.isawaitable(waiting):
                     self._go_on(chains, handler, waiting)
             except Exception:
                 self._failed(handler)
 
-    def _go_on(self, chains: Chains, handler: Callable[..., Any], waiting: object) -> None:
-        if not inspect.isawaitable(waiting):
-            return
+    def _go_on(self, chains: Chains, handler: Callable[..., Any], waiting: Awaitable[object]) -> None:
         if len(chains.scope) >= MAX_BACKGROUND:
             if isinstance(waiting, Coroutine):
                 waiting.close()
@@ -184,13 +187,9 @@ class Watch(Event[[S, Stanza]], Generic[S]):
 
     def watch(self, chains: Chains, subject: S, stanza: Stanza) -> None:
         """As `run`, for those whom this stanza concerns."""
-        for handler in chains.of_kind(self, stanza):
-            try:
-                waiting = handler(subject, stanza)
-                if waiting is not None:
-                    self._go_on(chains, handler, waiting)
-            except Exception:
-                self._failed(handler)
+        handlers = chains.of_kind(self, stanza)
+        if handlers:
+            self._tell_now(handlers, chains, subject, stanza)
 
 
 class Filter(Hook, Generic[S]):
@@ -232,11 +231,8 @@ class Filter(Hook, Generic[S]):
 
         Raises `StanzaError`, and nothing else.
         """
-        handlers = chains.by_kind[stanza.kind].get(self)
-        if handlers is None:
-            return stanza
+        following = iter(chains.by_kind[stanza.kind].get(self, ()))  # `of_kind`, without a call for each message
         try:
-            following = iter(handlers)
             for handler in following:
                 outcome = handler(subject, stanza)
                 if outcome is None:
@@ -256,11 +252,8 @@ class Filter(Hook, Generic[S]):
     def run_now(self, chains: Chains, subject: S, stanza: Stanza) -> Stanza | Handled:
         """As `run`, where no handler may wait; one that does is a bug and costs the stanza."""
         outcome: Any
-        handlers = chains.by_kind[stanza.kind].get(self)
-        if handlers is None:
-            return stanza
         try:
-            for handler in handlers:
+            for handler in chains.by_kind[stanza.kind].get(self, ()):
                 outcome = handler(subject, stanza)
                 if outcome is None:
                     continue
