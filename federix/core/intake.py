@@ -180,10 +180,7 @@ class Intake(Settled):
         if going is None:
             if self._key is not None:
                 self._arrived = None
-                if self._unsettled is None:
-                    self.handled = (self.handled + 1) % MODULUS
-                else:
-                    self.at_once()
+                self.at_once()
             return None
         mark, self._arrived = self._arrived, None
         if mark is not None:
