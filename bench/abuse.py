@@ -128,7 +128,7 @@ def measure(name: str, count: int, hold: float, folder: Path, shown: Path, shape
         before, beside = honest.ask(), bystander.ask()
         files, memory, lines = open_files(server.pid), pss_bytes(server.pid), _lines(folder)
         begun, cpu = time.monotonic(), cpu_seconds(server.pid)
-        attack = Helper("attacks", name, server.port, count)
+        attack = Helper("attacking", name, server.port, count)
         stack.callback(attack.end)
         most = _watch(server.pid, attack, hold)
         during, beside_during = honest.ask(), bystander.ask()

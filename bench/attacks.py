@@ -1,16 +1,11 @@
 """What people do to a server who want it to fail: one class each.
 
-``python -m bench.attacks NAME PORT COUNT`` begins one, prints a line of JSON when all its connections are there, goes
-on until a line comes on its standard input, prints what became of its connections, and drops them. It only ever
-connects to the loopback address, with at most so many connections as it is told. See `abuse.py`, which calls it.
+They only ever connect to the loopback address, with at most so many connections as they are told. `attacking.py` does
+one, in a process of its own.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import select
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,16 +13,12 @@ from typing import Final
 
 from .hostile import STARTTLS, Hostile, client_hello, condition_in
 from .names import DOMAIN, HEADER, user
-from .process import raise_open_files
 
 #: The first of the accounts that are for attackers; those before it are for honest people.
 FIRST: Final = 20
 #: Seconds between two bytes of who sends slowly, and two looks of all.
 SLOWLY: Final = 1.0
 TICK: Final = 0.05
-#: The priority of an attacker (nice). Others attack from elsewhere: here one takes only what processor time is left, or
-#: honest people would wait for him, not for the server.
-LOWEST: Final = 19
 #: A character beyond the basic plane: one of them makes a string of CPython four times as large.
 WIDE: Final = "\U0001f600"
 #: What is sent to each of those who do not read, and in which pieces.
@@ -478,24 +469,5 @@ ATTACKS: Final[Mapping[str, type[Attack]]] = {
 }
 
 
-def main(name: str, port: str, count: str) -> int:
-    raise_open_files()
-    os.nice(LOWEST)
-    attack = ATTACKS[name](int(port), int(count))
-    begun = time.monotonic()
-    attack.begin()
-    print(json.dumps({"connections": len(attack.connections), "seconds": time.monotonic() - begun}), flush=True)
-    while not select.select([sys.stdin], [], [], TICK)[0]:
-        attack.tick()
-    attack.end()
-    print(json.dumps({"outcome": attack.outcome, **attack.more}), flush=True)
-    sys.stdin.readline()
-    sys.stdin.readline()
-    return 0
-
-
 #: For who is in the same process.
 Make = Callable[[int, int], Attack]
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
