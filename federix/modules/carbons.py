@@ -27,6 +27,7 @@ from ..api import (
     ns,
     on_demand,
 )
+from .copies import COPIES, Copies
 from .directed import DIRECTED
 
 #: How many of an account's latest messages are remembered, so that errors in answer to them are known.
@@ -141,6 +142,13 @@ class Carbons(Module):
         sender = message.sender
         others = [s for s in copied.sessions if s not in sessions and s.jid != sender]
         _send(message, "received", account, others)
+        if all(session.catching_up for session in sessions):
+            # It waits, and may be for one of these that it is handed over.
+            for other in others:
+                copies = other.notes.get(COPIES)
+                if copies is None:
+                    copies = other.notes[COPIES] = Copies()
+                copies.add(message)
 
     def _is_repeated(self, message: Message) -> bool:
         """Whether it was delivered and copied before, to a session that is over: this host has said when."""

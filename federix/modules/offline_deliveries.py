@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger
 
 from ..api import Element, Message, Session, StoreError, Turns, ns
+from .copies import COPIES
 from .offline_catching_up import CatchingUp
 from .offline_records import Record, Sign
 
@@ -145,7 +146,9 @@ class Deliveries:
         try:
             host = self._offline.host
             message = record.delivered(host.jid, str(session.jid.bare), host.server.archive_ids, *more)
-            session.send(message)
+            copies = session.notes.get(COPIES)
+            if copies is None or not copies.take(message):
+                session.send(message)
         except Exception:
             log.failure("could not hand over a message")
             return []

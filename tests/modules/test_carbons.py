@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import HANDLED, JID, Element, Message, Module, Outcome, Session, Stanza, hooks
 from federix.modules.carbons import REMEMBERED, Carbons
+from federix.modules.copies import MOST_COPIES
+from federix.modules.offline import Offline
 from federix.testing import Client, World
 from federix.testing.match import parse
 
@@ -404,6 +407,59 @@ class RefusedTests(CarbonsCase):
         self.juliet.send(f"<message type='chat' id='refused' to='romeo@example.org'>{BODY}</message>")
         for client in self.romeos:
             client.nothing()
+
+
+class WaitingTests(CarbonsCase):
+    """What waits for an account (XEP-0160) is not handed to a client that has a copy of it."""
+
+    own_modules: ClassVar[dict[str, Any]] = {"mod_offline": Offline}
+
+    def setUp(self) -> None:
+        super().setUp()
+        for client in (self.home, self.garden):
+            client.close()
+        self.tablet.drain()
+        self.enable(self.tablet)
+
+    def write(self, *bodies: str, more: str = "") -> None:
+        for body in bodies:
+            self.juliet.send(f"<message type='chat' id='m' to='romeo@example.org'><body>{body}</body>{more}</message>")
+
+    def heard(self, client: Client) -> list[str]:
+        """The texts of the messages and copies that have come."""
+        self.world.advance(2)
+        return [re.sub("<[^>]*>", "", element.to_xml()) for element in client.drain() if element.name == "message"]
+
+    def kept(self) -> int:
+        count: int = self.world.run(self.world.host("example.org").module(Offline).kept.count("romeo@example.org"))
+        return count
+
+    def test_a_client_that_has_a_copy_of_what_waits_is_not_handed_it_as_well(self) -> None:
+        self.write("one", "two")
+        self.assertEqual((self.heard(self.tablet), self.kept()), (["one", "two"], 2))
+        self.tablet.send("<presence/>")
+        self.assertEqual((self.heard(self.tablet), self.kept()), ([], 0))
+
+    def test_another_client_is(self) -> None:
+        self.write("one", "two")
+        kitchen = self.world.client("romeo@example.org/kitchen")
+        kitchen.send("<presence/>")
+        self.assertEqual(self.heard(kitchen), ["one", "two"])
+
+    def test_what_is_not_copied_is(self) -> None:
+        self.write("one")
+        self.write("two", more=PRIVATE)
+        self.ask(self.tablet, "disable")
+        self.write("one")
+        self.assertEqual(self.heard(self.tablet), ["one"])
+        self.tablet.send("<presence/>")
+        self.assertEqual((self.heard(self.tablet), self.kept()), (["two", "one"], 0))
+
+    def test_only_so_many_are_remembered(self) -> None:
+        self.write(*map(str, range(MOST_COPIES + 3)))
+        self.tablet.drain()
+        self.tablet.send("<presence/>")
+        self.assertEqual(self.heard(self.tablet), ["0", "1", "2"])
 
 
 class KeptTests(CarbonsCase):

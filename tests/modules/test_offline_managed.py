@@ -25,7 +25,7 @@ class ManagedTest(OfflineCase):
 
     def new_world(self, **more: Any) -> World:
         management = {"resume_timeout": RESUME, **self.management()}
-        modules = {"mod_roster": {}, "mod_offline": {}, "mod_stream_mgmt": management}
+        modules = {"mod_roster": {}, "mod_offline": {}, "mod_carboncopy": {}, "mod_stream_mgmt": management}
         world = World(modules=modules, **more)
         self.addCleanup(world.stop)
         return world
@@ -74,6 +74,17 @@ class ManagedTest(OfflineCase):
         self.write("i")
         self.assertEqual("".join("".join(self.read(juliet)) for _ in range(5)), "abcdefghi")
         self.assertEqual(self.kept(), 0)
+
+    def test_who_has_a_copy_of_what_waits_behind_it_is_not_handed_that_as_well(self) -> None:
+        juliet, phone = self.managed(), self.world.client(f"{JULIET}/phone")
+        phone.request("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        self.write("i")
+        phone.send("<presence><priority>0</priority></presence>")
+        self.world.advance(1)
+        self.assertEqual((self.got(phone), self.kept()), ([""], 9))
+        juliet.close()
+        self.world.advance(5)
+        self.assertEqual((self.got(phone), self.kept()), (list("abcdefgh"), 0))
 
     def test_who_comes_back_gets_what_was_lost_and_the_rest(self) -> None:
         juliet = self.managed()
