@@ -8,9 +8,10 @@ tenths of a second, for nothing. So here
 - passes over young objects stay as they are: they take a millisecond or two, and thousands of messages need none;
 - what has been looked through is frozen, the whole server after its start first of all: it is not looked at again, and
   a pass takes as long as what came since the last one is much;
-- all of it is looked through again when memory has grown by so much that frozen garbage may be the reason.
+- all of it is looked through again when memory has grown by so much that frozen garbage may be the reason. A server
+  that has just begun is half again as large soon, and the pass takes it fifty milliseconds: so not before `LEAST`.
 
-So garbage cannot fill more than a part, `GROWTH`, of the memory that the process has had at most.
+So garbage cannot fill more than a part, `GROWTH`, of the memory that the process has had at most, or `LEAST`.
 
 What has been freed is not yet free for others (`allocator.py`), so once a minute it is handed back.
 """
@@ -33,8 +34,9 @@ YOUNGEST: Final = 700
 YOUNG: Final = 10
 #: The same for a full pass: so many that Python never begins one by itself.
 NEVER: Final = 2_000_000_000
-#: By which part memory grows until everything is looked through.
+#: By which part memory grows until everything is looked through, and by how many KiB at least.
 GROWTH: Final = 0.5
+LEAST: Final = 64 * 1024
 #: Seconds between two looks at the memory, and between two passes over what is new.
 LOOK_EVERY: Final = 10.0
 COLLECT_EVERY: Final = 10 * 60.0
@@ -52,7 +54,7 @@ class Garbage(Protocol):
 
 
 def peak_memory() -> int:
-    """The most memory this process has had, in a unit of the system's (getrusage(2)): it never falls."""
+    """The most memory this process has had, in KiB where the system is Linux (getrusage(2)): it never falls."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
@@ -89,7 +91,7 @@ class Collector:
         self._scope.close()
 
     def _look(self) -> None:
-        if self._peak() > self._seen * (1 + GROWTH):
+        if self._peak() > self._seen + max(self._seen * GROWTH, LEAST):
             self._garbage.unfreeze()
             self._look_through()
         elif self._clock.seconds() - self._last >= COLLECT_EVERY:

@@ -35,10 +35,13 @@ log = Logger()
 HEAR_OUT_AT_MOST: Final = 256 * 1024
 #: Seconds that what a stanza set going may go on when its stream is gone.
 LEFT_BEHIND: Final = 60.0
-#: Bytes parsed, and stanzas handed on, before others have their turn. And a stanza that waits finds no more than so
-#: many bytes parsed behind it.
+#: Bytes parsed, and stanzas handed on, before others have their turn; and seconds after which they have it all the same,
+#: as some elements and stanzas are dear.
 PARSE_AT_MOST: Final = 8 * 1024
 HANDLE_AT_MOST: Final = 8
+WORK_FOR: Final = 0.0005
+#: Bytes parsed at once: a stanza that waits finds no more than so many parsed behind it.
+PIECE: Final = 2 * 1024
 #: Bytes that are parsed when they come, whatever else there is to do; for more there may be no room in the turn.
 LITTLE: Final = 1024
 
@@ -151,7 +154,7 @@ class ReadingStream(TwistedProtocol):
         if (
             at_once
             and self._unread is None
-            and size <= PARSE_AT_MOST
+            and size <= PIECE
             and not self._yielded
             and self._waiting is None
             and self._shaped is None
@@ -197,12 +200,17 @@ class ReadingStream(TwistedProtocol):
         unread = self._unread
         if unread is None or self._yielded or self.paused or self.state > State.CLOSING:
             return
-        data = bytes(unread[:PARSE_AT_MOST])
-        if len(data) == len(unread):
-            self._unread = None
-        else:
-            del unread[:PARSE_AT_MOST]
-        self._read(data)
+        end = self.clock.seconds() + WORK_FOR
+        for _ in range(PARSE_AT_MOST // PIECE):
+            data = bytes(unread[:PIECE])
+            if len(data) == len(unread):
+                self._unread = None
+                self._read(data)
+                return
+            del unread[:PIECE]
+            self._read(data)
+            if self._unread is not unread or self._yielded or self.paused or self.clock.seconds() >= end:
+                break
         if self._unread is not None:
             self._yield()
 
@@ -212,9 +220,11 @@ class ReadingStream(TwistedProtocol):
         """Hand on what is parsed, until something has to wait."""
         self._working = True
         left = HANDLE_AT_MOST
+        seconds = self.clock.seconds
+        end = seconds() + WORK_FOR
         try:
             while (pending := self._pending) and self._waiting is None and not self._outbox.full:
-                if not left:
+                if not left or seconds() >= end:
                     self._yield()
                     return
                 left -= 1

@@ -15,8 +15,9 @@ GO_ON_AT_MOST: Final = 8
 GO_ON_FOR: Final = 0.001
 #: Seconds that what can ride with something else waits for that, at most.
 SOON: Final = 0.01
-#: Bytes, of those who have sent much, that are parsed in the turn in which they were read.
+#: Bytes, of those who have sent much, that are parsed in the turn in which they were read; and the seconds for that.
 HEARD_AT_MOST: Final = 16 * 1024
+HEARD_FOR: Final = 0.001
 
 
 class Flushable(Protocol):
@@ -37,12 +38,14 @@ class Turn:
     Whoever has something to write that can wait a moment is called then, by a second timer for all of these.
     """
 
-    __slots__ = ("_clock", "_due", "_halves", "_heard", "_riding", "_rode", "_waiting", "_yielding")
+    __slots__ = ("_clock", "_due", "_halves", "_heard", "_heard_until", "_riding", "_rode", "_waiting", "_yielding")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._due = False
+        # Bytes heard in this turn, and until when more may be.
         self._heard = 0
+        self._heard_until = 0.0
         self._waiting: list[Flushable] = []
         self._yielding: deque[Yielding] = deque()
         # Those who came in this half of `SOON`, and in the one before; while there are any, the halves are counted.
@@ -81,8 +84,11 @@ class Turn:
         if not self._due:
             self._due = True
             self._clock.callLater(0, self._end)
+        now = self._clock.seconds()
+        if not self._heard:
+            self._heard_until = now + HEARD_FOR
         self._heard += size
-        return self._heard <= HEARD_AT_MOST
+        return self._heard <= HEARD_AT_MOST and now < self._heard_until
 
     def _end(self) -> None:
         self._heard = 0

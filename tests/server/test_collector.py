@@ -13,6 +13,7 @@ from federix.server.collector import (
     COLLECT_EVERY,
     GROWTH,
     HAND_BACK_EVERY,
+    LEAST,
     LOOK_EVERY,
     NEVER,
     YOUNG,
@@ -55,7 +56,7 @@ class CollectorTests(SynchronousTestCase):
     def begin(self) -> None:
         self.clock = Clock()
         self.garbage = Garbage()
-        self.peak = 1000
+        self.peak = 1_000_000
         self.handed_back: list[float] = []
         self.collector = Collector(
             self.clock, self.garbage, lambda: self.peak, lambda: self.handed_back.append(self.clock.seconds())
@@ -80,7 +81,7 @@ class CollectorTests(SynchronousTestCase):
         self.assertEqual(self.told(), NEW)
 
     def test_everything_is_when_memory_has_grown_by_much(self) -> None:
-        self.peak = int(1000 * (1 + GROWTH))
+        self.peak = int(1_000_000 * (1 + GROWTH))
         self.clock.advance(LOOK_EVERY)
         self.assertEqual(self.told(), [])
         self.peak += 1
@@ -90,14 +91,27 @@ class CollectorTests(SynchronousTestCase):
         self.assertEqual(self.told(), [])
 
     def test_what_is_new_does_not_count_as_everything(self) -> None:
-        self.peak = 1400
+        self.peak = 1_400_000
         self.clock.pump([LOOK_EVERY] * int(COLLECT_EVERY / LOOK_EVERY))
         self.assertEqual(self.told(), NEW)
-        self.peak = 1600
+        self.peak = 1_600_000
         self.clock.advance(LOOK_EVERY)
         self.assertEqual(self.told(), EVERYTHING)
 
-    @given(st.lists(st.integers(0, 400), max_size=100))
+    def test_a_small_server_that_grows_is_left_alone(self) -> None:
+        self.peak = 40 * 1024
+        self.collector.stop()
+        self.collector = Collector(self.clock, self.garbage, lambda: self.peak, lambda: None)
+        self.collector.start()
+        self.told()
+        self.peak += LEAST
+        self.clock.advance(LOOK_EVERY)
+        self.assertEqual(self.told(), [])
+        self.peak += 1
+        self.clock.advance(LOOK_EVERY)
+        self.assertEqual(self.told(), EVERYTHING)
+
+    @given(st.lists(st.integers(0, 400_000), max_size=100))
     def test_garbage_has_a_bound_and_passes_are_few(self, made: list[int]) -> None:
         """After each look there is no more of it than a part of the memory at the last pass, even if all is garbage."""
         self.begin()
@@ -109,7 +123,7 @@ class CollectorTests(SynchronousTestCase):
                 self.assertGreater(self.peak, seen * (1 + GROWTH))
                 seen, passes = self.peak, passes + 1
             self.assertLessEqual(self.peak, seen * (1 + GROWTH))
-        self.assertLessEqual(1000 * (1 + GROWTH) ** passes, self.peak)
+        self.assertLessEqual(1_000_000 * (1 + GROWTH) ** passes, self.peak)
 
     def test_what_the_allocator_keeps_is_handed_back_again_and_again(self) -> None:
         self.clock.pump([1.0] * int(3 * HAND_BACK_EVERY))

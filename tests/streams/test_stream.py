@@ -15,13 +15,14 @@ from federix.streams import reading
 from federix.streams import stream as stream_module
 from federix.streams.outbox import JOIN_AT_MOST
 from federix.streams.owner import State
-from federix.streams.reading import HANDLE_AT_MOST, LITTLE, PARSE_AT_MOST
+from federix.streams.reading import HANDLE_AT_MOST, LITTLE, PARSE_AT_MOST, PIECE, WORK_FOR
 from federix.streams.shaper import Shaper
 from federix.streams.stream import XmppStream
 from federix.streams.turn import HEARD_AT_MOST, Turn
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
+from federix.xmpp.events import Event
 from federix.xmpp.limits import Limits
 from federix.xmpp.parser import StreamParser
 from federix.xmpp.stanza import Message
@@ -58,7 +59,7 @@ class ReadingTests(StreamTestCase):
         self.owner.answer = lambda element: Deferred()  # type: ignore[method-assign]
         self.say(b"<a id='1'/>" + b"<b/>" * 12_000)
         self.assertEqual(self.owner.told, ["1"])
-        self.assertLessEqual(len(self.stream._pending or ()), PARSE_AT_MOST // 4)
+        self.assertLessEqual(len(self.stream._pending or ()), PIECE // 4)
         self.assertLessEqual(self.stream.held, JOIN_AT_MOST)
 
     def test_who_sends_much_leaves_the_others_their_turn(self) -> None:
@@ -90,6 +91,33 @@ class ReadingTests(StreamTestCase):
         self.pump()
         self.assertEqual(self.owner.told, ["much", "much", "behind"])
         self.assertTrue(self.wire.far.reading)
+
+    def test_who_sends_what_takes_long_leaves_the_others_their_turn(self) -> None:
+        self.begin()
+        self.owner.answer = lambda element: self.clock.advance(WORK_FOR / 2)  # type: ignore[method-assign]
+        self.stream.dataReceived(b"<a id='x'/>" * 8)
+        # The clock moves in the middle of a turn, and the next one is in it.
+        self.assertLess(len(self.owner.told), 8)
+        self.pump()
+        self.assertEqual(len(self.owner.told), 8)
+
+    def test_of_what_takes_long_to_parse_no_more_is_parsed_in_a_turn(self) -> None:
+        self.begin()
+        parser = self.stream._parser
+        fed: list[int] = []
+
+        def feed(data: bytes) -> list[Event]:
+            fed.append(len(data))
+            seconds[0] += WORK_FOR / 2
+            return parser.feed(data)
+
+        seconds = [0.0]
+        with (
+            mock.patch.object(self.stream, "_parser", mock.Mock(wraps=parser, feed=feed, between=False, weight=0)),
+            mock.patch.object(self.clock, "seconds", lambda: seconds[0]),
+        ):
+            self.stream.dataReceived(b"<a>" * (PARSE_AT_MOST // 3))
+        self.assertEqual(fed, [PIECE, PIECE])
 
     def test_of_all_who_send_much_at_once_not_all_are_heard_in_that_turn(self) -> None:
         self.begin()

@@ -7,7 +7,7 @@ from unittest import mock
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.streams.turn import GO_ON_AT_MOST, GO_ON_FOR, HEARD_AT_MOST, Turn
+from federix.streams.turn import GO_ON_AT_MOST, GO_ON_FOR, HEARD_AT_MOST, HEARD_FOR, Turn
 
 
 class TurnTests(SynchronousTestCase):
@@ -59,6 +59,13 @@ class TurnTests(SynchronousTestCase):
         self.assertFalse(self.turn.hears(1))
         self.clock.advance(0)
         self.assertTrue(self.turn.hears(1))
+
+    def test_where_that_takes_long_it_hears_less(self) -> None:
+        for _ in range(2):
+            self.assertTrue(self.turn.hears(1))
+            with mock.patch.object(self.clock, "seconds", lambda at=self.clock.seconds(): at + HEARD_FOR):
+                self.assertFalse(self.turn.hears(1))
+            self.clock.advance(HEARD_FOR)
 
     def test_who_has_sent_much_does_not_pass_those_who_wait(self) -> None:
         for _ in range(GO_ON_AT_MOST + 1):
