@@ -35,14 +35,13 @@ log = Logger()
 HEAR_OUT_AT_MOST: Final = 256 * 1024
 #: Seconds that what a stanza set going may go on when its stream is gone.
 LEFT_BEHIND: Final = 60.0
-#: Bytes parsed, and stanzas handed on, before others have their turn; and seconds after which they have it all the same,
-#: as some elements and stanzas are dear.
+#: Bytes parsed, and stanzas handed on, before others have their turn; and seconds after which they have it all the
+#: same, as some elements and stanzas are dear.
 PARSE_AT_MOST: Final = 8 * 1024
 HANDLE_AT_MOST: Final = 8
-WORK_FOR: Final = 0.0005
-#: Bytes parsed at once: a stanza that waits finds no more than so many parsed behind it.
-PIECE: Final = 2 * 1024
+WORK_FOR: Final = 0.0003
 #: Bytes that are parsed when they come, whatever else there is to do; for more there may be no room in the turn.
+#: They are parsed in pieces of so many: a stanza that waits finds no more parsed behind it.
 LITTLE: Final = 1024
 
 
@@ -154,7 +153,7 @@ class ReadingStream(TwistedProtocol):
         if (
             at_once
             and self._unread is None
-            and size <= PIECE
+            and size <= LITTLE
             and not self._yielded
             and self._waiting is None
             and self._shaped is None
@@ -201,13 +200,13 @@ class ReadingStream(TwistedProtocol):
         if unread is None or self._yielded or self.paused or self.state > State.CLOSING:
             return
         end = self.clock.seconds() + WORK_FOR
-        for _ in range(PARSE_AT_MOST // PIECE):
-            data = bytes(unread[:PIECE])
+        for _ in range(PARSE_AT_MOST // LITTLE):
+            data = bytes(unread[:LITTLE])
             if len(data) == len(unread):
                 self._unread = None
                 self._read(data)
                 return
-            del unread[:PIECE]
+            del unread[:LITTLE]
             self._read(data)
             if self._unread is not unread or self._yielded or self.paused or self.clock.seconds() >= end:
                 break

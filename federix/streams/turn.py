@@ -10,14 +10,15 @@ from twisted.logger import Logger
 
 log = Logger()
 
-#: How many go on in one turn of the reactor; and seconds after which no further one does, as some are dear.
+#: How many go on in one turn of the reactor.
 GO_ON_AT_MOST: Final = 8
-GO_ON_FOR: Final = 0.001
+#: Bytes, of those who have sent much, that are parsed in the turn in which they were read.
+HEARD_AT_MOST: Final = 16 * 1024
+#: Seconds of a turn for those who have sent much, whether they are heard or go on: others wait for the end of it, and
+#: some bytes and stanzas are dear.
+MUCH_FOR: Final = 0.0004
 #: Seconds that what can ride with something else waits for that, at most.
 SOON: Final = 0.01
-#: Bytes, of those who have sent much, that are parsed in the turn in which they were read; and the seconds for that.
-HEARD_AT_MOST: Final = 16 * 1024
-HEARD_FOR: Final = 0.001
 
 
 class Flushable(Protocol):
@@ -38,14 +39,14 @@ class Turn:
     Whoever has something to write that can wait a moment is called then, by a second timer for all of these.
     """
 
-    __slots__ = ("_clock", "_due", "_halves", "_heard", "_heard_until", "_riding", "_rode", "_waiting", "_yielding")
+    __slots__ = ("_clock", "_due", "_halves", "_heard", "_riding", "_rode", "_until", "_waiting", "_yielding")
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._due = False
-        # Bytes heard in this turn, and until when more may be.
+        # Bytes heard in this turn; if any, more may be until then.
         self._heard = 0
-        self._heard_until = 0.0
+        self._until = 0.0
         self._waiting: list[Flushable] = []
         self._yielding: deque[Yielding] = deque()
         # Those who came in this half of `SOON`, and in the one before; while there are any, the halves are counted.
@@ -86,16 +87,16 @@ class Turn:
             self._clock.callLater(0, self._end)
         now = self._clock.seconds()
         if not self._heard:
-            self._heard_until = now + HEARD_FOR
+            self._until = now + MUCH_FOR
         self._heard += size
-        return self._heard <= HEARD_AT_MOST and now < self._heard_until
+        return self._heard <= HEARD_AT_MOST and now < self._until
 
     def _end(self) -> None:
-        self._heard = 0
         if self._waiting:
             self._flush()  # who has little to send does not wait for those who have much to do
         if self._yielding:
             self._have_go_on(self._yielding)
+        self._heard = 0
         self._due = False
         if self._yielding:
             self._due = True
@@ -126,11 +127,11 @@ class Turn:
     def _have_go_on(self, yielding: deque[Yielding]) -> None:
         # Those who are left are the first of the next turn: who has just connected is not to wait for all of them.
         seconds = self._clock.seconds
-        end = seconds() + GO_ON_FOR
+        end = self._until if self._heard else seconds() + MUCH_FOR
         for _ in range(min(len(yielding), GO_ON_AT_MOST)):
+            if seconds() >= end:
+                return
             try:
                 yielding.popleft().go_on()
             except Exception:
                 log.failure("could not go on")  # one that fails is not to be the others' loss
-            if seconds() >= end:
-                return

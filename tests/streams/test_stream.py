@@ -15,7 +15,7 @@ from federix.streams import reading
 from federix.streams import stream as stream_module
 from federix.streams.outbox import JOIN_AT_MOST
 from federix.streams.owner import State
-from federix.streams.reading import HANDLE_AT_MOST, LITTLE, PARSE_AT_MOST, PIECE, WORK_FOR
+from federix.streams.reading import HANDLE_AT_MOST, LITTLE, PARSE_AT_MOST, WORK_FOR
 from federix.streams.shaper import Shaper
 from federix.streams.stream import XmppStream
 from federix.streams.turn import HEARD_AT_MOST, Turn
@@ -59,7 +59,7 @@ class ReadingTests(StreamTestCase):
         self.owner.answer = lambda element: Deferred()  # type: ignore[method-assign]
         self.say(b"<a id='1'/>" + b"<b/>" * 12_000)
         self.assertEqual(self.owner.told, ["1"])
-        self.assertLessEqual(len(self.stream._pending or ()), PIECE // 4)
+        self.assertLessEqual(len(self.stream._pending or ()), LITTLE // 4)
         self.assertLessEqual(self.stream.held, JOIN_AT_MOST)
 
     def test_who_sends_much_leaves_the_others_their_turn(self) -> None:
@@ -117,7 +117,7 @@ class ReadingTests(StreamTestCase):
             mock.patch.object(self.clock, "seconds", lambda: seconds[0]),
         ):
             self.stream.dataReceived(b"<a>" * (PARSE_AT_MOST // 3))
-        self.assertEqual(fed, [PIECE, PIECE])
+        self.assertEqual(fed, [LITTLE, LITTLE])
 
     def test_of_all_who_send_much_at_once_not_all_are_heard_in_that_turn(self) -> None:
         self.begin()

@@ -7,7 +7,7 @@ from unittest import mock
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.streams.turn import GO_ON_AT_MOST, GO_ON_FOR, HEARD_AT_MOST, HEARD_FOR, Turn
+from federix.streams.turn import GO_ON_AT_MOST, HEARD_AT_MOST, MUCH_FOR, Turn
 
 
 class TurnTests(SynchronousTestCase):
@@ -42,7 +42,7 @@ class TurnTests(SynchronousTestCase):
         def go_on(number: int) -> None:
             nonlocal seconds
             order.append(number)
-            seconds += GO_ON_FOR / 2
+            seconds += MUCH_FOR / 2
             if number == 0:
                 self.turn.again(mock.Mock(go_on=lambda: go_on(9)))
 
@@ -60,12 +60,19 @@ class TurnTests(SynchronousTestCase):
         self.clock.advance(0)
         self.assertTrue(self.turn.hears(1))
 
-    def test_where_that_takes_long_it_hears_less(self) -> None:
-        for _ in range(2):
-            self.assertTrue(self.turn.hears(1))
-            with mock.patch.object(self.clock, "seconds", lambda at=self.clock.seconds(): at + HEARD_FOR):
-                self.assertFalse(self.turn.hears(1))
-            self.clock.advance(HEARD_FOR)
+    def test_where_that_takes_long_it_hears_less_and_none_of_those_goes_on(self) -> None:
+        waits = mock.Mock()
+        self.assertTrue(self.turn.hears(1))
+        self.turn.again(waits)
+        self.clock.rightNow += MUCH_FOR
+        self.assertFalse(self.turn.hears(1))
+        self.turn._end()
+        waits.go_on.assert_not_called()
+        self.turn._end()
+        waits.go_on.assert_called_once_with()
+        self.assertTrue(self.turn.hears(1))
+        self.clock.rightNow += MUCH_FOR
+        self.assertFalse(self.turn.hears(1))
 
     def test_who_has_sent_much_does_not_pass_those_who_wait(self) -> None:
         for _ in range(GO_ON_AT_MOST + 1):
