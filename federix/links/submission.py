@@ -27,7 +27,8 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
     if "from" in stanza.element.attrs:
         _check_from(session, stanza)
     host = session.host
-    mark = session.intake.arrive() if isinstance(stanza, Message) else None
+    # Where nothing is kept, nothing is kept with it.
+    mark = session.intake.arrive() if host.archive is not None and isinstance(stanza, Message) else None
     stanza.stamp(session.jid, lang)
     try:
         # Whoever comes next may read the address: it is known here to be one, or the stanza goes back.

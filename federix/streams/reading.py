@@ -223,11 +223,11 @@ class ReadingStream(TwistedProtocol):
         end = seconds() + WORK_FOR
         try:
             while (pending := self._pending) and self._waiting is None and not self._outbox.full:
-                if not left or seconds() >= end:
+                self._handle(pending.pop())
+                left -= 1
+                if pending and (not left or seconds() >= end):
                     self._yield()
                     return
-                left -= 1
-                self._handle(pending.pop())
         finally:
             self._working = False
             if not self._pending:
