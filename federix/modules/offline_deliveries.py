@@ -146,7 +146,8 @@ class Deliveries:
         try:
             host = self._offline.host
             message = record.delivered(host.jid, str(session.jid.bare), host.server.archive_ids, *more)
-            copies = session.notes.get(COPIES)
+            # Who fetches it gets it, with *more* that says so.
+            copies = None if more else session.notes.get(COPIES)
             if copies is None or not copies.take(message):
                 session.send(message)
         except Exception:

@@ -446,6 +446,14 @@ class WaitingTests(CarbonsCase):
         kitchen.send("<presence/>")
         self.assertEqual(self.heard(kitchen), ["one", "two"])
 
+    def test_who_fetches_what_waits_gets_it(self) -> None:
+        self.write("one", "two")
+        self.tablet.drain()
+        self.tablet.send(
+            "<iq type='get' id='f'><offline xmlns='http://jabber.org/protocol/offline'><fetch/></offline></iq>"
+        )
+        self.assertEqual(self.heard(self.tablet), ["one", "two"])
+
     def test_what_is_not_copied_is(self) -> None:
         self.write("one")
         self.write("two", more=PRIVATE)
