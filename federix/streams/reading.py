@@ -149,11 +149,9 @@ class ReadingStream(TwistedProtocol):
             if self.state > State.CLOSING:
                 return
         self._heard = True
-        at_once = size <= LITTLE or self._turn.hears(min(size, PARSE_AT_MOST))
         if (
-            at_once
+            size <= LITTLE
             and self._unread is None
-            and size <= LITTLE
             and not self._yielded
             and self._waiting is None
             and self._shaped is None
@@ -165,7 +163,7 @@ class ReadingStream(TwistedProtocol):
         if self._unread is None:
             self._unread = bytearray()
         self._unread += data
-        if at_once:
+        if size <= LITTLE or self._turn.hears(min(size, PARSE_AT_MOST)):
             self._read_on()
         else:
             self._yield()
