@@ -1,7 +1,8 @@
 """What stream management (XEP-0198) adds to the cost of a message.
 
 Two loads are connected to one server: pairs who talk, and as many who do the same with stream management. They take
-turns, some tenths of a second each, so that whatever disturbs the machine disturbs both.
+turns, a second or less each, so that whatever disturbs the machine disturbs both. First without an archive, where a
+message costs least and whatever is added weighs most, then with one, as Federix runs unless it is told otherwise.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from .archived import ArchivingFederix
 from .figures import percentile
 from .load import Specification
 from .load_process import LoadProcess
@@ -38,17 +40,19 @@ WITH: Final = "managed"
 def run(size: Size, folder: Path, pem: Path, tell: Callable[[str], None]) -> list[Bound]:
     """Both, *size.repeat* times in turns, for each number in flight. A failure stands in what is returned."""
     found: list[Bound] = []
-    server = Federix(folder / "managing", pem, users_needed(Size(2 * size.clients, size.count, size.repeat)))
-    try:
-        server.start()
-        for in_flight in IN_FLIGHT:
-            tell(f"managing: {in_flight} in flight")
-            found += bounds(in_flight, *_measure(server, size, in_flight))
-    except (ServerFailed, OSError) as error:
-        found.append(Bound("managing", "a message with stream management", "×", failure=f"{error}\n{server.said()}"))
-    finally:
-        server.stop()
-        shutil.rmtree(folder / "managing", ignore_errors=True)
+    for kind in (Federix, ArchivingFederix):
+        server = kind(folder / "managing", pem, users_needed(Size(2 * size.clients, size.count, size.repeat)))
+        try:
+            server.start()
+            for in_flight in IN_FLIGHT:
+                tell(f"managing: {in_flight} in flight{', archived' if kind.archives else ''}")
+                found += bounds(in_flight, *_measure(server, size, in_flight), archived=kind.archives)
+        except (ServerFailed, OSError) as error:
+            failure = f"{error}\n{server.said()}"
+            found.append(Bound("managing", "a message with stream management", "×", failure=failure))
+        finally:
+            server.stop()
+            shutil.rmtree(folder / "managing", ignore_errors=True)
     return found
 
 
@@ -83,14 +87,15 @@ def _specification(server: Federix, size: Size, work: str, in_flight: int, first
     )
 
 
-def bounds(in_flight: int, without: Sequence[float], managed: Sequence[float]) -> list[Bound]:
+def bounds(in_flight: int, without: Sequence[float], managed: Sequence[float], *, archived: bool) -> list[Bound]:
     """What was measured of each turn."""
     times = percentile(managed, 0.5) / percentile(without, 0.5)
-    title = f"CPU of a message, TLS, {in_flight} in flight"
+    title = f"CPU of a message{' that both archive in SQLite' if archived else ''}, TLS, {in_flight} in flight"
+    name = f"managing-{'archived-' if archived else ''}{in_flight}"
     return [
-        Bound(f"managing-{in_flight}-without", title, "µs", [seconds * 1e6 for seconds in without]),
+        Bound(f"{name}-without", title, "µs", [seconds * 1e6 for seconds in without]),
         Bound(
-            f"managing-{in_flight}",
+            name,
             f"{title}, with stream management, × without",
             "×",
             [times],

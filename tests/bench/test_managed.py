@@ -73,13 +73,18 @@ class ManagedTests(SynchronousTestCase):
 
 class BoundsTests(SynchronousTestCase):
     def test_medians_are_compared(self) -> None:
-        without, managed = bounds(5, [1e-5, 2e-5, 9e-5], [2e-5, 2.2e-5, 2.1e-5])
+        without, managed = bounds(5, [1e-5, 2e-5, 9e-5], [2e-5, 2.2e-5, 2.1e-5], archived=False)
         self.assertEqual([round(sample) for sample in without.samples], [10, 20, 90])
         self.assertAlmostEqual(managed.samples[0], 1.05)
         self.assertEqual((managed.limit, managed.verdict), (LIMIT, "kept"))
 
     def test_it_can_be_missed(self) -> None:
-        self.assertEqual(bounds(1, [1e-5], [1.2e-5])[1].verdict, "MISSED")
+        self.assertEqual(bounds(1, [1e-5], [1.2e-5], archived=False)[1].verdict, "MISSED")
+
+    def test_with_an_archive_it_is_another_figure(self) -> None:
+        plain, archived = (bounds(1, [1e-5], [1e-5], archived=archived) for archived in (False, True))
+        for one, other in zip(plain, archived, strict=True):
+            self.assertNotEqual((one.name, one.title), (other.name, other.title))
 
     def test_a_load_is_asked_again(self) -> None:
         told: list[str] = []

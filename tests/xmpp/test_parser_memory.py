@@ -8,6 +8,8 @@ import weakref
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.xmpp import ns
+from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
 from federix.xmpp.events import Event
 from federix.xmpp.limits import AFTER_AUTHENTICATION
@@ -163,14 +165,17 @@ class Memory(SynchronousTestCase):
         [stanza] = parser.feed(b"<message>" + b"<a b='c'>text</a>" * 1500 + b"</message>")
         self.assertIsInstance(stanza, Message)
 
-    def test_a_parser_that_slept_goes_on_where_it_was(self) -> None:
+    def test_a_parser_that_slept_goes_on_where_it_was_and_is_not_woken_by_questions(self) -> None:
         parser = StreamParser(AFTER_AUTHENTICATION)
         parser.feed(HEADER)
         for _ in range(3):
             parser.hibernate()
             self.assertIsNone(parser._expat)
             parser.feed(b" ")
-            parser.hibernate()
+            [question] = parser.feed(b"<r xmlns='urn:xmpp:sm:3'/>")
+            assert isinstance(question, Element)
+            self.assertEqual((question.name, question.ns), ("r", ns.SM))
+            self.assertIsNone(parser._expat)
             [stanza] = parser.feed(HELLO)
             assert isinstance(stanza, Message)
             self.assertEqual(stanza.raw, HELLO)
