@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from typing import Final
 
@@ -40,13 +41,13 @@ WITH: Final = "managed"
 def run(size: Size, folder: Path, pem: Path, tell: Callable[[str], None]) -> list[Bound]:
     """Both, *size.repeat* times in turns, for each number in flight. A failure stands in what is returned."""
     found: list[Bound] = []
-    for kind in (Federix, ArchivingFederix):
+    # Each has a server of its own: an archive would know the same messages, from clients that were cut, for sent again.
+    for kind, in_flight in product((Federix, ArchivingFederix), IN_FLIGHT):
         server = kind(folder / "managing", pem, users_needed(Size(2 * size.clients, size.count, size.repeat)))
         try:
             server.start()
-            for in_flight in IN_FLIGHT:
-                tell(f"managing: {in_flight} in flight{', archived' if kind.archives else ''}")
-                found += bounds(in_flight, *_measure(server, size, in_flight), archived=kind.archives)
+            tell(f"managing: {in_flight} in flight{', archived' if kind.archives else ''}")
+            found += bounds(in_flight, *_measure(server, size, in_flight), archived=kind.archives)
         except (ServerFailed, OSError) as error:
             failure = f"{error}\n{server.said()}"
             found.append(Bound("managing", "a message with stream management", "×", failure=failure))

@@ -31,7 +31,8 @@ log = Logger()
 #: The client is asked after so many stanzas, or so many seconds after the first.
 ASK_AFTER: Final = 50
 ASK_IN: Final = 1.0
-#: Answers that wait to leave together.
+#: Seconds that an answer waits at most for what it is about to be settled, and answers that leave together at most.
+ANSWER_IN: Final = 0.03
 MOST_ANSWERS: Final = 16
 #: How much is sent again at once when a session is resumed, in stanzas and bytes; the rest as it is acknowledged.
 AGAIN_STANZAS: Final = 500
@@ -73,13 +74,17 @@ class Managed:
         "_acknowledged",
         "_answers",
         "_asked",
+        "_asked_about",
+        "_asked_at",
         "_direct",
         "_due",
         "_fires",
+        "_late",
         "_now",
         "_owed",
         "_session",
         "_since",
+        "_tells",
         "_waking",
         "_written",
         "asleep",
@@ -122,10 +127,14 @@ class Managed:
         self._due = self._fires = inf
         #: For that; while it sleeps, for its end.
         self.timer: Timer | None = None
-        #: So many answers are about to leave; once they have, the client is to be told when more of what it sent is
-        #: settled.
+        #: So many questions of the client have no answer, the first of them since then; how many stanzas had come when
+        #: it asked last; and whether the answer is about to leave. Where that told of less, it is told again of these.
         self._answers = 0
-        self._owed = False
+        self._asked_at = 0.0
+        self._asked_about = 0
+        self._tells = False
+        self._owed: int | None = None
+        self._late: Timer | None = None
 
     def __repr__(self) -> str:
         return f"<Managed {self._session.jid} {len(self.queue)}>"
@@ -278,32 +287,61 @@ class Managed:
     # -- answering ------------------------------------------------------------------------------------------------
 
     def answer(self) -> None:
-        """The client asks how much of what it sent is settled. It is told in a moment, and again when there is more.
+        """The client asks how much of what it sent is settled.
 
         §4: the answer "SHOULD be sent as soon as possible … and MUST NOT be withheld for any condition other than a
-        timeout". In a write of its own it would cost more than all else about it.
+        timeout". So it waits until all that has come is settled, but not long, and is told again then. A write of its
+        own would cost more than all else about it: it rides with another one if there is one in a moment.
         """
+        session = self._session
         self._answers += 1
-        if self._answers == 1:
-            self._session.attachment.write_soon(self._say)
-        elif self._answers >= MOST_ANSWERS:
-            self._session.attachment.write(self._say())
+        self._asked_about = session.intake.come
+        if self._answers >= MOST_ANSWERS:
+            session.attachment.write(self._say())
+        elif _reaches(session.intake.handled, self._asked_about):
+            self._tell()
+        elif self._answers == 1:
+            self._asked_at = session.host.clock.seconds()
+            if self._late is None:
+                self._late = session.scope.later(ANSWER_IN, self._answer_late)
 
     def moved(self) -> None:
         """More of what the client sent is settled."""
-        if self._owed:
-            self._owed = False
-            if not self._answers:
-                self.answer()
+        wanted = self._asked_about if self._answers else self._owed
+        if wanted is not None and _reaches(self._session.intake.handled, wanted):
+            self._answers = self._answers or 1
+            self._tell()
+
+    def last_words(self) -> bytes:
+        """What is still to be said when the stream is closed."""
+        return self._say()
+
+    def _answer_late(self) -> None:
+        self._late = None
+        if not self._answers:
+            return
+        session = self._session
+        left = self._asked_at + ANSWER_IN - session.host.clock.seconds()
+        if left > 0:
+            self._late = session.scope.later(left, self._answer_late)
+        else:
+            session.attachment.write(self._say())
+
+    def _tell(self) -> None:
+        if not self._tells:
+            self._tells = True
+            self._session.attachment.write_soon(self._say)
 
     def _say(self) -> bytes:
         """An answer for each question; all tell what is settled now."""
+        self._tells = False
         answers, self._answers = self._answers, 0
         if not answers:
             return b""  # they have left already
-        intake = self._session.intake
-        self._owed = intake.flying > 0
-        return f"<a xmlns='{self.namespace}' h='{intake.handled}'/>".encode() * answers
+        handled = self._session.intake.handled
+        if self._owed is None or _reaches(handled, self._owed):
+            self._owed = None if _reaches(handled, self._asked_about) else self._asked_about
+        return f"<a xmlns='{self.namespace}' h='{handled}'/>".encode() * answers
 
     # -- without a stream -----------------------------------------------------------------------------------------
 
@@ -313,7 +351,8 @@ class Managed:
             self._direct = False
             self._written = len(self.queue)
         self._rest()
-        self._asked = self._owed = False
+        self._asked = self._tells = False
+        self._owed = None
         self._answers = 0
 
     def sleep(self) -> None:
@@ -368,6 +407,10 @@ class Managed:
             self._direct = True
         if self.queue:
             self.ask()
+
+
+def _reaches(count: int, wanted: int) -> bool:
+    return (count - wanted) % MODULUS < MODULUS // 2
 
 
 def again(raw: bytes, since: float, session: Session) -> Stanza:

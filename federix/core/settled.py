@@ -32,6 +32,11 @@ class Settled:
         """Whether everything is that has come."""
         return self._unsettled is None
 
+    @property
+    def come(self) -> int:
+        """How many have come, settled or not; modulo 2**32."""
+        return (self.handled + len(self._unsettled or ())) % MODULUS
+
     def begin(self) -> Mark:
         """A stanza has come; `settle` its mark when it is settled."""
         mark = Mark()

@@ -183,7 +183,10 @@ class ClientLink:
         self._bindings = creator.channel_bindings(connection)
 
     def last_words(self) -> bytes:
-        return b""
+        session = self.session
+        if session is None or session.managed is None or session.attachment is not self.stream:
+            return b""
+        return session.managed.last_words()
 
     def ended(self, error: StreamError | None) -> None:
         if self.over:

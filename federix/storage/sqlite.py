@@ -36,10 +36,11 @@ IN_MEMORY = ":memory:"
 READERS = 4
 """How many connections read; an executor for them and the writer has one thread more."""
 
-WRITER_CACHE = 1024
+WRITER_CACHE = 2048
 READER_CACHE = 256
 """KiB of pages that a connection keeps; SQLite would have 2000. The system has them all in its own cache, and to fetch
-one from there takes a microsecond; here each of six connections would keep its own copy."""
+one from there takes a microsecond; here each of six connections would keep its own copy. The writer's holds what a
+commit under load changes, or pages would be written before it, fetched and written again."""
 
 MOST_WAITING = 20_000
 """How many jobs may wait for the writer, and how many for the readers; past it the database is too slow for its load,
@@ -170,6 +171,9 @@ def _open(path: str, readers: int) -> list[sqlite3.Connection]:
         writer.execute("PRAGMA synchronous=FULL")
         bring_up_to_date(SqliteSchema(writer, path))
         writer.execute(f"PRAGMA cache_size=-{WRITER_CACHE}")
+        # What a savepoint could bring back is kept in memory, not in a file: each job has one. Not while the schema is
+        # brought up to date: what is sorted for an index may be large.
+        writer.execute("PRAGMA temp_store=MEMORY")
         for _ in range(1 + readers if readers else 0):
             reader = _connect(path)
             connections.append(reader)

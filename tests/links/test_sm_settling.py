@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from federix.core.managed import ANSWER_IN, MOST_ANSWERS
 from federix.links.management import SETTLED_IN
+from federix.streams.turn import SOON
 from federix.testing import Client
 from tests.core.passage_case import Keeper, SlowArchives
 
-from .sm_case import SM, ManagedCase, R
+from .sm_case import SM, ManagedCase, R, a
 
 
 class SettlingTests(ManagedCase):
@@ -22,20 +24,80 @@ class SettlingTests(ManagedCase):
                 f"<message to='juliet@example.org/balcony' type='chat'><body>{body}</body></message>"
             )
 
+    def told_late(self, h: int) -> None:
+        """Romeo is told how much of what he sent is settled, though not all is."""
+        self.world.advance(ANSWER_IN)
+        self.romeo.expect(a(h), exact=True)
+
     def test_the_answer_must_not_be_withheld(self) -> None:
         """§4: it "MUST NOT be withheld for any condition other than a timeout"."""
         self.tell("1", "2")
         self.romeo.send(R)
-        self.told(self.romeo, 0)
+        self.told_late(0)
+        self.romeo.nothing()
+
+    def test_it_waits_a_moment_until_all_is_kept(self) -> None:
+        self.tell("1", "2")
+        self.romeo.send(R)
+        self.world.advance(ANSWER_IN / 2)
+        self.romeo.nothing()
+        self.archives.commit()
+        self.told(self.romeo, 2)
+        self.world.advance(2 * ANSWER_IN)
         self.romeo.nothing()
 
     def test_another_follows_when_more_is_kept(self) -> None:
         self.tell("1", "2")
         self.romeo.send(R)
-        self.told(self.romeo, 0)
+        self.told_late(0)
         self.archives.commit()
         self.told(self.romeo, 2)
         self.romeo.nothing()
+
+    def test_each_question_has_an_answer(self) -> None:
+        self.tell("1")
+        self.romeo.send(R)
+        self.tell("2")
+        self.romeo.send(R)
+        self.told_late(0)
+        self.romeo.expect(a(0), exact=True)
+        self.archives.commit()
+        self.told(self.romeo, 2)
+        self.romeo.nothing()
+
+    def test_many_questions_are_answered_at_once(self) -> None:
+        self.tell("1")
+        self.romeo.send(R * MOST_ANSWERS)
+        for _ in range(MOST_ANSWERS):
+            self.romeo.expect(a(0), exact=True)
+
+    def test_a_later_question_has_a_moment_of_its_own(self) -> None:
+        self.tell("1")
+        self.romeo.send(R)
+        self.archives.commit()
+        self.told(self.romeo, 1)
+        self.tell("2")
+        self.romeo.send(R)
+        self.world.advance(ANSWER_IN - SOON)
+        self.romeo.nothing()
+        self.world.advance(SOON)
+        self.romeo.expect(a(1), exact=True)
+
+    def test_what_comes_after_a_question_is_not_waited_for(self) -> None:
+        self.tell("1")
+        self.archives.commit()
+        self.romeo.send(R)
+        self.tell("2")
+        self.told(self.romeo, 1)
+        self.archives.commit()
+        self.world.advance(2 * ANSWER_IN)
+        self.romeo.nothing()
+
+    def test_who_closes_his_stream_is_told_before_that(self) -> None:
+        self.tell("1")
+        self.romeo.write(R + "</stream:stream>")
+        self.romeo.expect(a(0), exact=True)
+        self.assertTrue(self.romeo.ended)
 
     def test_who_has_not_asked_is_told_nothing(self) -> None:
         self.tell("1", "2")
@@ -45,7 +107,7 @@ class SettlingTests(ManagedCase):
     def test_what_stands_behind_a_message_that_is_not_kept_is_not_acknowledged(self) -> None:
         self.tell("1")
         self.romeo.send(f"<message to='nobody@example.org' type='headline'/>{R}")
-        self.told(self.romeo, 0)
+        self.told_late(0)
         self.archives.commit()
         self.told(self.romeo, 2)
 

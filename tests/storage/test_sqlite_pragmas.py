@@ -17,6 +17,8 @@ from federix.storage.sqlite import SqliteStorage
 
 #: The number SQLite gives to `PRAGMA synchronous=FULL`.
 FULL = 2
+#: That of `PRAGMA temp_store=MEMORY`.
+MEMORY = 2
 
 
 class PragmaTests(SynchronousTestCase):
@@ -48,6 +50,9 @@ class PragmaTests(SynchronousTestCase):
 
     def test_each_commit_is_on_the_disk_before_it_is_answered(self) -> None:
         self.assertEqual(self.of_the_writer("synchronous"), FULL)
+
+    def test_no_file_is_written_for_what_a_job_might_bring_back(self) -> None:
+        self.assertEqual(self.of_the_writer("temp_store"), MEMORY)
 
     def test_readers_and_the_writer_do_not_wait_for_each_other(self) -> None:
         self.assertEqual(self.of_the_writer("journal_mode"), "wal")

@@ -33,7 +33,7 @@ FINGERPRINTS = Statement(
 
 _COUNTED = counted.c
 COUNTED = Statement("counted.get", select(_COUNTED.owner, _COUNTED.h).where(_COUNTED.key == bindparam("key")))
-COUNTED_PUT = Statement("counted.put", Upsert(counted))
+COUNTED_PUT = Statement("counted.put", Upsert(counted, once=("owner",)))
 COUNTED_FORGET = Statement("counted.forget_one", delete(counted).where(_COUNTED.key == bindparam("key")))
 COUNTED_FORGET_BEFORE = Statement("counted.forget_before", delete(counted).where(_COUNTED.at < bindparam("before")))
 

@@ -21,15 +21,19 @@ Value = str | int | float | bytes | None
 class Upsert:
     """Insert a row, or overwrite all that is not its primary key; each dialect says it in its own words.
 
-    *keeps*: a row that is there stays as it is, also one that another server is writing at that moment.
+    *keeps*: a row that is there stays as it is, also one that another server is writing at that moment. The columns
+    *once* are never overwritten, because they go with the key: a database writes their indexes anew with them.
     """
 
     table: Table
     keeps: bool = False
+    once: tuple[str, ...] = ()
 
     def written_for(self, dialect: str) -> ClauseElement:
         values: dict[str, Any] = {column.name: bindparam(column.name) for column in self.table.columns}
-        others = [column.name for column in self.table.columns if not column.primary_key]
+        others = [
+            column.name for column in self.table.columns if not column.primary_key and column.name not in self.once
+        ]
         if dialect == "mysql":
             replacing = mysql.insert(self.table).values(values)
             new = self.table.c if self.keeps else replacing.inserted
