@@ -186,6 +186,8 @@ class SlowStanza(Slow):
 class Flood(Attack):
     """Connects and drops, as fast as it can."""
 
+    #: Some ten seconds of it; in one a single message would decide what is told of a hundredth.
+    count = 50_000
     hold = 0.0
 
     def add(self, number: int) -> None:
@@ -206,12 +208,17 @@ class Flood(Attack):
 class FloodFin(Flood):
     """Drops with a FIN."""
 
+    #: The attacker's system keeps each for a minute, and has no ports for many more.
+    count = 20_000
+
     def drop(self, hostile: Hostile) -> None:
         hostile.close()
 
 
 class FloodHandshake(Flood):
     """Drops in the middle of the TLS handshake."""
+
+    count = 5000
 
     def __init__(self, port: int, count: int) -> None:
         super().__init__(port, count)

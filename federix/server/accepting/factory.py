@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = Logger()
 
 #: Connections that are accepted before others are heard.
-ACCEPTED_AT_ONCE: Final = 10
+ACCEPTED_AT_ONCE: Final = 4
 #: Refused connections are logged together, once in so many seconds.
 REFUSALS_TOLD_EVERY: Final = 60.0
 
