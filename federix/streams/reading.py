@@ -199,12 +199,16 @@ class ReadingStream(TwistedProtocol):
             return
         end = self.clock.seconds() + WORK_FOR
         for _ in range(PARSE_AT_MOST // LITTLE):
-            data = bytes(unread[:LITTLE])
-            if len(data) == len(unread):
+            size = len(unread)
+            if size > LITTLE:
+                # Behind a tag, where there is one: what is cut in two is dearer to parse.
+                size = unread.rfind(b">", 0, LITTLE) + 1 or LITTLE
+            data = bytes(unread[:size])
+            if size == len(unread):
                 self._unread = None
                 self._read(data)
                 return
-            del unread[:LITTLE]
+            del unread[:size]
             self._read(data)
             if self._unread is not unread or self._yielded or self.paused or self.clock.seconds() >= end:
                 break
