@@ -198,7 +198,8 @@ class ReadingStream(TwistedProtocol):
         if unread is None or self._yielded or self.paused or self.state > State.CLOSING:
             return
         end = self.clock.seconds() + WORK_FOR
-        for _ in range(PARSE_AT_MOST // LITTLE):
+        left = PARSE_AT_MOST
+        while left > 0:
             size = len(unread)
             if size > LITTLE:
                 # Behind a tag, where there is one: what is cut in two is dearer to parse.
@@ -209,6 +210,7 @@ class ReadingStream(TwistedProtocol):
                 self._read(data)
                 return
             del unread[:size]
+            left -= size
             self._read(data)
             if self._unread is not unread or self._yielded or self.paused or self.clock.seconds() >= end:
                 break

@@ -65,7 +65,7 @@ class ReadingTests(StreamTestCase):
     def test_who_sends_much_leaves_the_others_their_turn(self) -> None:
         """Of one read no more is taken in a turn than is done quickly; meanwhile the connection is not read."""
         self.begin()
-        data = b"<a id='x'/>" + b" " * (PARSE_AT_MOST // HANDLE_AT_MOST - 11)
+        data = b"<a id='x'" + b" " * (PARSE_AT_MOST // HANDLE_AT_MOST - 11) + b"/>"
         self.stream.dataReceived(data * 8 * HANDLE_AT_MOST)
         for turn in range(1, 9):
             self.assertEqual(len(self.owner.told), HANDLE_AT_MOST * turn)
@@ -116,8 +116,26 @@ class ReadingTests(StreamTestCase):
             mock.patch.object(self.stream, "_parser", mock.Mock(wraps=parser, feed=feed, between=False, weight=0)),
             mock.patch.object(self.clock, "seconds", lambda: seconds[0]),
         ):
-            self.stream.dataReceived(b"<a>" * (PARSE_AT_MOST // 3))
+            self.stream.dataReceived(b"<ab>" * (PARSE_AT_MOST // 4))
         self.assertEqual(fed, [LITTLE, LITTLE])
+
+    def test_it_is_cut_behind_tags_where_there_are_any(self) -> None:
+        self.begin()
+        parser = self.stream._parser
+        fed: list[bytes] = []
+
+        def feed(data: bytes) -> list[Event]:
+            fed.append(data)
+            return parser.feed(data)
+
+        message = b"<message id='0123456789'><body>" + b"x" * 300 + b"</body></message>"
+        long = b"<message><body>" + b"x" * 2 * LITTLE + b"</body></message>"
+        with mock.patch.object(self.stream, "_parser", mock.Mock(wraps=parser, feed=feed, between=True, weight=0)):
+            self.stream.dataReceived(4 * message + long)
+            self.pump()
+        self.assertEqual(b"".join(fed), 4 * message + long)
+        self.assertLessEqual(max(map(len, fed)), LITTLE)
+        self.assertEqual([data[-1:] for data in fed if data[-1:] != b"x"], [b">"] * 3)
 
     def test_of_all_who_send_much_at_once_not_all_are_heard_in_that_turn(self) -> None:
         self.begin()
@@ -129,8 +147,8 @@ class ReadingTests(StreamTestCase):
             stream.dataReceived(HEADER.ljust(PARSE_AT_MOST))
             told.append(owner.headers)
         self.assertEqual(sum(map(len, told)), HEARD_AT_MOST // PARSE_AT_MOST)
-        self.clock.advance(0)
-        self.clock.advance(0)
+        for _ in range(4):
+            self.clock.advance(0)
         self.assertEqual(sum(map(len, told)), 10)
 
     def test_so_does_who_sends_many_small_ones(self) -> None:
