@@ -32,7 +32,7 @@ log = Logger()
 ASK_AFTER: Final = 50
 ASK_IN: Final = 1.0
 #: Seconds that an answer waits at most for what it is about to be settled, and answers that leave together at most.
-ANSWER_IN: Final = 0.03
+ANSWER_IN: Final = 0.02
 MOST_ANSWERS: Final = 16
 #: How much is sent again at once when a session is resumed, in stanzas and bytes; the rest as it is acknowledged.
 AGAIN_STANZAS: Final = 500
@@ -74,8 +74,9 @@ class Managed:
         "_acknowledged",
         "_answers",
         "_asked",
-        "_asked_about",
         "_asked_at",
+        "_asked_first",
+        "_asked_last",
         "_direct",
         "_due",
         "_fires",
@@ -128,10 +129,12 @@ class Managed:
         #: For that; while it sleeps, for its end.
         self.timer: Timer | None = None
         #: So many questions of the client have no answer, the first of them since then; how many stanzas had come when
-        #: it asked last; and whether the answer is about to leave. Where that told of less, it is told again of these.
+        #: that came, and the last; and whether the answer is about to leave. Where it tells of less than the last was
+        #: about, it is told again of these.
         self._answers = 0
         self._asked_at = 0.0
-        self._asked_about = 0
+        self._asked_first = 0
+        self._asked_last = 0
         self._tells = False
         self._owed: int | None = None
         self._late: Timer | None = None
@@ -290,15 +293,17 @@ class Managed:
         """The client asks how much of what it sent is settled.
 
         §4: the answer "SHOULD be sent as soon as possible … and MUST NOT be withheld for any condition other than a
-        timeout". So it waits until all that has come is settled, but not long, and is told again then. A write of its
-        own would cost more than all else about it: it rides with another one if there is one in a moment.
+        timeout". So it waits until all that had come is settled, but not long, and follows once more then. A write of
+        its own would cost more than all else about it: it rides with another one if there is one in a moment.
         """
         session = self._session
         self._answers += 1
-        self._asked_about = session.intake.come
+        self._asked_last = session.intake.come
+        if self._answers == 1:
+            self._asked_first = self._asked_last
         if self._answers >= MOST_ANSWERS:
             session.attachment.write(self._say())
-        elif _reaches(session.intake.handled, self._asked_about):
+        elif _reaches(session.intake.handled, self._asked_first):
             self._tell()
         elif self._answers == 1:
             self._asked_at = session.host.clock.seconds()
@@ -307,7 +312,7 @@ class Managed:
 
     def moved(self) -> None:
         """More of what the client sent is settled."""
-        wanted = self._asked_about if self._answers else self._owed
+        wanted = self._asked_first if self._answers else self._owed
         if wanted is not None and _reaches(self._session.intake.handled, wanted):
             self._answers = self._answers or 1
             self._tell()
@@ -340,7 +345,7 @@ class Managed:
             return b""  # they have left already
         handled = self._session.intake.handled
         if self._owed is None or _reaches(handled, self._owed):
-            self._owed = None if _reaches(handled, self._asked_about) else self._asked_about
+            self._owed = None if _reaches(handled, self._asked_last) else self._asked_last
         return f"<a xmlns='{self.namespace}' h='{handled}'/>".encode() * answers
 
     # -- without a stream -----------------------------------------------------------------------------------------
