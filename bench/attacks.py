@@ -186,7 +186,7 @@ class SlowStanza(Slow):
 class Flood(Attack):
     """Connects and drops, as fast as it can."""
 
-    #: Some ten seconds of it; in one a single message would decide what is told of a hundredth.
+    #: Some seconds of it; in one a single message would decide what is told of a hundredth.
     count = 50_000
     hold = 0.0
 
@@ -218,7 +218,7 @@ class FloodFin(Flood):
 class FloodHandshake(Flood):
     """Drops in the middle of the TLS handshake."""
 
-    count = 5000
+    count = Attack.count
 
     def __init__(self, port: int, count: int) -> None:
         super().__init__(port, count)

@@ -172,6 +172,7 @@ class Memory(SynchronousTestCase):
             parser.hibernate()
             self.assertIsNone(parser._expat)
             parser.feed(b" ")
+            parser.hibernate()
             [question] = parser.feed(b"<r xmlns='urn:xmpp:sm:3'/>")
             assert isinstance(question, Element)
             self.assertEqual((question.name, question.ns), ("r", ns.SM))
