@@ -20,14 +20,10 @@ from .errors import StreamCondition, StreamError
 from .events import Event, Footer, Header
 from .expats import new_expat
 from .limits import Limits
+from .markup import CDATA, WHOLE_TAG, restricted_at
 from .names import MAX_REMEMBERED, remembered
 from .stanza import KINDS, UNREAD, Stanza, reusable_bytes
 
-#: Without possessive quantifiers: before Python 3.11.5 they match what they must not.
-_WHOLE_TAG: Final = re.compile(rb"""<[^'">]*(?:(?:"[^"]*"|'[^']*')[^'">]*)*>""")
-_MARKUP: Final = re.compile(rb"<[!?]")
-_DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n]")
-_CDATA: Final = b"<![CDATA["
 #: What clients that manage their streams (XEP-0198) say after every few stanzas, as all of them spell it: at the end of
 #: what was read it is known without expat, which would take half as long for it as for a message, and sleeps on.
 _ASKS: Final = (b"<r xmlns='%s'/>" % ns.SM.encode(), b'<r xmlns="%s"/>' % ns.SM.encode())
@@ -206,7 +202,7 @@ class StreamParser:
         if (_EXCLAMATION in data and data.find(b"<!") >= 0) or (_QUESTION in data and data.find(b"<?") >= 0):
             return False
         return data[last + 1] == _SLASH or (
-            (match := _WHOLE_TAG.match(data, last)) is not None and match.end() == len(data)
+            (match := WHOLE_TAG.match(data, last)) is not None and match.end() == len(data)
         )
 
     def _take(self, data: bytes) -> None:
@@ -224,9 +220,11 @@ class StreamParser:
         # The earlier pieces being no larger, a tag that is too long begins in the tail.
         if len(data) + len(tail) > self.limits.tag_bytes:
             self._check_tag(data or bytes(tail))
-        if (_EXCLAMATION in data or _QUESTION in data) and (found := self._restricted_at(data)) is not None:
-            self._cut(data[: found + 1])  # with its "<": what stands before it is whole, or wrong
-            raise StreamError(StreamCondition.RESTRICTED_XML)
+        if _EXCLAMATION in data or _QUESTION in data:
+            found = restricted_at(data, self._cdata, not self._fed)
+            if found is not None:
+                self._cut(data[: found + 1])  # with its "<": what stands before it is whole, or wrong
+                raise StreamError(StreamCondition.RESTRICTED_XML)
         if data:
             self._cut(data)
         if self._stack or tail or not self._header:
@@ -248,10 +246,10 @@ class StreamParser:
             else:
                 # Past its measure expat is fed tag by tag: then the end of a stanza is the end of what it was fed.
                 last = data.find(b"<") if self._fed > MAX_EXPAT_BYTES else data.rfind(b"<")
-                if last >= 0 and data.startswith(_CDATA, last):
-                    whole = last + len(_CDATA)  # quotes in what follows begin no attribute value
+                if last >= 0 and data.startswith(CDATA, last):
+                    whole = last + len(CDATA)  # quotes in what follows begin no attribute value
                 elif last >= 0:
-                    match = _WHOLE_TAG.match(data, last)
+                    match = WHOLE_TAG.match(data, last)
                     whole = match.end() if match else last
                 else:
                     whole = whole_text(data)
@@ -263,36 +261,11 @@ class StreamParser:
             self._tail += data
 
     def _check_tag(self, data: bytes) -> None:
-        if self._cdata or data[:1] != b"<" or data.startswith(_CDATA):
+        if self._cdata or data[:1] != b"<" or data.startswith(CDATA):
             return
-        match = _WHOLE_TAG.match(data)
+        match = WHOLE_TAG.match(data)
         if (match.end() if match else len(data)) > self.limits.tag_bytes:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "the tag is too long")
-
-    def _restricted_at(self, data: bytes) -> int | None:
-        """Where a comment, instruction or DTD begins (RFC 6120 §11.1). Not expat finds it: it may never be whole."""
-        at = 0
-        cdata = self._cdata
-        while True:
-            if cdata:
-                end = data.find(b"]]>", at)
-                if end < 0:
-                    return None
-                at = end + 3
-                cdata = False
-            match = _MARKUP.search(data, at)
-            if match is None:
-                return None
-            start = match.start()
-            if data.startswith(_CDATA, start):
-                at = start + len(_CDATA)
-                cdata = True
-            elif not self._fed and not start and (_DECLARATION.match(data) or b"<?xml".startswith(data)):
-                at = match.end()
-            elif len(data) - start < len(_CDATA) and _CDATA.startswith(data[start:]):
-                return None  # it may still become one
-            else:
-                return start
 
     def _tree(self) -> int:
         """About how many bytes the tree under way takes, and the names expat knows."""
@@ -352,7 +325,7 @@ class StreamParser:
         parser = self._expat
         assert parser is not None
         at = parser.CurrentByteIndex - self._base
-        match = _WHOLE_TAG.match(self._window, at)
+        match = WHOLE_TAG.match(self._window, at)
         assert match is not None
         if self._base + match.end() > self.limits.stanza_bytes:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "the header is too large")
