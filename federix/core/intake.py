@@ -73,11 +73,6 @@ class Intake(Settled):
         """Whether its client is told how much is settled, or was while the session lasted."""
         return self._key is not None
 
-    @property
-    def flying(self) -> int:
-        """How many messages are on their way."""
-        return self._flying
-
     # -- counting -------------------------------------------------------------------------------------------------
 
     def begin_counting(self, key: str) -> None:
