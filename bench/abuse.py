@@ -31,7 +31,7 @@ from .attacks import ATTACKS, FIRST
 from .ours import Federix
 from .process import raise_open_files
 from .report import into
-from .usage import cpu_seconds, pss_bytes
+from .usage import cpu_seconds, resident_bytes
 
 #: Pairs of honest people, and messages a second of all of them together.
 PAIRS: Final = 10
@@ -59,11 +59,16 @@ class Abused(Federix):
 
 
 class Helper:
-    """A process that is asked by lines."""
+    """A process that is asked by lines.
 
-    def __init__(self, module: str, *arguments: object) -> None:
+    One that *yields* gets the processor time that nobody else wants (SCHED_IDLE), from its first instruction on.
+    """
+
+    def __init__(self, module: str, *arguments: object, yields: bool = False) -> None:
         command = [sys.executable, "-m", f"bench.{module}", *map(str, arguments)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_yield if yields else None
+        )
 
     def line(self) -> str:
         assert self._process.stdout is not None
@@ -96,6 +101,10 @@ class Helper:
         self._process.wait()
 
 
+def _yield() -> None:
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
 def open_files(pid: int) -> int:
     """How many sockets it has open; what it opens when it first needs it, as a database does, is no attacker's."""
     folder = f"/proc/{pid}/fd"
@@ -114,8 +123,12 @@ def measure(name: str, count: int, hold: float, folder: Path, shown: Path, shape
     with ExitStack() as stack:
         server = Abused(folder / "federix", shown, FIRST + 200)
         server.shaped = shaped
+        own, others = _processors()
+        os.sched_setaffinity(0, own)
+        stack.callback(os.sched_setaffinity, 0, own | others)
         server.start()
         stack.callback(server.stop)
+        os.sched_setaffinity(0, others)
         honest = Helper("honest", server.port, PAIRS, PER_SECOND)
         stack.callback(honest.end)
         honest.line()
@@ -123,14 +136,21 @@ def measure(name: str, count: int, hold: float, folder: Path, shown: Path, shape
         stack.callback(bystander.end)
         bystander.line()
         time.sleep(2.0)
-        honest.ask(), bystander.ask()
-        time.sleep(BEFORE)
-        before, beside = honest.ask(), bystander.ask()
-        files, memory, lines = open_files(server.pid), pss_bytes(server.pid), _lines(folder)
-        begun, cpu = time.monotonic(), cpu_seconds(server.pid)
-        attack = Helper("attacking", name, server.port, count)
+        files, memory = open_files(server.pid), resident_bytes(server.pid)
+        attack = Helper("attacking", name, server.port, count, yields=True)
         stack.callback(attack.end)
-        most = _watch(server.pid, attack, hold)
+        attack.line()
+        time.sleep(2.0)
+        honest.ask(), bystander.ask()
+        _watch(server.pid, BEFORE)
+        before, beside = honest.ask(), bystander.ask()
+        lines, begun, cpu = _lines(folder), time.monotonic(), cpu_seconds(server.pid)
+        attack.say()
+        most = resident_bytes(server.pid)
+        while not attack.has_said(LOOK):
+            most = max(most, resident_bytes(server.pid))
+        attack.line()
+        most = max(most, _watch(server.pid, hold))
         during, beside_during = honest.ask(), bystander.ask()
         lasted, used = time.monotonic() - begun, cpu_seconds(server.pid) - cpu
         end = attack.ask()
@@ -154,7 +174,7 @@ def measure(name: str, count: int, hold: float, folder: Path, shown: Path, shape
             "p99 after": after["p99"],
             "grown": most - memory,
             "grown each": (most - memory) / count,
-            "still grown": pss_bytes(server.pid) - memory,
+            "still grown": resident_bytes(server.pid) - memory,
             "seconds": lasted,
             "cpu": used / lasted,
             "files after": left,
@@ -166,17 +186,19 @@ def measure(name: str, count: int, hold: float, folder: Path, shown: Path, shape
         }
 
 
-def _watch(pid: int, attack: Helper, hold: float) -> int:
-    """The most memory until the attack has been there for so long."""
-    most = 0
-    while not attack.has_said(LOOK):
-        most = max(most, pss_bytes(pid))
-    attack.line()
-    end = time.monotonic() + hold
+def _processors() -> tuple[set[int], set[int]]:
+    """Which of those we may use are the server's, and which everybody else's; the same where there is only one."""
+    first, *others = sorted(os.sched_getaffinity(0))
+    return {first}, set(others or (first,))
+
+
+def _watch(pid: int, seconds: float) -> int:
+    """The most memory it has in so many *seconds*."""
+    most, end = resident_bytes(pid), time.monotonic() + seconds
     while time.monotonic() < end:
-        most = max(most, pss_bytes(pid))
         time.sleep(LOOK)
-    return max(most, pss_bytes(pid))
+        most = max(most, resident_bytes(pid))
+    return most
 
 
 def _time_until(happened: Any) -> float | None:

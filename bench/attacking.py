@@ -1,30 +1,27 @@
 """Attacks a server: ``python -m bench.attacking NAME PORT COUNT``.
 
-Begins one of `attacks.py`, prints a line of JSON when all its connections are there, goes on until a line comes on its
-standard input, prints what became of its connections, and drops them. See `abuse.py`, which calls it.
+Prints a line when those of one of `attacks.py` who log in first have done so, and begins when a line comes on its
+standard input. Prints a line of JSON when all its connections are there, goes on until another line comes, prints what
+became of its connections, and drops them. See `abuse.py`, which calls it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import select
 import sys
 import time
-from typing import Final
 
 from .attacks import ATTACKS, TICK
 from .process import raise_open_files
 
-#: The priority of an attacker (nice). Others attack from elsewhere: here one takes only what processor time is left, or
-#: honest people would wait for him, not for the server.
-LOWEST: Final = 19
-
 
 def main(name: str, port: str, count: str) -> int:
     raise_open_files()
-    os.nice(LOWEST)
     attack = ATTACKS[name](int(port), int(count))
+    attack.arrive()
+    print("ready", flush=True)
+    sys.stdin.readline()
     begun = time.monotonic()
     attack.begin()
     print(json.dumps({"connections": len(attack.connections), "seconds": time.monotonic() - begun}), flush=True)

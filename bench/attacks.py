@@ -42,6 +42,9 @@ class Attack:
         self.outcome: Counter[str] = Counter()
         self.more: dict[str, object] = {}
 
+    def arrive(self) -> None:
+        """Do what anybody may do, before the attack."""
+
     def begin(self) -> None:
         for number in range(self.wanted):
             self.add(number)
@@ -56,8 +59,10 @@ class Attack:
 
     def add(self, number: int) -> None:
         hostile = self.connected()
-        if hostile is None:
-            return
+        if hostile is not None:
+            self.attempt(hostile, number)
+
+    def attempt(self, hostile: Hostile, number: int) -> None:
         try:
             self.approach(hostile, number)
         except OSError:
@@ -78,6 +83,21 @@ class Attack:
             self.outcome[hostile.verdict()] += 1
         for hostile in self.connections:
             hostile.reset()
+
+
+class Insiders(Attack):
+    """They have logged in before it begins, each with an account of its own."""
+
+    def arrive(self) -> None:
+        for number in range(self.wanted):
+            hostile = Hostile(self.port)
+            hostile.log_in(user(FIRST + number), f"r{number}")
+            self.connections.append(hostile)
+
+    def begin(self) -> None:
+        there, self.connections = self.connections, []
+        for number, hostile in enumerate(there):
+            self.attempt(hostile, number)
 
 
 # -- who never authenticates ------------------------------------------------------------------------------------------
@@ -170,14 +190,11 @@ class SlowLogin(Slow):
         hostile.open()
 
 
-class SlowStanza(Slow):
+class SlowStanza(Slow, Insiders):
     """A message, after the login."""
 
     count = 100
     text = b"<message to='nobody@localhost'><body>" + b"slow " * 100
-
-    def approach(self, hostile: Hostile, number: int) -> None:
-        hostile.log_in(user(FIRST + number), f"r{number}")
 
 
 # -- floods of connections --------------------------------------------------------------------------------------------
@@ -235,13 +252,12 @@ class FloodHandshake(Flood):
 # -- after the login: who holds much ----------------------------------------------------------------------------------
 
 
-class Held(Attack):
+class Held(Insiders):
     """Holds an unfinished stanza as large as it may be."""
 
     count = 100
 
     def approach(self, hostile: Hostile, number: int) -> None:
-        hostile.log_in(user(FIRST + number), f"r{number}")
         data = self.stanza(number)
         for at in range(0, len(data), PIECE):
             hostile.send(data[at : at + PIECE])
@@ -303,7 +319,7 @@ class Unread(Attack):
     hold = 30.0
     SENDERS: Final = 5
 
-    def begin(self) -> None:
+    def arrive(self) -> None:
         self.readers: list[Hostile] = []
         for number in range(self.wanted):
             reader = Hostile(self.port, small_buffer=True)
@@ -314,7 +330,8 @@ class Unread(Attack):
             sender = Hostile(self.port)
             sender.log_in(user(FIRST + number), "sender")
             self.connections.append(sender)
-        self.bytes_read = [0] * self.wanted
+
+    def begin(self) -> None:
         self.left = [MEGABYTES // PIECE] * self.wanted
         self.turn = 0
         self.rest = [b""] * self.SENDERS
@@ -394,15 +411,12 @@ class ReadSlowly(Unread):
             self.head[number] = self.head.get(number, b"") + (reader.hear(1) or b"")
 
 
-class Unheard(Attack):
+class Unheard(Insiders):
     """Asks and asks, and never reads an answer."""
 
     count = 30
     hold = 30.0
     question = b"<iq type='get' id='1' to='localhost'><query xmlns='http://jabber.org/protocol/disco#info'/></iq>" * 20
-
-    def approach(self, hostile: Hostile, number: int) -> None:
-        hostile.log_in(user(FIRST + number), f"r{number}")
 
     def begin(self) -> None:
         super().begin()

@@ -11,6 +11,7 @@ from typing import Final
 
 PROC: Final = Path("/proc")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
+PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 #: In a clock's number: the time for which it had a processor, as the scheduler has it (CPUCLOCK_SCHED).
 _SCHEDULED: Final = 2
 
@@ -82,6 +83,12 @@ def pss_bytes(*roots: int) -> int:
         except OSError:
             continue  # it has just ended
     return total
+
+
+def resident_bytes(pid: int) -> int:
+    """What a process has in memory, what it shares counted in full: told in no time, which `pss_bytes` is not."""
+    # proc(5): statm has sizes in pages, the second is "resident".
+    return int((PROC / str(pid) / "statm").read_text().split()[1]) * PAGE
 
 
 def parse_busy(text: str) -> int:

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 log = Logger()
 
 #: Bytes of all streams together.
-HELD_AT_MOST: Final = 32 * 1024 * 1024
+HELD_AT_MOST: Final = 24 * 1024 * 1024
 #: Less than so many bytes of one stream are not counted.
 LIGHT: Final = 4 * 1024
 

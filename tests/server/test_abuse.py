@@ -69,6 +69,7 @@ class AbuseCase(SynchronousTestCase):
 
     def begin(self, attack: type[Attack], count: int) -> Attack:
         attacking = attack(self.server.port, count)
+        attacking.arrive()
         attacking.begin()
         return attacking
 
@@ -154,8 +155,8 @@ class AuthenticatedTests(AbuseCase):
     def test_those_who_do_not_read(self) -> None:
         # What is archived, and kept for those who are thrown out, belongs on a disk.
         self.serve(5, {"default_db": "sql"}, send_timeout=1)
-        attacking = Unread(self.server.port, 3)
-        attacking.begin()
+        attacking = self.begin(Unread, 3)
+        assert isinstance(attacking, Unread)
         attacking.left = [4 * MIB // PIECE] * 3
         self.until(lambda: self.grown() > MIB, "nothing waits for them", attacking)
         most = 0
