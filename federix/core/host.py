@@ -26,7 +26,7 @@ from .delivery import DELIVER, Fate, decide, nobody
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
 from .keys import Notes
 from .module import Module
-from .passage import Archiver, Keeping, Passage, has_id, unclaimed, with_id
+from .passage import Archiver, Keeping, Passage, has_id, telling, unclaimed, with_id
 from .resending import Resending
 from .session import Session
 from .sessions import Sessions
@@ -229,6 +229,8 @@ class Host(Branch):
         self, message: Message, before: Keeping | None, delivered: Callable[[], object] | None
     ) -> Awaitable[None] | None:
         """Take a message of somebody who has no archive here, behind what he has on the way to the same account."""
+        if before is None and delivered is not None and self.archive is None:
+            return telling(self._take(message, None), delivered)
         passage = Passage(self.server, before)
         passage.delivered = delivered
         return self._take(message, passage)

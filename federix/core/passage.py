@@ -248,16 +248,23 @@ def origin_id(message: Message) -> str:
     return "" if origin is None else origin.get("id") or ""
 
 
+def identity(message: Message, sender: JID) -> tuple[str, str, str] | None:
+    """What the `fingerprint` of *message* is made of; nothing where it has no id."""
+    given = origin_id(message)
+    own = f"o {given}" if given else f"i {sender.resource} {message.id}" if message.id else ""
+    if not own:
+        return None
+    said = message.body
+    return own, message.element.get("to") or "", said if said is not None else message.element.to_xml(ns.CLIENT)
+
+
 def fingerprint(message: Message, sender: JID) -> str:
     """What *message* has in common with itself sent again, and with nothing else; "" where it has no id.
 
     An origin-id (XEP-0359) is unique; an `id` alone only for that client, and some begin anew each time. So what the
     message says is part of it.
     """
-    given = origin_id(message)
-    own = f"o {given}" if given else f"i {sender.resource} {message.id}" if message.id else ""
-    if not own:
+    parts = identity(message, sender)
+    if parts is None:
         return ""
-    said = message.body
-    parts = (own, message.element.get("to") or "", said if said is not None else message.element.to_xml(ns.CLIENT))
     return hashlib.blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=_DIGEST).hexdigest()

@@ -7,6 +7,7 @@ from typing import Final
 from . import ns
 from .events import Header
 from .limits import Limits
+from .markup import WHOLE_TAG
 from .parser import StreamParser
 from .stanza import Stanza
 
@@ -25,3 +26,11 @@ def read_stanza(raw: bytes) -> Stanza:
         case [Header(), Stanza() as stanza]:
             return stanza
     raise ValueError("not one stanza")
+
+
+def read_start(raw: bytes) -> Stanza:
+    """The stanza that *raw* is, as far as its start tag tells, whatever its size: all that an error says of it."""
+    tag = WHOLE_TAG.match(raw)
+    if tag is None:
+        raise ValueError("not one stanza")
+    return read_stanza(tag[0] if tag[0].endswith(b"/>") else tag[0][:-1] + b"/>")

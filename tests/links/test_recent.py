@@ -21,8 +21,8 @@ class RecentTests(SynchronousTestCase):
         self.recent = Recent(self.clock)
         self.first, self.second = Settled(), Settled()
 
-    def take(self, id: str, by: Settled, domain: str = "b.test") -> Taken:
-        sender = JID("juliet", domain, "y")
+    def take(self, id: str, by: Settled, domain: str = "b.test", local: str = "juliet") -> Taken:
+        sender = JID(local, domain, "y")
         element = Element("message", ns.CLIENT, attrs={"id": id, "from": sender.text, "to": "romeo@a.test"})
         taken = self.recent.take(Message(element), sender, by)
         assert taken is not None
@@ -40,11 +40,12 @@ class RecentTests(SynchronousTestCase):
         self.assertIsNone(self.take("1", self.first).earlier)
 
     def test_of_one_domain_the_newest_are_remembered(self) -> None:
-        for number in range(MOST_OF_ONE + 1):
+        for number in range(3 * MOST_OF_ONE):
             self.take(str(number), self.first)
-        self.assertEqual(len(self.recent), MOST_OF_ONE)
-        self.assertIsNone(self.take("0", self.second).earlier)
-        self.assertIsNotNone(self.take(str(MOST_OF_ONE), self.second).earlier)
+            self.assertLessEqual(len(self.recent), 2 * MOST_OF_ONE)
+        for number in range(2 * MOST_OF_ONE, 3 * MOST_OF_ONE):
+            self.assertIsNotNone(self.take(str(number), self.second).earlier)
+        self.assertIsNone(self.take(str(MOST_OF_ONE - 1), self.second).earlier)
 
     def test_of_all_domains_that_which_has_sent_nothing_for_longest_is_forgotten(self) -> None:
         self.take("1", self.first, "long.test")
@@ -59,12 +60,23 @@ class RecentTests(SynchronousTestCase):
         self.take("1", self.first)
         self.clock.advance(KNOWN_FOR - 1)
         self.take("2", self.first)
-        self.clock.advance(1)
-        self.assertIsNone(self.take("1", self.second).earlier)
+        self.clock.advance(KNOWN_FOR)
         self.assertIsNotNone(self.take("2", self.second).earlier)
         self.clock.advance(KNOWN_FOR)
+        self.assertIsNone(self.take("1", self.second).earlier)
+        self.clock.advance(2 * KNOWN_FOR)
+        self.assertIsNone(self.take("2", self.first).earlier)
+
+    def test_a_domain_that_is_silent_is_forgotten_when_another_speaks(self) -> None:
+        self.take("1", self.first)
         self.take("1", self.first, "c.test")
+        self.clock.advance(2 * KNOWN_FOR)
+        self.take("2", self.first, "c.test")
         self.assertEqual(len(self.recent), 1)
+
+    def test_each_sender_says_it_for_himself(self) -> None:
+        self.take("1", self.first)
+        self.assertIsNone(self.take("1", self.second, "b.test", "nurse").earlier)
 
     def test_what_the_peer_knows_to_have_arrived_is_forgotten(self) -> None:
         self.take("1", self.first)

@@ -11,6 +11,7 @@ from federix.xmpp.errors import Condition, ErrorType, StanzaError
 from federix.xmpp.jid import JID
 from federix.xmpp.limits import AFTER_AUTHENTICATION
 from federix.xmpp.parser import StreamParser
+from federix.xmpp.reading import read_start
 from federix.xmpp.stanza import IQ, Message, Presence, Stanza, error_element, iq, message, presence
 
 ROMEO = JID.parse("romeo@example.net/orchard")
@@ -247,6 +248,8 @@ class Meanings(SynchronousTestCase):
         for target in sorted(ns.CONTENT):
             markup = stanza.to_bytes(target)
             self.assertEqual(read_elsewhere(markup, target), expected, markup)
+        start = read_start(stanza.to_bytes(ns.SERVER))
+        self.assertEqual((type(start), meaning_of_ours(start.element)), (type(stanza), (*expected[:3], [])))
         alone = stanza.standalone()
         self.assertEqual(scoped(meaning(ElementTree.fromstring(alone)), frozenset([ns.CLIENT])), expected, alone)
         self.assertEqual(read_elsewhere(b"<f xmlns='urn:f'>" + alone + b"</f>", ns.SERVER)[3][0][0], ns.CLIENT)

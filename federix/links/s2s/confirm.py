@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 from ...life.scope import Scope, Timer
 from ...xmpp import ns
 from ...xmpp.element import Element
-from ...xmpp.stanza import Stanza
 
 if TYPE_CHECKING:
-    from .pair import Pair, Waiting
+    from .pair import Waiting
 
 #: What may be unconfirmed on one link; more waits in the queues of its pairs.
 MOST_STANZAS: Final = 1000
@@ -41,7 +40,7 @@ REQUEST: Final = Element("r", ns.SM).to_bytes()
 
 
 #: In place of a list of its own where all is confirmed.
-_NOTHING: Final[deque[tuple[Pair, Waiting]]] = deque(maxlen=0)
+_NOTHING: Final[deque[Waiting]] = deque(maxlen=0)
 
 
 class Way(Enum):
@@ -124,14 +123,14 @@ class Confirmations:
 
     # -- sending --------------------------------------------------------------------------------------------------
 
-    def add(self, pair: Pair, waiting: Waiting) -> None:
+    def add(self, waiting: Waiting) -> None:
         """A stanza has been sent."""
-        if self.way is not Way.ACKS and _answers(waiting.stanza):
+        if waiting.is_answer and self.way is not Way.ACKS:
             return  # it would go back to nobody; and were it asked about, two servers would ping each other for ever
         if self._sent is _NOTHING:
             self._sent = deque()
-        self._sent.append((pair, waiting))
-        self._keep(waiting.size)
+        self._sent.append(waiting)
+        self._keep(len(waiting.raw))
         if self.way is Way.NONE:
             self._forget(waiting.since)
         elif self._asked is None:
@@ -185,11 +184,11 @@ class Confirmations:
 
     def _confirm(self, number: int) -> None:
         self._answered = True
-        before = self._gone
+        before, size = self._gone, 0
         while self._gone < number and self._sent:
-            _, waiting = self._sent.popleft()
-            self._keep(-waiting.size)
+            size += len(self._sent.popleft().raw)
             self._gone += 1
+        self._keep(-size)
         if not self._sent:
             self._sent = _NOTHING
         if self._asked is not None and self._gone >= self._asked:
@@ -215,15 +214,14 @@ class Confirmations:
     def _forget(self, now: float) -> None:
         """What was sent long ago, or before much else, is taken to have arrived."""
         while self._sent and (
-            self.size > KEPT_BYTES or len(self._sent) > MOST_STANZAS or now - self._sent[0][1].since > KEPT_FOR
+            self.size > KEPT_BYTES or len(self._sent) > MOST_STANZAS or now - self._sent[0].since > KEPT_FOR
         ):
-            _, waiting = self._sent.popleft()
-            self._keep(-waiting.size)
+            self._keep(-len(self._sent.popleft().raw))
             self._gone += 1
 
     # -- the end --------------------------------------------------------------------------------------------------
 
-    def close(self, now: float, *, by_the_book: bool = False) -> list[tuple[Pair, Waiting]]:
+    def close(self, now: float, *, by_the_book: bool = False) -> list[Waiting]:
         """The link has died; what has not arrived, or may not have.
 
         Of a peer that confirms nothing, all has when the stream was closed *by_the_book*: more cannot be known.
@@ -239,8 +237,3 @@ class Confirmations:
     def _keep(self, size: int) -> None:
         self.size += size
         self._link.kept(size)
-
-
-def _answers(stanza: Stanza) -> bool:
-    """Whether it is what no error may answer (RFC 6120 §8.3.1)."""
-    return stanza.type == "error" or (stanza.kind == "iq" and stanza.type == "result")

@@ -29,8 +29,8 @@ from .authorised import AuthorisedLink
 from .confirm import Confirmations, Way
 from .dialback import DialbackSide
 from .idle import Idle
-from .pair import Domains, Pair, Waiting
-from .taking import between_servers, take
+from .pair import Domains, Waiting
+from .taking import take
 
 if TYPE_CHECKING:
     from .federation import Federation
@@ -123,18 +123,17 @@ class Link(AuthorisedLink):
         """So many bytes more, or less, are kept for the peer."""
         self.federation.waiting += size
 
-    def send(self, pair: Pair, waiting: Waiting) -> None:
-        """Send a stanza of *pair*."""
-        if self.max_bytes is not None and waiting.size > self.max_bytes:
+    def send(self, waiting: Waiting) -> None:
+        """Send a stanza of a pair that goes over it."""
+        if self.max_bytes is not None and len(waiting.raw) > self.max_bytes:
             # XEP-0478 §4: "it SHOULD NOT be sent on that stream. Instead, a server SHOULD return an error".
             error = StanzaError(Condition.POLICY_VIOLATION, f"that server takes stanzas of {self.max_bytes} bytes")
             self.federation.bounce(waiting.stanza, error)
             return
-        stanza = waiting.stanza
-        if not between_servers(stanza, stanza.to, stanza.sender):
+        if not waiting.is_own:
             self.active = self.federation.clock.seconds()
-        self.stream.send(stanza)
-        self.confirmations.add(pair, waiting)
+        self.stream.write(waiting.raw)
+        self.confirmations.add(waiting)
         if self.confirmations.way is Way.NONE:
             self._look_for_room()
 
@@ -275,7 +274,7 @@ class Link(AuthorisedLink):
         for pair in pairs.values():
             pair.link = None
             if again:
-                pair.put_back([waiting for owner, waiting in unconfirmed if owner is pair])
+                pair.put_back([waiting for waiting in unconfirmed if waiting.pair is pair])
         self.dialback.close()
         for id in self._pings:
             federation.forget_ping(id)
@@ -290,7 +289,7 @@ class Link(AuthorisedLink):
             log.info("server disconnected", remote=self.name, peer=self.ip or "unix socket", why=self.why)
         if not again:
             lost = StanzaError(Condition.REMOTE_SERVER_TIMEOUT, "the connection broke: it may not have arrived")
-            for _, waiting in unconfirmed:
+            for waiting in unconfirmed:
                 federation.bounce(waiting.stanza, lost)
         young = federation.clock.seconds() - self.since < YOUNG
         for pair in pairs.values():

@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ...core.remote import Proof
 from ...life.scope import Timer
 from ...xmpp import ns
-from ...xmpp.element import Element
 from ...xmpp.errors import Condition, StanzaError
+from ...xmpp.reading import read_start
 from ...xmpp.stanza import Stanza
+from .taking import between_servers
 
 if TYPE_CHECKING:
     from .federation import Federation
     from .link import Link
 
-#: Bytes that a peer has yet to confirm below which it is keeping up: what is sent to it is not worth any pains.
-LITTLE: Final = 64 * 1024
 #: How often a stanza is sent before it goes back.
 MOST_TRIES: Final = 3
 #: Bytes that may wait in all pairs of one link: a peer that has many domains is not to have more than another.
@@ -46,33 +45,36 @@ class Remote:
     incoming: bool
 
 
-@dataclass(slots=True)
 class Waiting:
-    """A stanza in the queue: how many bytes it takes, since when it is on its way (seconds on the clock), and how often
-    a link died before it was known to have arrived.
+    """A stanza of *pair* in the queue, as its bytes: its tree takes many times as much.
+
+    Since when it is on its way (seconds on the clock), and how often a link died before it was known to have arrived.
     """
 
-    stanza: Stanza
-    size: int
-    since: float
-    tries: int = 0
+    __slots__ = ("is_answer", "is_own", "pair", "raw", "since", "tries")
+
+    def __init__(self, pair: Pair, stanza: Stanza, raw: bytes, since: float) -> None:
+        self.pair = pair
+        self.raw = raw
+        self.since = since
+        self.tries = 0
+        #: Whether it is an iq of the servers themselves, and whether no error may answer it.
+        self.is_own = between_servers(stanza, stanza.to, stanza.sender)
+        self.is_answer = is_answer(stanza)
+
+    @property
+    def stanza(self) -> Stanza:
+        """As much of it as an error to its sender needs."""
+        return read_start(self.raw)
+
+
+def is_answer(stanza: Stanza) -> bool:
+    """Whether it is what no error may answer (RFC 6120 §8.3.1)."""
+    return stanza.type == "error" or (stanza.kind == "iq" and stanza.type == "result")
 
 
 #: In place of a queue of its own, which takes 760 bytes, where nothing waits.
 _NOTHING: Final[deque[Waiting]] = deque(maxlen=0)
-
-
-def wire_size(stanza: Stanza) -> int:
-    """How many bytes *stanza* takes on a stream between servers."""
-    return len(stanza.raw if stanza.raw is not None else stanza.to_bytes(ns.SERVER))
-
-
-def _kept(stanza: Stanza) -> Stanza:
-    """*stanza* as it waits: its bytes, and of its tree, which may take five times as much, what an error needs."""
-    if stanza.raw is None:
-        return stanza
-    element = stanza.element
-    return type(stanza)(Element(element.name, element.ns, attrs=element.attrs), stanza.raw)
 
 
 class Pair:
@@ -122,28 +124,35 @@ class Pair:
 
     def send(self, stanza: Stanza) -> None:
         """Send *stanza*, now or when there is a link; raises `StanzaError` (resource-constraint): too much waits."""
+        federation = self._federation
+        raw = stanza.raw
+        if raw is None:
+            raw = stanza.to_bytes(ns.SERVER)
+            federation.server.counters.rendered += 1
+        else:
+            federation.server.counters.reused += 1
+        waiting = Waiting(self, stanza, raw, federation.clock.seconds())
         link = self.link
         if link is not None and not self.queue and link.takes:
-            kept = stanza if link.confirmations.size < LITTLE else _kept(stanza)
-            link.send(self, Waiting(kept, wire_size(stanza), self._federation.clock.seconds()))
+            link.send(waiting)
             return
-        options = self._federation.options(self.domains.local)
-        size = wire_size(stanza)
+        options = federation.options(self.domains.local)
+        size = len(raw)
         if (
             len(self.queue) >= options.s2s_max_queue
             or self.size + size > options.s2s_max_queue_size
             or (link is not None and link.queued + size > MOST_QUEUED)
-            or not self._federation.has_room(size, self.size)
+            or not federation.has_room(size, self.size)
         ):
             raise StanzaError(Condition.RESOURCE_CONSTRAINT, "too much waits for that server")
-        self._put(Waiting(_kept(stanza), size, self._federation.clock.seconds()))
+        self._put(waiting)
         if link is None:
-            self._federation.find_link(self)
+            federation.find_link(self)
 
     def _put(self, waiting: Waiting) -> None:
         self._begin_queue()
         self.queue.append(waiting)
-        self._count(waiting.size)
+        self._count(len(waiting.raw))
         if self._expiring is None:
             self._watch()
 
@@ -168,8 +177,8 @@ class Pair:
         link = self.link
         while link is not None and self.queue and link.takes:
             waiting = self.queue.popleft()
-            self._count(-waiting.size)
-            link.send(self, waiting)
+            self._count(-len(waiting.raw))
+            link.send(waiting)
             link = self.link  # it may have broken
         if not self.queue:
             self.queue = _NOTHING
@@ -187,7 +196,7 @@ class Pair:
             (again if waiting.tries < MOST_TRIES else lost).append(waiting)
         self._begin_queue()
         self.queue.extendleft(reversed(again))
-        self._count(sum(waiting.size for waiting in again))
+        self._count(sum(len(waiting.raw) for waiting in again))
         if again:
             self._unwatch()
             self._watch()
@@ -222,7 +231,7 @@ class Pair:
         late = []
         while self.queue and self.queue[0].since <= oldest:
             late.append(self.queue.popleft())
-        self._count(-sum(waiting.size for waiting in late))
+        self._count(-sum(len(waiting.raw) for waiting in late))
         if self.queue:
             self._watch()
         error = StanzaError(self.last_condition, self.last_error or "that server cannot be reached")

@@ -30,6 +30,12 @@ from federix.xmpp.element import Element
 from federix.xmpp.stanza import IQ, Message, Stanza
 
 PAIR = cast(Pair, object())
+
+
+def waiting(size: int, since: float = 0.0, stanza: Stanza | None = None) -> Waiting:
+    return Waiting(PAIR, stanza or Message(Element("message", ns.CLIENT)), b"x" * size, since)
+
+
 STEP = st.one_of(
     st.tuples(st.just("add"), st.integers(1, 70)),
     st.tuples(st.just("acknowledge"), st.integers(0, 100)),
@@ -79,7 +85,7 @@ class ConfirmTestCase(SynchronousTestCase):
 
     def add(self, count: int = 1, size: int = 10, stanza: Stanza | None = None) -> None:
         for _ in range(count):
-            self.sent.add(PAIR, Waiting(stanza or Message(Element("message", ns.CLIENT)), size, 0.0))
+            self.sent.add(waiting(size, stanza=stanza))
 
 
 class Asked(ConfirmTestCase):
@@ -171,13 +177,13 @@ class Bounds(ConfirmTestCase):
     def test_and_not_for_long(self) -> None:
         self.begin(bidi=False)
         for since in (0.0, 10.0, KEPT_FOR):
-            self.sent.add(PAIR, Waiting(Message(Element("message", ns.CLIENT)), 10, since))
+            self.sent.add(waiting(10, since))
             self.clock.advance(ASK_IN)
             self.clock.advance(ANSWER_TIMEOUT)
         self.assertEqual(len(self.sent), 3)
-        self.sent.add(PAIR, Waiting(Message(Element("message", ns.CLIENT)), 10, KEPT_FOR + 1))
+        self.sent.add(waiting(10, KEPT_FOR + 1))
         self.assertEqual(len(self.sent), 3)
-        self.assertEqual([waiting.since for _, waiting in self.sent.close(KEPT_FOR + 20)], [KEPT_FOR, KEPT_FOR + 1])
+        self.assertEqual([one.since for one in self.sent.close(KEPT_FOR + 20)], [KEPT_FOR, KEPT_FOR + 1])
 
     def test_what_was_closed_by_the_book_was_taken(self) -> None:
         for by_the_book in (False, True):

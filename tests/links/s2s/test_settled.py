@@ -436,7 +436,7 @@ class SentAgain(SettledTestCase):
             stream = self.counted()
             stream.send(self.with_id("hark"))
             stream.cut()
-            self.wait(KNOWN_FOR)
+            self.wait(2 * KNOWN_FOR)
         self.assertEqual(bodies(self.romeo.drain()), ["hark"] * 2)
 
     def test_what_came_by_a_stream_that_is_not_counted_is_not_remembered(self) -> None:
