@@ -81,12 +81,14 @@ class Managed:
         "_due",
         "_fires",
         "_late",
+        "_more",
         "_now",
         "_owed",
         "_session",
         "_since",
         "_tells",
         "_waking",
+        "_weighed",
         "_written",
         "asleep",
         "finished",
@@ -94,7 +96,6 @@ class Managed:
         "namespace",
         "queue",
         "rules",
-        "size",
         "timeout",
         "timer",
     )
@@ -112,10 +113,11 @@ class Managed:
         self._waking = False
         #: Whether its client has closed its stream as one should: it will not come back.
         self.finished = False
-        #: What was sent, or waits to be, and is not acknowledged, the oldest first; since when; and the bytes of it.
+        #: What was sent, or waits to be, and is not acknowledged, the oldest first; and since when.
         self.queue: list[bytes] = []
         self._since: list[float] = []
-        self.size = 0
+        # The bytes of it that are counted, and those that came since.
+        self._weighed = self._more = 0
         #: How many the client has acknowledged in all.
         self._acknowledged = 0
         #: Whether stanzas are sent as they come: not while there is no stream, or earlier ones are still to be sent
@@ -177,10 +179,17 @@ class Managed:
             self._wait(ASK_IN)
         queue.append(raw)
         self._since.append(self._now())
-        size, count, rules = len(raw), len(queue), self.rules
-        rules.held += size
-        self.size = size = self.size + size
-        if size > rules.most_bytes or count > rules.most_stanzas:
+        self._more = more = self._more + len(raw)
+        if more > self.rules.little or len(queue) >= self.rules.few:
+            self._send_and_look(stanza)
+        elif self._direct:
+            self._session.attachment.send(stanza)
+
+    def _send_and_look(self, stanza: Stanza) -> None:
+        """Send the last of the queue, unless it is too much, and ask when it is time."""
+        rules, count = self.rules, len(self.queue)
+        self.weigh()
+        if self._weighed > rules.most_bytes or count > rules.most_stanzas:
             self.overflow()
         elif self._direct:
             self._session.attachment.send(stanza)
@@ -188,6 +197,19 @@ class Managed:
                 self.ask()
         if rules.held > rules.most_held:
             rules.relieve()
+
+    @property
+    def size(self) -> int:
+        """The bytes of what is not acknowledged."""
+        return self._weighed + self._more
+
+    def weigh(self) -> None:
+        """Have all of that counted with what others hold, which is not done for each stanza: it costs as much as to
+        keep it.
+        """
+        self.rules.held += self._more
+        self._weighed += self._more
+        self._more = 0
 
     def overflow(self) -> None:
         """Too much waits for the client: the session ends, and what waits goes back to delivery."""
@@ -282,7 +304,8 @@ class Managed:
             return  # it has said more before
         size = sum(map(len, queue[:count]))
         del queue[:count], self._since[:count]
-        self.size -= size
+        self.weigh()
+        self._weighed -= size
         self.rules.held -= size
         self._acknowledged += count
         self._written -= count

@@ -15,7 +15,7 @@ from ..storage.archive import Counted
 from ..storage.storage import StoreError
 from ..xmpp.jid import JID
 from .keys import Key
-from .managed import Managed
+from .managed import ASK_AFTER, Managed
 
 if TYPE_CHECKING:
     from .host import Host
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST_ASLEEP: Final = 20
 #: Bytes that all sessions of a host together may leave unacknowledged; past them the one with most ends.
 MOST_HELD: Final = 256 * 1024 * 1024
+#: Bytes of one session that are not counted among those yet.
+LITTLE: Final = 2048
 
 Resend = Literal["false", "true", "if_offline"]
 """What becomes of messages that were not acknowledged when their session ends."""
@@ -82,6 +84,9 @@ class StreamManagement:
         self.options = options
         self.most_stanzas = sys.maxsize if options.max_ack_queue is None else options.max_ack_queue
         self.most_bytes = sys.maxsize if options.max_ack_queue_size is None else options.max_ack_queue_size
+        #: With fewer stanzas in its queue a session looks at nothing, until so many bytes more are there.
+        self.few = min(ASK_AFTER, self.most_stanzas + 1)
+        self.little = min(LITTLE, self.most_bytes // 64)
 
     def manage(self, session: Session, namespace: str, *, resume: bool, wanted: float | None) -> Managed:
         """Begin to count, both ways. With *resume* it may be resumed, for *wanted* seconds where that is allowed."""
@@ -126,6 +131,7 @@ class StreamManagement:
 
     def forget(self, managed: Managed) -> None:
         """The session is over."""
+        managed.weigh()
         self.held -= managed.size
         self._sessions.pop(managed.id, None)
 

@@ -28,6 +28,7 @@ from .stanza import KINDS, UNREAD, Stanza, reusable_bytes
 #: what was read it is known without expat, which would take half as long for it as for a message, and sleeps on.
 _ASKS: Final = (b"<r xmlns='%s'/>" % ns.SM.encode(), b'<r xmlns="%s"/>' % ns.SM.encode())
 _ASKS_SIZE: Final = len(_ASKS[0])
+_ASKED: Final = Element("r", ns.SM)
 _WHITESPACE: Final = b" \t\r\n"
 # As numbers they are looked for ten times as fast.
 _EXCLAMATION: Final = ord("!")
@@ -145,7 +146,7 @@ class StreamParser:
                 if self._stack or self._tail or self._cdata:
                     self._feed(data[-_ASKS_SIZE:])
                 else:
-                    self._events.append(Element("r", ns.SM))
+                    self._events.append(_ASKED)
         except StreamError as error:
             # Its traceback would hold this frame, and this frame it.
             self._end(error.with_traceback(None))

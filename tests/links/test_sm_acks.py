@@ -252,7 +252,7 @@ class CountingTests(ManagedCase):
             for _ in range(more):
                 managed.queue.append(b"<message/>")
                 managed._since.append(0.0)
-                managed.size += 10
+                managed._more += 10
             sent += more
             total = min(total + acknowledged, sent)
             managed.acknowledged(total % MODULUS)
