@@ -204,9 +204,7 @@ class Managed:
         return self._weighed + self._more
 
     def weigh(self) -> None:
-        """Have all of that counted with what others hold, which is not done for each stanza: it costs as much as to
-        keep it.
-        """
+        """Count all of that with what others hold. For each stanza it would cost as much as to keep it."""
         self.rules.held += self._more
         self._weighed += self._more
         self._more = 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from unittest import mock
 
 from federix.links.s2s import federation as federation_module
-from federix.links.s2s.pair import Domains
+from federix.links.s2s.confirm import MOST_STANZAS
+from federix.links.s2s.pair import Domains, Waiting
 from federix.testing import Client
 from federix.xmpp import ns
 
@@ -40,6 +42,18 @@ class Bounds(ReliableTestCase):
         self.reached()
         pair = self.core.pairs[Domains("a.test", "b.test")]
         self.assertEqual((pair.size, len(pair.queue)), (0, 0))
+
+    def test_what_waits_when_our_server_stops_is_freed(self) -> None:
+        self.begin()
+        self.say("1")
+        self.counting()
+        self.say(*numbers(2, MOST_STANZAS + 2))
+        self.assertEqual(len(self.core.pairs[Domains("a.test", "b.test")].queue), 2)
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        self.federation.stop()
+        self.assertEqual([each for each in gc.get_objects() if isinstance(each, Waiting)], [])
 
     def test_the_bounds_are_those_of_one_pair(self) -> None:
         self.begin(config={"s2s_max_queue": 1})
