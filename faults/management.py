@@ -54,7 +54,8 @@ class Management:
         """The messages that are acknowledged by this *handled* (`h`), in order. Raises `TooMuch`."""
         count = (handled - self.acknowledged) % _MODULUS
         if count > len(self.unacknowledged):
-            raise TooMuch(f"h={handled} after {self.acknowledged}, with {len(self.unacknowledged)} stanzas under way")
+            under_way = f"{self.returned} have come back, {len(self.unacknowledged)} stanzas are under way"
+            raise TooMuch(f"h={handled} after {self.acknowledged}; {under_way}")
         self.acknowledged = handled
         done = [self.unacknowledged.popleft() for _ in range(count)]
         return [stanza.message for stanza in done if stanza.message is not None]

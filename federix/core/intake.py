@@ -47,8 +47,9 @@ class Intake(Settled):
         super().__init__()
         #: Called when `handled` has moved later than at once.
         self.moved: Callable[[], object] | None = None
-        #: Called when more may be settled than the last message kept for good tells, and no other may follow.
-        self.lagging: Callable[[], object] | None = None
+        #: Called with the mark of a message that is settled and was not kept, before it counts: where more is settled
+        #: by that than the last message kept for good tells, no other may follow. It counts when that is kept, too.
+        self.lagging: Callable[[Mark], Deferred[object] | None] | None = None
         # What that message tells.
         self._counted: int | None = None
         #: What the account has sent over earlier streams, by fingerprint, once somebody has asked: its archive id, or
@@ -113,12 +114,18 @@ class Intake(Settled):
         self._counted = h % MODULUS
         return Counted(self._key, owner.text, self._counted, at)
 
-    def caught_up(self, owner: JID, at: float) -> Counted | None:
-        """What is to be kept alone where the last message that was kept tells of less; nothing where it does not."""
-        if not self._key or self._counted is None or not 0 < (self.handled - self._counted) % MODULUS < MODULUS // 2:
+    def caught_up(self, owner: JID, mark: Mark, at: float) -> Counted | None:
+        """What is to be kept alone when that of *mark*, which was not kept itself, is settled; nothing where the last
+        message that was tells of as much.
+        """
+        before = self._counted
+        if before is None:
             return None
-        self._counted = self.handled
-        return Counted(self._key, owner.text, self.handled, at)
+        counted = self.counted(owner, mark, at)
+        if counted is None or not 0 < (counted.h - before) % MODULUS < MODULUS // 2:
+            self._counted = before
+            return None
+        return counted
 
     async def settled(self, scope: Scope, timeout: float) -> None:
         """Wait until nothing is on its way, or *timeout* seconds."""
@@ -213,13 +220,17 @@ class Intake(Settled):
         self._settle(mark)
 
     def _settle(self, mark: Mark | None) -> None:
-        if mark is None or not self.settle(mark):
+        if mark is None:
             return
-        if self.moved is not None:
+        keeping = self.lagging(mark) if self.lagging is not None and not mark.placed else None
+        if keeping is None:
+            self._count(mark)
+        else:
+            keeping.addCallback(lambda _: self._count(mark))
+
+    def _count(self, mark: Mark) -> None:
+        if self.settle(mark) and self.moved is not None:
             self.moved()
-        # One that was not kept held up others that were.
-        if self.lagging is not None and not mark.placed:
-            self.lagging()
 
     def _relieve(self) -> None:
         if self._relief is not None and self._flying < MOST_MESSAGES // 2 and self._bytes < MOST_BYTES // 2:

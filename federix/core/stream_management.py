@@ -11,11 +11,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
+from twisted.internet.defer import Deferred
+
 from ..storage.archive import Counted
 from ..storage.storage import StoreError
 from ..xmpp.jid import JID
 from .keys import Key
 from .managed import ASK_AFTER, Managed
+from .settled import Mark
 
 if TYPE_CHECKING:
     from .host import Host
@@ -103,10 +106,9 @@ class StreamManagement:
             self._sessions[id] = session
         return managed
 
-    def _catch_up(self, session: Session) -> None:
-        counted = session.intake.caught_up(session.jid.bare, self.host.now())
-        if counted is not None:
-            self.host.scope.spawn(self._keep_count(counted))
+    def _catch_up(self, session: Session, mark: Mark) -> Deferred[object] | None:
+        counted = session.intake.caught_up(session.jid.bare, mark, self.host.now())
+        return None if counted is None else self.host.scope.spawn(self._keep_count(counted))
 
     async def _keep_count(self, counted: Counted) -> None:
         with suppress(StoreError):  # then it is kept with the next message
