@@ -142,7 +142,7 @@ def measure(name: str, count: int, hold: float, folder: Path, shown: Path, shape
         attack.line()
         time.sleep(2.0)
         honest.ask(), bystander.ask()
-        _watch(server.pid, BEFORE)
+        time.sleep(BEFORE)
         before, beside = honest.ask(), bystander.ask()
         lines, begun, cpu = _lines(folder), time.monotonic(), cpu_seconds(server.pid)
         attack.say()
