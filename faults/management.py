@@ -44,11 +44,11 @@ class Management:
     def remembered(self, handled: int) -> list[str]:
         """As `acknowledge`, by a server that has no such session any more. Raises `TooMuch`.
 
-        Where a message came back because the store was full, neither its count was kept nor that of those which it
-        held up: so less may be told than before, and means that nothing more is acknowledged.
+        With a message that came back nothing was kept, its count neither where the store was full: so much may be
+        missing, and means that nothing more is acknowledged.
         """
         behind = (self.acknowledged - handled) % _MODULUS
-        return [] if self.returned and 0 < behind < _MODULUS // 2 else self.acknowledge(handled)
+        return [] if 0 < behind <= self.returned else self.acknowledge(handled)
 
     def acknowledge(self, handled: int) -> list[str]:
         """The messages that are acknowledged by this *handled* (`h`), in order. Raises `TooMuch`."""
