@@ -218,12 +218,17 @@ class Stanza:
 
     # -- answering ------------------------------------------------------------------------------------------------
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether no error may answer it (RFC 6120 §8.3.1): it is one itself, or the result of an iq."""
+        return self.type == "error" or (self.kind == "iq" and self.type == "result")
+
     def bounced(self, condition: Condition, text: str = "", kind: ErrorType | None = None) -> Self | None:
         """Itself as an error to its sender (RFC 6120 §8.3); ``None`` for what must not be answered (§8.3.1).
 
         Neither an error nor an iq result is ever answered with an error.
         """
-        if self.type == "error" or (self.kind == "iq" and self.type == "result"):
+        if self.is_answer:
             return None
         attrs = self.element.attrs
         element = Element(

@@ -60,17 +60,12 @@ class Waiting:
         self.tries = 0
         #: Whether it is an iq of the servers themselves, and whether no error may answer it.
         self.is_own = between_servers(stanza, stanza.to, stanza.sender)
-        self.is_answer = is_answer(stanza)
+        self.is_answer = stanza.is_answer
 
     @property
     def stanza(self) -> Stanza:
         """As much of it as an error to its sender needs."""
         return read_start(self.raw)
-
-
-def is_answer(stanza: Stanza) -> bool:
-    """Whether it is what no error may answer (RFC 6120 §8.3.1)."""
-    return stanza.type == "error" or (stanza.kind == "iq" and stanza.type == "result")
 
 
 #: In place of a queue of its own, which takes 760 bytes, where nothing waits.
