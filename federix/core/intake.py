@@ -49,7 +49,7 @@ class Intake(Settled):
         self.moved: Callable[[], object] | None = None
         #: Called with the mark of a message that is settled and was not kept, before it counts: where more is settled
         #: by that than the last message kept for good tells, no other may follow. It counts when that is kept, too.
-        self.lagging: Callable[[Mark], Deferred[object] | None] | None = None
+        self.lagging: Callable[[Mark], Deferred[None] | None] | None = None
         # What that message tells.
         self._counted: int | None = None
         #: What the account has sent over earlier streams, by fingerprint, once somebody has asked: its archive id, or
@@ -105,27 +105,30 @@ class Intake(Settled):
         """
         if mark is None or not self._key:
             return None
+        self._counted = self._reached(mark)
+        return Counted(self._key, owner.text, self._counted, at)
+
+    def _reached(self, mark: Mark | None) -> int:
         h = self.handled
         unsettled = self._unsettled or ()
         for each in unsettled if self._arrived is None else (*unsettled, self._arrived):
             if not (each is mark or each.settled or each.placed):
                 break
             h += 1
-        self._counted = h % MODULUS
-        return Counted(self._key, owner.text, self._counted, at)
+        return h % MODULUS
 
-    def caught_up(self, owner: JID, mark: Mark, at: float) -> Counted | None:
-        """What is to be kept alone when that of *mark*, which was not kept itself, is settled; nothing where the last
-        message that was tells of as much.
-        """
-        before = self._counted
-        if before is None:
-            return None
-        counted = self.counted(owner, mark, at)
-        if counted is None or not 0 < (counted.h - before) % MODULUS < MODULUS // 2:
-            self._counted = before
-            return None
-        return counted
+    def caught_up(self, owner: JID, at: float) -> Counted | None:
+        """What is to be kept alone; nothing where the last message that was kept tells of as much."""
+        reached = self._reached(None)
+        return Counted(self._key, owner.text, reached, at) if self._key and self._is_news(reached) else None
+
+    def has_kept(self, alone: Counted) -> None:
+        """That was kept alone."""
+        if self._is_news(alone.h):
+            self._counted = alone.h
+
+    def _is_news(self, h: int) -> bool:
+        return self._counted is not None and 0 < (h - self._counted) % MODULUS < MODULUS // 2
 
     async def settled(self, scope: Scope, timeout: float) -> None:
         """Wait until nothing is on its way, or *timeout* seconds."""

@@ -33,9 +33,14 @@ class Settled:
         return self._unsettled is None
 
     @property
+    def behind(self) -> int:
+        """How many have come that `handled` does not tell of."""
+        return len(self._unsettled or ())
+
+    @property
     def come(self) -> int:
         """How many have come, settled or not; modulo 2**32."""
-        return (self.handled + len(self._unsettled or ())) % MODULUS
+        return (self.handled + self.behind) % MODULUS
 
     def begin(self) -> Mark:
         """A stanza has come; `settle` its mark when it is settled."""

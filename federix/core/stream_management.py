@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable
-from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from twisted.internet.defer import Deferred
-
-from ..storage.archive import Counted
-from ..storage.storage import StoreError
 from ..xmpp.jid import JID
+from .catching_up import CatchUp
 from .keys import Key
 from .managed import ASK_AFTER, Managed
-from .settled import Mark
 
 if TYPE_CHECKING:
     from .host import Host
@@ -101,18 +95,10 @@ class StreamManagement:
         managed = session.managed = Managed(session, self, namespace, id, timeout if id else 0.0)
         session.intake.begin_counting(id)
         session.intake.moved = managed.moved
-        session.intake.lagging = partial(self._catch_up, session)
+        session.intake.lagging = CatchUp(session).settle
         if id:
             self._sessions[id] = session
         return managed
-
-    def _catch_up(self, session: Session, mark: Mark) -> Deferred[object] | None:
-        counted = session.intake.caught_up(session.jid.bare, mark, self.host.now())
-        return None if counted is None else self.host.scope.spawn(self._keep_count(counted))
-
-    async def _keep_count(self, counted: Counted) -> None:
-        with suppress(StoreError):  # then it is kept with the next message
-            await self.host.storage.archives.keep((), counted)
 
     def find(self, account: JID, id: str) -> Session | None:
         """The session that *account* may resume by *id*."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 
 from federix.api import JID
 from federix.core.archive_ids import ArchiveIds
+from federix.core.catching_up import AGAIN_IN, MOST_BEHIND
 from federix.core.intake import MOST_MESSAGES, Intake
 from federix.core.passage import Keeping, Passage
 from federix.core.settled import MODULUS, Mark
@@ -280,10 +282,44 @@ class PassageTests(PassageCase):
         self.archives.commit()
         self.assertEqual((intake.handled, intake.come), (2, 2))
 
-    def test_nor_does_a_store_that_fails_keep_it_from_being_told(self) -> None:
+    def test_nor_where_the_store_fails_but_when_it_can_keep_that_again(self) -> None:
+        intake = self.refuse_one_that_held_up_another()
+        for _ in range(3):
+            self.archives.fail()
+            self.world.advance(AGAIN_IN)
+        self.assertEqual((intake.handled, len(self.archives.jobs)), (0, 1))
+        self.archives.commit()
+        self.assertEqual(intake.handled, 2)
+
+    def test_what_goes_back_meanwhile_is_kept_in_the_next_step_with_all_that_does(self) -> None:
+        intake = self.refuse_one_that_held_up_another()
+        accounts, clock = self.world.host("example.org").accounts, self.world.clock
+        self.patch(accounts, "exists", lambda local: deferLater(clock, 0.1, bool))
+        self.romeo.send(text("nobody@example.org", "2") + text("noone@example.org", "3"))
+        self.world.advance(0.1)
+        self.assertEqual([condition(error) for error in self.romeo.drain()], ["service-unavailable"] * 2)
+        self.archives.commit()
+        self.assertEqual((intake.handled, len(self.archives.jobs)), (2, 1))
+        self.archives.commit()
+        self.assertEqual((intake.handled, self.archives.counts[-1].h), (4, 4))
+        self.assertEqual(self.archives.jobs, [])
+
+    def test_who_sends_on_is_told_all_the_same_in_the_end(self) -> None:
+        """For what is not told is noted."""
+        intake = self.refuse_one_that_held_up_another()
+        for _ in range(MOST_BEHIND):
+            intake.take(None, 1)
+        self.assertEqual(intake.handled, 0)
+        self.archives.fail()
+        self.world.advance(AGAIN_IN)
+        self.assertEqual((intake.handled, intake.behind), (2 + MOST_BEHIND, 0))
+
+    def test_when_its_session_ends_all_that_was_settled_is_remembered(self) -> None:
         intake = self.refuse_one_that_held_up_another()
         self.archives.fail()
-        self.assertEqual(intake.handled, 2)
+        self.romeo.send("</stream:stream>")
+        self.world.advance(AGAIN_IN)
+        self.assertEqual((intake.handled, self.archives.jobs), (2, []))
 
     def test_a_message_that_goes_back_is_settled(self) -> None:
         intake = self.session(self.romeo).intake

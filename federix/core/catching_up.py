@@ -1,0 +1,68 @@
+"""Where nothing is kept that would tell how much of a stream is settled, that is kept alone, and told then (XEP-0198).
+
+Or a client would be told of less after the server has crashed than before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from ..storage.storage import StoreError
+from .settled import Mark
+
+if TYPE_CHECKING:
+    from .session import Session
+
+#: Seconds until it is tried again, where the store cannot keep it.
+AGAIN_IN: Final = 2.0
+#: With so many stanzas behind the first that waits, the client is told all the same.
+MOST_BEHIND: Final = 4096
+
+
+class CatchUp:
+    """Of one *session*: one at a time, for all that wait for it."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._waiting: list[Deferred[None]] = []
+        self._keeping = False
+
+    def settle(self, mark: Mark) -> Deferred[None] | None:
+        """That of *mark* is done with, and was not kept. It fires when that counts; nothing where it does at once."""
+        session = self._session
+        # What is kept from now on is kept later than that, and may tell of it.
+        mark.placed = True
+        if not self._keeping and session.intake.caught_up(session.jid.bare, session.host.now()) is None:
+            return None
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        if not self._keeping:
+            self._keeping = True
+            session.scope.spawn(self._keep())
+        return waiting
+
+    async def _keep(self) -> None:
+        session, host, intake = self._session, self._session.host, self._session.intake
+        try:
+            while self._waiting and intake.behind < MOST_BEHIND:
+                reached = len(self._waiting)
+                counted = intake.caught_up(session.jid.bare, host.now())
+                try:
+                    if counted is not None:
+                        await host.storage.archives.keep((), counted)
+                        intake.has_kept(counted)
+                except StoreError:
+                    await deferLater(host.clock, AGAIN_IN)
+                    continue
+                self._tell(reached)
+        finally:
+            self._keeping = False
+            self._tell(len(self._waiting))
+
+    def _tell(self, reached: int) -> None:
+        told, self._waiting = self._waiting[:reached], self._waiting[reached:]
+        for waiting in told:
+            waiting.callback(None)
