@@ -8,7 +8,6 @@ answered: in a busy hour an acknowledgement is shared by many, and in a quiet on
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import inf
 from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
@@ -74,12 +73,9 @@ class Managed:
         "_acknowledged",
         "_answers",
         "_asked",
-        "_asked_at",
         "_asked_first",
         "_asked_last",
         "_direct",
-        "_due",
-        "_fires",
         "_late",
         "_more",
         "_now",
@@ -126,15 +122,12 @@ class Managed:
         self._written = 0
         #: A question is out.
         self._asked = False
-        #: When it is to ask, or must have the answer, in seconds on the clock; and when it looks whether it is time.
-        self._due = self._fires = inf
-        #: For that; while it sleeps, for its end.
+        #: When it is to ask, or must have the answer; while it sleeps, for its end.
         self.timer: Timer | None = None
-        #: So many questions of the client have no answer, the first of them since then; how many stanzas had come when
-        #: that came, and the last; and whether the answer is about to leave. Where it tells of less than the last was
-        #: about, it is told again of these.
+        #: So many questions of the client have no answer; how many stanzas had come when the first came, and the last;
+        #: and whether the answer is about to leave. Where it tells of less than the last was about, it is told again of
+        #: these.
         self._answers = 0
-        self._asked_at = 0.0
         self._asked_first = 0
         self._asked_last = 0
         self._tells = False
@@ -234,23 +227,15 @@ class Managed:
         self._wait(self.rules.options.ack_timeout)
 
     def _wait(self, seconds: float) -> None:
-        """Look after the client in so many *seconds*, and no earlier.
-
-        A timer that fires before that is left as it is: to begin one for each question would cost more than to ask.
-        """
-        session = self._session
-        due = self._due = session.host.clock.seconds() + seconds
-        if due < self._fires:
-            self._rest()
-            self._due = self._fires = due
-            self.timer = session.scope.later(seconds, self._look)
+        """Look after the client in so many *seconds*, and no earlier."""
+        if self.timer is None:
+            self.timer = self._session.scope.later(seconds, self._look)
+        else:
+            self.timer.reset(seconds)
 
     def _look(self) -> None:
-        self.timer, self._fires = None, inf
-        left = self._due - self._session.host.clock.seconds()
-        if left > 0:
-            self._wait(left)
-        elif self._asked:
+        self.timer = None
+        if self._asked:
             self._unanswered()
         elif self.queue:
             self.ask()
@@ -266,7 +251,6 @@ class Managed:
 
     def _rest(self) -> None:
         timer, self.timer = self.timer, None
-        self._due = self._fires = inf
         if timer is not None:
             timer.cancel()
 
@@ -327,9 +311,10 @@ class Managed:
         elif _reaches(session.intake.handled, self._asked_first):
             self._tell()
         elif self._answers == 1:
-            self._asked_at = session.host.clock.seconds()
             if self._late is None:
                 self._late = session.scope.later(ANSWER_IN, self._answer_late)
+            else:
+                self._late.reset(ANSWER_IN)
 
     def moved(self) -> None:
         """More of what the client sent is settled."""
@@ -344,14 +329,8 @@ class Managed:
 
     def _answer_late(self) -> None:
         self._late = None
-        if not self._answers:
-            return
-        session = self._session
-        left = self._asked_at + ANSWER_IN - session.host.clock.seconds()
-        if left > 0:
-            self._late = session.scope.later(left, self._answer_late)
-        else:
-            session.attachment.write(self._say())
+        if self._answers:
+            self._session.attachment.write(self._say())
 
     def _tell(self) -> None:
         if not self._tells:

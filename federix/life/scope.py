@@ -120,8 +120,16 @@ class Timer:
 
     def reset(self, seconds: float) -> None:
         """Count anew from now; nothing happens when it has fired or was cancelled."""
-        if self._call is not None:
-            self._call.reset(seconds)
+        call, scope = self._call, self._scope
+        if call is None or scope is None:
+            return
+        clock = scope._clock
+        if clock.seconds() + seconds < call.getTime():
+            # For one that is to come sooner a reactor looks through all; one that is cancelled waits for its time.
+            call.cancel()
+            self._call = clock.callLater(seconds, self.fire)
+        else:
+            call.reset(seconds)
 
     def cancel(self) -> None:
         """Never fire. Cancelling what has fired is harmless."""

@@ -118,6 +118,24 @@ class TimerTests(ScopeTestCase):
         timer.reset(5)
         self.empty()
 
+    def test_it_may_come_sooner_than_it_was_to(self) -> None:
+        timer = self.scope.later(5, self.heard.append, "x")
+        timer.reset(60)
+        timer.reset(1)
+        self.clock.advance(0.9)
+        self.assertEqual(self.heard, [])
+        self.clock.advance(0.1)
+        self.assertEqual(self.heard, ["x"])
+        self.clock.advance(100)
+        self.assertEqual(self.heard, ["x"])
+        self.empty()
+
+    def test_one_that_came_sooner_is_cancelled(self) -> None:
+        timer = self.scope.later(60, self.heard.append, "x")
+        timer.reset(1)
+        self.scope.close()
+        self.empty()
+
     def test_it_may_close_its_own_scope(self) -> None:
         self.scope.later(1, self.scope.close)
         self.clock.advance(1)

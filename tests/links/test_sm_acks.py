@@ -272,7 +272,7 @@ class CountingTests(ManagedCase):
         self.assertEqual(len(managed.queue), sent)
 
     def managed(self) -> Managed:
-        scope = SimpleNamespace(later=lambda *_: SimpleNamespace(cancel=lambda: None))
+        scope = SimpleNamespace(later=lambda *_: SimpleNamespace(reset=lambda _: None))
         host = SimpleNamespace(now=lambda: 0.0, clock=Clock())
         session = SimpleNamespace(scope=scope, host=host, attachment=SimpleNamespace(write=lambda _: None), jid="romeo")
         return Managed(cast(Any, session), cast(Any, SimpleNamespace(held=0)), ns.SM, "", 0.0)
