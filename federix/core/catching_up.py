@@ -31,7 +31,7 @@ class CatchUp:
         self._keeping = False
 
     def settle(self, mark: Mark) -> Deferred[None] | None:
-        """That of *mark* is done with, and was not kept. It fires when that counts; nothing where it does at once."""
+        """That of *mark* is done with and was not kept. It fires when that counts; nothing where it does at once."""
         session = self._session
         # What is kept from now on is kept later than that, and may tell of it.
         mark.placed = True
@@ -53,7 +53,7 @@ class CatchUp:
                 try:
                     if counted is not None:
                         await host.storage.archives.keep((), counted)
-                        intake.has_kept(counted)
+                        intake.has_kept(counted.h)
                 except StoreError:
                     await deferLater(host.clock, AGAIN_IN)
                     continue

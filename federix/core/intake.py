@@ -47,10 +47,10 @@ class Intake(Settled):
         super().__init__()
         #: Called when `handled` has moved later than at once.
         self.moved: Callable[[], object] | None = None
-        #: Called with the mark of a message that is settled and was not kept, before it counts: where more is settled
-        #: by that than the last message kept for good tells, no other may follow. It counts when that is kept, too.
+        #: Called with the mark of a stanza that is done with and was not kept. If what is kept does not tell of those
+        #: that were kept behind it, it counts when that is kept, too.
         self.lagging: Callable[[Mark], Deferred[None] | None] | None = None
-        # What that message tells.
+        # How many that tells of.
         self._counted: int | None = None
         #: What the account has sent over earlier streams, by fingerprint, once somebody has asked: its archive id, or
         #: nothing where it was not settled yet.
@@ -105,30 +105,36 @@ class Intake(Settled):
         """
         if mark is None or not self._key:
             return None
-        self._counted = self._reached(mark)
-        return Counted(self._key, owner.text, self._counted, at)
-
-    def _reached(self, mark: Mark | None) -> int:
         h = self.handled
         unsettled = self._unsettled or ()
         for each in unsettled if self._arrived is None else (*unsettled, self._arrived):
             if not (each is mark or each.settled or each.placed):
                 break
             h += 1
-        return h % MODULUS
+        mark.h = h % MODULUS
+        return Counted(self._key, owner.text, mark.h, at)
 
     def caught_up(self, owner: JID, at: float) -> Counted | None:
-        """What is to be kept alone; nothing where the last message that was kept tells of as much."""
-        reached = self._reached(None)
-        return Counted(self._key, owner.text, reached, at) if self._key and self._is_news(reached) else None
+        """What is to be kept alone: where messages were kept behind one that was not done with, nothing tells of them.
 
-    def has_kept(self, alone: Counted) -> None:
-        """That was kept alone."""
-        if self._is_news(alone.h):
-            self._counted = alone.h
+        What is not kept itself needs no count that is: after a crash its client is only told of less, and has it done
+        again.
+        """
+        h, last_kept = self.handled, None
+        for each in self._unsettled or ():
+            if not (each.settled or each.placed):
+                break
+            h += 1
+            if each.h is not None:
+                last_kept = h
+        if not self._key or last_kept is None or self._counted is None or not _is_more(last_kept, self._counted):
+            return None
+        return Counted(self._key, owner.text, h % MODULUS, at)
 
-    def _is_news(self, h: int) -> bool:
-        return self._counted is not None and 0 < (h - self._counted) % MODULUS < MODULUS // 2
+    def has_kept(self, h: int) -> None:
+        """So many are told of by what is kept."""
+        if self._counted is None or _is_more(h, self._counted):
+            self._counted = h
 
     async def settled(self, scope: Scope, timeout: float) -> None:
         """Wait until nothing is on its way, or *timeout* seconds."""
@@ -225,7 +231,11 @@ class Intake(Settled):
     def _settle(self, mark: Mark | None) -> None:
         if mark is None:
             return
-        keeping = self.lagging(mark) if self.lagging is not None and not mark.placed else None
+        keeping = None
+        if not mark.placed:
+            keeping = None if self.lagging is None else self.lagging(mark)
+        elif mark.h is not None:
+            self.has_kept(mark.h)
         if keeping is None:
             self._count(mark)
         else:
@@ -243,6 +253,10 @@ class Intake(Settled):
             idle, self._idle = self._idle, []
             for waiting in idle:
                 waiting.callback(None)
+
+
+def _is_more(h: int, before: int) -> bool:
+    return 0 < (h - before) % MODULUS < MODULUS // 2
 
 
 def _cancelling(timer: Timer) -> Callable[[object], None]:

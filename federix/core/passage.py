@@ -159,6 +159,8 @@ class Passage:
 
     def _bounce(self, failure: Failure, message: Message) -> Deferred[None] | None:
         error = failure.value
+        if self.mark is not None:
+            self.mark.placed, self.mark.h = False, None
         if isinstance(error, CancelledError):
             return None
         if not isinstance(error, StanzaError):

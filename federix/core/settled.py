@@ -15,6 +15,8 @@ class Mark:
     settled = False
     #: Whether its place among what is kept is taken: whatever is kept later is kept after it.
     placed = False
+    #: How many are settled with it, if that is kept with it.
+    h: int | None = None
 
 
 class Settled:

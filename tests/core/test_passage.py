@@ -291,18 +291,43 @@ class PassageTests(PassageCase):
         self.archives.commit()
         self.assertEqual(intake.handled, 2)
 
-    def test_what_goes_back_meanwhile_is_kept_in_the_next_step_with_all_that_does(self) -> None:
+    def test_what_goes_back_meanwhile_waits_for_that_and_no_longer(self) -> None:
         intake = self.refuse_one_that_held_up_another()
         accounts, clock = self.world.host("example.org").accounts, self.world.clock
         self.patch(accounts, "exists", lambda local: deferLater(clock, 0.1, bool))
         self.romeo.send(text("nobody@example.org", "2") + text("noone@example.org", "3"))
         self.world.advance(0.1)
         self.assertEqual([condition(error) for error in self.romeo.drain()], ["service-unavailable"] * 2)
+        self.assertEqual(intake.handled, 0)
         self.archives.commit()
-        self.assertEqual((intake.handled, len(self.archives.jobs)), (2, 1))
+        self.assertEqual((intake.handled, self.archives.jobs), (4, []))
+
+    def test_nor_where_the_one_that_held_it_up_cannot_be_kept_itself(self) -> None:
+        looking: Deferred[bool] = Deferred()
+        self.patch(self.world.host("example.org").accounts, "exists", lambda local: looking)
+        self.romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        self.romeo.receive()
+        self.romeo.send(text(JULIET, "0") + text("nurse@example.org", "1") + text(JULIET, "2"))
+        intake = self.session(self.romeo).intake
+        self.assertEqual([counted.h for counted in self.archives.counts if counted], [1, 1])
+        self.archives.slow = True
+        looking.callback(True)
+        self.romeo.send(text(JULIET, "3"))
+        self.archives.fail()
+        self.assertEqual([condition(error) for error in self.romeo.drain()], ["internal-server-error"] * 2)
+        self.assertEqual((intake.handled, intake.come), (1, 4))
         self.archives.commit()
         self.assertEqual((intake.handled, self.archives.counts[-1].h), (4, 4))
-        self.assertEqual(self.archives.jobs, [])
+
+    def test_what_nothing_kept_depends_on_is_told_at_once_and_not_kept(self) -> None:
+        self.romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        self.romeo.receive()
+        self.romeo.send(text(JULIET, "0") + "<presence to='juliet@example.org'/>")
+        clock = self.world.clock
+        self.patch(self.world.host("example.org").accounts, "exists", lambda local: deferLater(clock, 0.1, bool))
+        self.romeo.send(text("nobody@example.org", "1"))
+        self.world.advance(0.1)
+        self.assertEqual((self.session(self.romeo).intake.handled, len(self.archives.counts)), (3, 1))
 
     def test_who_sends_on_is_told_all_the_same_in_the_end(self) -> None:
         """For what is not told is noted."""
