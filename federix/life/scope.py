@@ -54,7 +54,7 @@ class Scope:
         """Call *function* in *seconds*, unless the scope is closed by then. A closed scope calls nothing."""
         timer = Timer(self, function, args)
         if not self._closed:
-            timer.arm(self._clock.callLater(seconds, timer.fire))
+            timer.arm(self._clock, seconds)
             self._owned[timer] = timer.cancel
         return timer
 
@@ -91,17 +91,20 @@ class Scope:
 class Timer:
     """One call to come, made by `Scope.later`."""
 
-    __slots__ = ("_args", "_call", "_function", "_scope")
+    __slots__ = ("_args", "_call", "_due", "_fires", "_function", "_scope")
 
     def __init__(self, scope: Scope, function: Callable[..., object], args: tuple[object, ...]) -> None:
         self._scope: Scope | None = scope
         self._function = function
         self._args = args
         self._call: IDelayedCall | None = None
+        # When it is to fire, and when it looks whether it is time, in seconds on the clock.
+        self._due = self._fires = 0.0
 
-    def arm(self, call: IDelayedCall) -> None:
-        """Told by the scope which call of the clock it is."""
-        self._call = call
+    def arm(self, clock: IReactorTime, seconds: float) -> None:
+        """Have *clock* fire it."""
+        self._due = self._fires = clock.seconds() + seconds
+        self._call = clock.callLater(seconds, self.fire)
 
     @property
     def pending(self) -> bool:
@@ -112,6 +115,11 @@ class Timer:
         """Called by the clock; what the function raises is logged."""
         function, args, scope = self._function, self._args, self._scope
         self._call = None
+        if self._due > self._fires and scope is not None:
+            left = self._due - scope._clock.seconds()
+            if left > 0:
+                self.arm(scope._clock, left)
+                return
         self._forget()
         try:
             function(*args)
@@ -124,12 +132,11 @@ class Timer:
         if call is None or scope is None:
             return
         clock = scope._clock
-        if clock.seconds() + seconds < call.getTime():
-            # For one that is to come sooner a reactor looks through all; one that is cancelled waits for its time.
+        self._due = clock.seconds() + seconds
+        # One that is to fire later is left as it is until it would: some are moved for every few stanzas.
+        if self._due < self._fires:
             call.cancel()
-            self._call = clock.callLater(seconds, self.fire)
-        else:
-            call.reset(seconds)
+            self.arm(clock, seconds)
 
     def cancel(self) -> None:
         """Never fire. Cancelling what has fired is harmless."""

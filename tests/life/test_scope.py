@@ -130,6 +130,17 @@ class TimerTests(ScopeTestCase):
         self.assertEqual(self.heard, ["x"])
         self.empty()
 
+    def test_it_may_come_later_and_then_sooner_than_that(self) -> None:
+        timer = self.scope.later(5, self.heard.append, "x")
+        timer.reset(60)
+        self.clock.advance(6)
+        timer.reset(2)
+        self.clock.advance(1.9)
+        self.assertEqual(self.heard, [])
+        self.clock.advance(0.2)
+        self.assertEqual(self.heard, ["x"])
+        self.empty()
+
     def test_one_that_came_sooner_is_cancelled(self) -> None:
         timer = self.scope.later(60, self.heard.append, "x")
         timer.reset(1)
