@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
 from ..storage.storage import StoreError
+from .intake import MOST_BEHIND
 from .settled import Mark
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 #: Seconds until it is tried again, where the store cannot keep it.
 AGAIN_IN: Final = 2.0
-#: With so many stanzas behind the first that waits, the client is told all the same.
-MOST_BEHIND: Final = 4096
 
 
 class CatchUp:
@@ -28,7 +27,7 @@ class CatchUp:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._waiting: list[Deferred[None]] = []
-        self._keeping = False
+        self._keeping = self._wrong = False
 
     def settle(self, mark: Mark) -> Deferred[None] | None:
         """That of *mark* is done with and was not kept. It fires when that counts; nothing where it does at once."""
@@ -39,25 +38,35 @@ class CatchUp:
             return None
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
+        self._begin()
+        return waiting
+
+    def correct(self) -> None:
+        """What is kept may tell of more than is settled."""
+        self._wrong = True
+        self._begin()
+
+    def _begin(self) -> None:
         if not self._keeping:
             self._keeping = True
-            session.scope.spawn(self._keep())
-        return waiting
+            self._session.scope.spawn(self._keep())
 
     async def _keep(self) -> None:
         session, host, intake = self._session, self._session.host, self._session.intake
         try:
-            while self._waiting and intake.behind < MOST_BEHIND:
-                reached = len(self._waiting)
-                counted = intake.caught_up(session.jid.bare, host.now())
+            while self._wrong or (self._waiting and intake.behind < MOST_BEHIND):
+                reached, wrong, self._wrong = len(self._waiting), self._wrong, False
+                counted = (intake.corrected if wrong else intake.caught_up)(session.jid.bare, host.now())
                 try:
                     if counted is not None:
                         await host.storage.archives.keep((), counted)
                         intake.has_kept(counted.h)
                 except StoreError:
+                    self._wrong = self._wrong or wrong
                     await deferLater(host.clock, AGAIN_IN)
                     continue
-                self._tell(reached)
+                if not wrong:
+                    self._tell(reached)
         finally:
             self._keeping = False
             self._tell(len(self._waiting))

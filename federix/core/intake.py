@@ -6,6 +6,7 @@ same recipient stays behind them (RFC 6120 §10.1).
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -20,6 +21,8 @@ from .settled import MODULUS, Mark, Settled
 #: Messages, and bytes of them, that may be on their way from one session before its stream is read on.
 MOST_MESSAGES: Final = 64
 MOST_BYTES: Final = 256 * 1024
+#: Stanzas that come behind one that went back before its client has said that it knows; then that counts nevertheless.
+MOST_BEHIND: Final = 4096
 #: Seconds that what goes on in its own time may go on when its session is over.
 LEFT_BEHIND: Final = 60.0
 
@@ -35,12 +38,16 @@ class Intake(Settled):
         "_idle",
         "_key",
         "_latest",
+        "_over",
+        "_refused",
         "_relief",
         "_slow",
         "course",
         "known",
         "lagging",
+        "misled",
         "moved",
+        "refusal",
     )
 
     def __init__(self) -> None:
@@ -52,6 +59,13 @@ class Intake(Settled):
         self.lagging: Callable[[Mark], Deferred[None] | None] | None = None
         # How many that tells of.
         self._counted: int | None = None
+        #: Called where what is kept may tell of more than is settled.
+        self.misled: Callable[[], object] | None = None
+        #: That stanza to the client is an error, for the next of its own that is done with.
+        self.refusal: int | None = None
+        # Those of its stanzas that went back, each with the number of the error.
+        self._refused: deque[tuple[int, Mark]] | None = None
+        self._over = False
         #: What the account has sent over earlier streams, by fingerprint, once somebody has asked: its archive id, or
         #: nothing where it was not settled yet.
         self.known: dict[str, int | None] | None = None
@@ -80,13 +94,13 @@ class Intake(Settled):
         """Count from now on; *key* is what the client will know its session by, "" where it cannot resume it."""
         self._key = key
         self.handled = 0
-        self._unsettled = self._counted = None
+        self._unsettled = self._counted = self._refused = None
 
     def resume(self) -> int:
         """How many are settled, which the client is told now: what is not among them it sends again."""
         # Where everything is settled, nothing is sent again that has arrived.
         self.known = {} if self.all_settled and self._arrived is None else None
-        self._unsettled = self._arrived = None
+        self._unsettled = self._arrived = self._refused = self.refusal = None
         self.course += 1
         return self.handled
 
@@ -130,6 +144,11 @@ class Intake(Settled):
         if not self._key or last_kept is None or self._counted is None or not _is_more(last_kept, self._counted):
             return None
         return Counted(self._key, owner.text, h % MODULUS, at)
+
+    def corrected(self, owner: JID, at: float) -> Counted:
+        """What is to be kept in place of one that may tell of more than is settled."""
+        self._counted = self.handled
+        return Counted(self._key or "", owner.text, self.handled, at)
 
     def has_kept(self, h: int) -> None:
         """So many are told of by what is kept."""
@@ -182,6 +201,7 @@ class Intake(Settled):
 
     def leave(self, scope: Scope) -> None:
         """The session is over: what goes on in its own time has little of that left."""
+        self._over = True
         for keeping in self._slow or ():
             timer = scope.later(LEFT_BEHIND, keeping.give_up)
             keeping.addCallback(_cancelling(timer))
@@ -190,11 +210,11 @@ class Intake(Settled):
         """The next stanza, of *size* bytes, is handed on; the stream waits for what is returned, if anything is."""
         if going is None:
             if self._key is not None:
-                self._arrived = None
-                if self._unsettled is None:
+                if self._unsettled is None and self.refusal is None:
+                    self._arrived = None
                     self.handled = (self.handled + 1) % MODULUS  # as `at_once`, which would cost as much again
                 else:
-                    self.at_once()
+                    self._take_at_once()
             return None
         mark, self._arrived = self._arrived, None
         if mark is not None:
@@ -224,6 +244,17 @@ class Intake(Settled):
             self._relief = Deferred()
         return self._relief
 
+    def _take_at_once(self) -> None:
+        arrived, self._arrived = self._arrived, None
+        if self.refusal is not None:
+            back = arrived or Mark()
+            self.wait_for(back)
+            self._settle(back)
+            return
+        self.at_once()
+        if self._refused and self.behind >= MOST_BEHIND:
+            self.has_errors(self._refused[-1][0])
+
     async def _settle_after(self, going: Awaitable[None], mark: Mark) -> None:
         await going
         self._settle(mark)
@@ -231,6 +262,37 @@ class Intake(Settled):
     def _settle(self, mark: Mark | None) -> None:
         if mark is None:
             return
+        error, self.refusal = self.refusal, None
+        if error is not None:
+            self._hold(mark, error)
+        elif not (mark.refused and self._over):  # or nobody was told
+            self._done_with(mark)
+
+    def _hold(self, mark: Mark, error: int) -> None:
+        """That of *mark* went back. It does not count until its client has the *error*, which a crash would lose."""
+        if self._refused is None:
+            self._refused = deque()
+        self._refused.append((error, mark))
+        mark.refuse()
+        # What was on its way behind it to be kept, and what is kept, may tell of it.
+        misled = self._counted is not None and _is_more(self._counted, self.handled)
+        for each in self._unsettled or ():
+            if each.h is not None and _is_more(each.h, self.handled):
+                each.h, misled = self.handled, True
+        if misled and self.misled is not None:
+            self.misled()
+
+    @property
+    def holds(self) -> bool:
+        """Whether something does not count until its client has an error."""
+        return bool(self._refused)
+
+    def has_errors(self, received: int) -> None:
+        """The client has so many of the stanzas that it was sent."""
+        while self._refused and self._refused[0][0] <= received:
+            self._done_with(self._refused.popleft()[1])
+
+    def _done_with(self, mark: Mark) -> None:
         keeping = None
         if not mark.placed:
             keeping = None if self.lagging is None else self.lagging(mark)

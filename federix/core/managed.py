@@ -17,7 +17,7 @@ from ..xmpp.delay import delay
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.reading import read_stanza
-from ..xmpp.stanza import KINDS, Stanza
+from ..xmpp.stanza import KINDS, Message, Stanza
 from . import hooks
 
 if TYPE_CHECKING:
@@ -164,9 +164,8 @@ class Managed:
         """Keep a stanza until it is acknowledged, and send it where there is a stream."""
         raw = stanza.raw
         if raw is None:
-            stanza = stanza.rendered()
-            raw = stanza.raw
-            assert raw is not None
+            self._send_new(stanza)
+            return
         queue = self.queue
         if not queue and self._direct and not self._asked:
             self._wait(ASK_IN)
@@ -177,6 +176,15 @@ class Managed:
             self._send_and_look(stanza)
         elif self._direct:
             self._session.attachment.send(stanza)
+
+    def _send_new(self, stanza: Stanza) -> None:
+        """Send one that the server has just made."""
+        self.send(stanza.rendered())
+        if self.id and isinstance(stanza, Message) and stanza.type == "error":
+            # What its client sent has come back. It is to say soon that it knows.
+            self._session.intake.refusal = self.sent
+            if self._direct:
+                self.ask()
 
     def _send_and_look(self, stanza: Stanza) -> None:
         """Send the last of the queue, unless it is too much, and ask when it is time."""
@@ -261,9 +269,11 @@ class Managed:
         self._asked = False
         if self.asleep:
             return
-        self._wait(ASK_IN)
         if not self._direct:
             self._write_on()
+        if self._session.intake.holds:
+            self.ask()  # it was asked before the error was sent
+        self._wait(self.rules.options.ack_timeout if self._asked else ASK_IN)
 
     def check(self, h: int) -> None:
         """Whether it may have *h* of them. Raises `StreamError`."""
@@ -291,6 +301,7 @@ class Managed:
         self.rules.held -= size
         self._acknowledged += count
         self._written -= count
+        self._session.intake.has_errors(self._acknowledged)
 
     # -- answering ------------------------------------------------------------------------------------------------
 

@@ -160,7 +160,7 @@ class Passage:
     def _bounce(self, failure: Failure, message: Message) -> Deferred[None] | None:
         error = failure.value
         if self.mark is not None:
-            self.mark.placed, self.mark.h = False, None
+            self.mark.refuse()
         if isinstance(error, CancelledError):
             return None
         if not isinstance(error, StanzaError):

@@ -120,5 +120,5 @@ class Sessions:
         session.scope.close()
         managed, session.managed = session.managed, None
         if managed is not None:
-            session.intake.moved = session.intake.lagging = None
+            session.intake.moved = session.intake.lagging = session.intake.misled = None
             self.returns.take(session, managed)

@@ -17,6 +17,12 @@ class Mark:
     placed = False
     #: How many are settled with it, if that is kept with it.
     h: int | None = None
+    #: It is not kept after all, and its sender is to be told.
+    refused = False
+
+    def refuse(self) -> None:
+        """Nothing is kept of it."""
+        self.placed, self.h, self.refused = False, None, True
 
 
 class Settled:

@@ -95,7 +95,8 @@ class StreamManagement:
         managed = session.managed = Managed(session, self, namespace, id, timeout if id else 0.0)
         session.intake.begin_counting(id)
         session.intake.moved = managed.moved
-        session.intake.lagging = CatchUp(session).settle
+        catch_up = CatchUp(session)
+        session.intake.lagging, session.intake.misled = catch_up.settle, catch_up.correct
         if id:
             self._sessions[id] = session
         return managed

@@ -5,11 +5,9 @@ from __future__ import annotations
 import gc
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
 
 from federix.api import JID
 from federix.core.archive_ids import ArchiveIds
-from federix.core.catching_up import AGAIN_IN, MOST_BEHIND
 from federix.core.intake import MOST_MESSAGES, Intake
 from federix.core.passage import Keeping, Passage
 from federix.core.settled import MODULUS, Mark
@@ -247,104 +245,6 @@ class PassageTests(PassageCase):
         for gate in looking:
             gate.callback(None)
         self.assertEqual([counted.h for counted in self.archives.counts if counted], [1, 2, 3])
-
-    def test_what_was_kept_behind_one_that_goes_back_is_counted_for_good_then(self) -> None:
-        """A server that crashes then tells its client that these have arrived, and not to send them again."""
-        looking: Deferred[bool] = Deferred()
-        self.patch(self.world.host("example.org").accounts, "exists", lambda local: looking)
-        self.romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
-        key = self.romeo.receive().get("id") or ""
-        self.romeo.send(text("nobody@example.org", "0") + text(JULIET, "1") + text(JULIET, "2"))
-        self.assertEqual([counted.h for counted in self.archives.counts if counted], [0, 0])
-        looking.callback(False)
-        self.world.pump()
-        self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
-        self.assertEqual(self.archives.counts[-1], Counted(key, "romeo@example.org", 3))
-        self.assertEqual(len(self.archives.counts), 3)
-
-    def refuse_one_that_held_up_another(self) -> Intake:
-        """Romeo's stream is managed; the one that nobody is there for goes back, and what is kept then takes long."""
-        looking: Deferred[bool] = Deferred()
-        self.patch(self.world.host("example.org").accounts, "exists", lambda local: looking)
-        self.romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
-        self.romeo.receive()
-        self.romeo.send(text("nobody@example.org", "0") + text(JULIET, "1"))
-        self.archives.slow = True
-        looking.callback(False)
-        self.world.pump()
-        self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
-        return self.session(self.romeo).intake
-
-    def test_its_client_is_not_told_before(self) -> None:
-        """After a crash it must not be told of less than before."""
-        intake = self.refuse_one_that_held_up_another()
-        self.assertEqual((intake.handled, intake.come), (0, 2))
-        self.archives.commit()
-        self.assertEqual((intake.handled, intake.come), (2, 2))
-
-    def test_nor_where_the_store_fails_but_when_it_can_keep_that_again(self) -> None:
-        intake = self.refuse_one_that_held_up_another()
-        for _ in range(3):
-            self.archives.fail()
-            self.world.advance(AGAIN_IN)
-        self.assertEqual((intake.handled, len(self.archives.jobs)), (0, 1))
-        self.archives.commit()
-        self.assertEqual(intake.handled, 2)
-
-    def test_what_goes_back_meanwhile_waits_for_that_and_no_longer(self) -> None:
-        intake = self.refuse_one_that_held_up_another()
-        accounts, clock = self.world.host("example.org").accounts, self.world.clock
-        self.patch(accounts, "exists", lambda local: deferLater(clock, 0.1, bool))
-        self.romeo.send(text("nobody@example.org", "2") + text("noone@example.org", "3"))
-        self.world.advance(0.1)
-        self.assertEqual([condition(error) for error in self.romeo.drain()], ["service-unavailable"] * 2)
-        self.assertEqual(intake.handled, 0)
-        self.archives.commit()
-        self.assertEqual((intake.handled, self.archives.jobs), (4, []))
-
-    def test_nor_where_the_one_that_held_it_up_cannot_be_kept_itself(self) -> None:
-        looking: Deferred[bool] = Deferred()
-        self.patch(self.world.host("example.org").accounts, "exists", lambda local: looking)
-        self.romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
-        self.romeo.receive()
-        self.romeo.send(text(JULIET, "0") + text("nurse@example.org", "1") + text(JULIET, "2"))
-        intake = self.session(self.romeo).intake
-        self.assertEqual([counted.h for counted in self.archives.counts if counted], [1, 1])
-        self.archives.slow = True
-        looking.callback(True)
-        self.romeo.send(text(JULIET, "3"))
-        self.archives.fail()
-        self.assertEqual([condition(error) for error in self.romeo.drain()], ["internal-server-error"] * 2)
-        self.assertEqual((intake.handled, intake.come), (1, 4))
-        self.archives.commit()
-        self.assertEqual((intake.handled, self.archives.counts[-1].h), (4, 4))
-
-    def test_what_nothing_kept_depends_on_is_told_at_once_and_not_kept(self) -> None:
-        self.romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
-        self.romeo.receive()
-        self.romeo.send(text(JULIET, "0") + "<presence to='juliet@example.org'/>")
-        clock = self.world.clock
-        self.patch(self.world.host("example.org").accounts, "exists", lambda local: deferLater(clock, 0.1, bool))
-        self.romeo.send(text("nobody@example.org", "1"))
-        self.world.advance(0.1)
-        self.assertEqual((self.session(self.romeo).intake.handled, len(self.archives.counts)), (3, 1))
-
-    def test_who_sends_on_is_told_all_the_same_in_the_end(self) -> None:
-        """For what is not told is noted."""
-        intake = self.refuse_one_that_held_up_another()
-        for _ in range(MOST_BEHIND):
-            intake.take(None, 1)
-        self.assertEqual(intake.handled, 0)
-        self.archives.fail()
-        self.world.advance(AGAIN_IN)
-        self.assertEqual((intake.handled, intake.behind), (2 + MOST_BEHIND, 0))
-
-    def test_when_its_session_ends_all_that_was_settled_is_remembered(self) -> None:
-        intake = self.refuse_one_that_held_up_another()
-        self.archives.fail()
-        self.romeo.send("</stream:stream>")
-        self.world.advance(AGAIN_IN)
-        self.assertEqual((intake.handled, self.archives.jobs), (2, []))
 
     def test_a_message_that_goes_back_is_settled(self) -> None:
         intake = self.session(self.romeo).intake

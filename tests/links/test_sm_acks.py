@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from federix.core.managed import ASK_AFTER, ASK_IN, MODULUS, MOST_ANSWERS, Managed
+from federix.core.intake import Intake
+from federix.core.managed import ANSWER_IN, ASK_AFTER, ASK_IN, MODULUS, MOST_ANSWERS, Managed
 from federix.streams.turn import SOON
 from federix.xmpp import ns
 from federix.xmpp.errors import StreamCondition, StreamError
@@ -53,10 +54,18 @@ class AnsweringTests(ManagedCase):
 
     def test_stanzas_that_are_refused_are_handled_as_well(self) -> None:
         self.enable(self.romeo)
-        self.romeo.send("<message to='nobody@example.org'/><iq type='get' id='x' to='a@@b'/>")
+        self.romeo.send("<iq type='get' id='x' to='a@@b'/>")
         self.romeo.drain()
         self.romeo.send(R)
-        self.told(self.romeo, 2)
+        self.told(self.romeo, 1)
+
+    def test_a_message_that_went_back_is_handled_when_its_sender_knows(self) -> None:
+        self.enable(self.romeo)
+        self.romeo.send("<message to='nobody@example.org'/>" + R)
+        self.world.advance(ANSWER_IN)
+        self.assertEqual([element.name for element in self.romeo.drain()[:2]], ["message", "r"])
+        self.romeo.send(f"<a {SM} h='1'/>")
+        self.told(self.romeo, 1)
 
     def test_one_who_only_acknowledges_can_still_be_answered(self) -> None:
         self.enable(self.romeo, "")
@@ -274,5 +283,7 @@ class CountingTests(ManagedCase):
     def managed(self) -> Managed:
         scope = SimpleNamespace(later=lambda *_: SimpleNamespace(reset=lambda _: None))
         host = SimpleNamespace(now=lambda: 0.0, clock=Clock())
-        session = SimpleNamespace(scope=scope, host=host, attachment=SimpleNamespace(write=lambda _: None), jid="romeo")
+        session = SimpleNamespace(
+            scope=scope, host=host, attachment=SimpleNamespace(write=lambda _: None), jid="romeo", intake=Intake()
+        )
         return Managed(cast(Any, session), cast(Any, SimpleNamespace(held=0)), ns.SM, "", 0.0)

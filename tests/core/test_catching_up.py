@@ -1,0 +1,202 @@
+"""A message that went back counts when its sender knows, and what was kept behind it when that is kept (XEP-0198)."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from federix.core.catching_up import AGAIN_IN
+from federix.core.intake import MOST_BEHIND, Intake
+from federix.storage.archive import Counted
+from federix.xmpp import ns
+
+from .passage_case import JULIET, PassageCase, text
+from .support import condition
+
+
+class CatchingUpTests(PassageCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.romeo.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
+        self.key = self.romeo.receive().get("id") or ""
+        self.intake: Intake = self.session(self.romeo).intake
+
+    def look_later(self) -> Deferred[bool]:
+        """Have it take until that fires to find out whether there is an account."""
+        looking: Deferred[bool] = Deferred()
+        self.patch(self.world.host("example.org").accounts, "exists", lambda local: looking)
+        return looking
+
+    def errors(self) -> list[str | None]:
+        """The conditions of those that have come to Romeo, who says nothing to that."""
+        return [condition(element) for element in self.romeo.drain() if element.name == "message"]
+
+    def acknowledge(self) -> None:
+        """Romeo has all that was sent to him."""
+        self.romeo.drain()
+        self.romeo.send(f"<a xmlns='{ns.SM}' h='{self.session(self.romeo).sent}'/>")
+
+    def kept(self) -> list[int]:
+        """All counts that were kept."""
+        return [counted.h for counted in self.archives.counts if counted is not None]
+
+    # -- a message that went back ---------------------------------------------------------------------------------
+
+    def test_one_that_went_back_counts_when_its_sender_has_the_error(self) -> None:
+        """Or a server that crashes would tell him that it has arrived, and the error would be lost."""
+        self.romeo.send(text("nobody@example.org", "0") + text(JULIET, "1"))
+        self.assertEqual((self.intake.handled, self.kept()), (0, [0]))
+        self.acknowledge()
+        self.assertEqual((self.intake.handled, self.kept()), (2, [0, 2]))
+
+    def test_he_is_asked_at_once(self) -> None:
+        self.romeo.send(text("nobody@example.org", "0"))
+        self.assertEqual([element.name for element in self.romeo.drain()], ["message", "r"])
+
+    def test_and_again_where_he_was_asked_before(self) -> None:
+        self.juliet.send(text("romeo@example.org/orchard", "hark"))
+        self.world.advance(1.0)
+        self.assertEqual([element.name for element in self.romeo.drain()], ["message", "r"])
+        self.romeo.send(text("nobody@example.org", "0") + f"<a xmlns='{ns.SM}' h='1'/>")
+        self.assertEqual([element.name for element in self.romeo.drain()], ["message", "r"])
+        self.assertEqual(self.intake.handled, 0)
+        self.acknowledge()
+        self.assertEqual(self.intake.handled, 1)
+
+    def test_one_that_could_not_be_kept_is_not_counted_with_those_behind_it(self) -> None:
+        """They were on their way when it failed, and tell that it has arrived: that is put right."""
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "0") + text(JULIET, "1"))
+        self.archives.fail(1)
+        self.assertEqual(self.errors(), ["internal-server-error"])
+        self.archives.commit(1)
+        self.assertEqual((self.intake.handled, self.kept()), (0, [2]))
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.kept()), (0, [2, 0]))
+        self.acknowledge()
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.kept()), (2, [2, 0, 2]))
+
+    def test_it_is_put_right_though_the_store_fails_again(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "0") + text(JULIET, "1"))
+        self.archives.fail(1)
+        self.archives.commit(1)
+        self.archives.fail()
+        self.world.advance(AGAIN_IN)
+        self.archives.commit()
+        self.assertEqual(self.kept(), [2, 0])
+
+    def test_one_of_a_session_that_is_over_never_counts(self) -> None:
+        """Nobody was told of it: he sends it again when he is back."""
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "0"))
+        self.session(self.romeo).end()
+        self.archives.fail()
+        self.assertEqual(self.intake.handled, 0)
+
+    def test_nor_one_whose_sender_is_gone_before_he_has_the_error(self) -> None:
+        self.romeo.send(text("nobody@example.org", "0"))
+        self.session(self.romeo).end()
+        self.assertEqual(self.intake.handled, 0)
+
+    def test_who_sends_on_without_a_word_is_told_all_the_same_in_the_end(self) -> None:
+        """For what is not told is noted."""
+        self.romeo.send(text("nobody@example.org", "0"))
+        for _ in range(MOST_BEHIND - 2):
+            self.intake.take(None, 1)
+        self.assertEqual(self.intake.handled, 0)
+        self.intake.take(None, 1)
+        self.assertEqual((self.intake.handled, self.intake.behind), (MOST_BEHIND, 0))
+
+    def test_without_resuming_it_counts_at_once(self) -> None:
+        """Nobody is told anything after a crash then."""
+        client = self.world.client("romeo@example.org/garden")
+        client.send(f"<enable xmlns='{ns.SM}'/>" + text("nobody@example.org", "0"))
+        self.assertEqual(self.session(client).intake.handled, 1)
+
+    # -- what was kept behind it ----------------------------------------------------------------------------------
+
+    def test_what_was_kept_behind_one_that_goes_back_is_counted_for_good_then(self) -> None:
+        """A server that crashes then tells its client that these have arrived, and not to send them again."""
+        looking = self.look_later()
+        self.romeo.send(text("nobody@example.org", "0") + text(JULIET, "1") + text(JULIET, "2"))
+        self.assertEqual(self.kept(), [0, 0])
+        looking.callback(False)
+        self.world.pump()
+        self.assertEqual(self.errors(), ["service-unavailable"])
+        self.acknowledge()
+        self.assertEqual(self.archives.counts, [*self.archives.counts[:2], Counted(self.key, "romeo@example.org", 3)])
+
+    def refuse_one_that_held_up_another(self) -> None:
+        """The one that nobody is there for goes back, and what is kept then takes long."""
+        looking = self.look_later()
+        self.romeo.send(text("nobody@example.org", "0") + text(JULIET, "1"))
+        self.archives.slow = True
+        looking.callback(False)
+        self.world.pump()
+        self.acknowledge()
+
+    def test_its_client_is_not_told_before(self) -> None:
+        """After a crash it must not be told of less than before."""
+        self.refuse_one_that_held_up_another()
+        self.assertEqual((self.intake.handled, self.intake.come), (0, 2))
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.intake.come), (2, 2))
+
+    def test_nor_where_the_store_fails_but_when_it_can_keep_that_again(self) -> None:
+        self.refuse_one_that_held_up_another()
+        for _ in range(3):
+            self.archives.fail()
+            self.world.advance(AGAIN_IN)
+        self.assertEqual((self.intake.handled, len(self.archives.jobs)), (0, 1))
+        self.archives.commit()
+        self.assertEqual(self.intake.handled, 2)
+
+    def test_nor_where_the_one_that_held_it_up_cannot_be_kept_itself(self) -> None:
+        looking = self.look_later()
+        self.romeo.send(text(JULIET, "0") + text("nurse@example.org", "1") + text(JULIET, "2"))
+        self.assertEqual(self.kept(), [1, 1])
+        self.archives.slow = True
+        looking.callback(True)
+        self.romeo.send(text(JULIET, "3"))
+        self.archives.fail()
+        self.assertEqual(self.errors(), ["internal-server-error"] * 2)
+        self.acknowledge()
+        self.assertEqual((self.intake.handled, self.intake.come), (1, 4))
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.kept()), (1, [1, 1, 1]))
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.kept()[-1]), (4, 4))
+
+    def test_what_goes_back_meanwhile_waits_for_that_and_no_longer(self) -> None:
+        self.refuse_one_that_held_up_another()
+        accounts, clock = self.world.host("example.org").accounts, self.world.clock
+        self.patch(accounts, "exists", lambda local: deferLater(clock, 0.1, bool))
+        self.romeo.send(text("nobody@example.org", "2") + text("noone@example.org", "3"))
+        self.world.advance(0.1)
+        self.acknowledge()
+        self.assertEqual(self.intake.handled, 0)
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.archives.jobs), (4, []))
+
+    def test_what_nothing_kept_depends_on_is_told_and_not_kept(self) -> None:
+        self.romeo.send(text(JULIET, "0") + "<presence to='juliet@example.org'/>" + text("nobody@example.org", "1"))
+        self.acknowledge()
+        self.assertEqual((self.intake.handled, len(self.archives.counts)), (3, 1))
+
+    def test_who_sends_on_is_told_all_the_same_in_the_end(self) -> None:
+        self.refuse_one_that_held_up_another()
+        for _ in range(MOST_BEHIND):
+            self.intake.take(None, 1)
+        self.assertEqual(self.intake.handled, 0)
+        self.archives.fail()
+        self.world.advance(AGAIN_IN)
+        self.assertEqual((self.intake.handled, self.intake.behind), (2 + MOST_BEHIND, 0))
+
+    def test_when_its_session_ends_all_that_was_settled_is_remembered(self) -> None:
+        self.refuse_one_that_held_up_another()
+        self.archives.fail()
+        self.romeo.send("</stream:stream>")
+        self.world.advance(AGAIN_IN)
+        self.assertEqual((self.intake.handled, self.archives.jobs), (2, []))
