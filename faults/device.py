@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import Counter
 from random import Random
 from typing import Final
@@ -65,7 +66,9 @@ class Device:
         self._leaving = True
         if self._living is not None:
             self._living.cancel()
-            await asyncio.gather(self._living, return_exceptions=True)
+            (ended,) = await asyncio.gather(self._living, return_exceptions=True)
+            if isinstance(ended, Exception):
+                self.problems.append(f"{self.name} broke down: {''.join(traceback.format_exception(ended))}")
         if self._connection is not None:
             self._connection.reset()
 
