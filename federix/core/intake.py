@@ -98,8 +98,8 @@ class Intake(Settled):
 
     def resume(self) -> int:
         """How many are settled, which the client is told now: what is not among them it sends again."""
-        # Where everything is settled, nothing is sent again that has arrived.
-        self.known = {} if self.all_settled and self._arrived is None else None
+        if not self.all_settled or self._arrived is not None:
+            self.known = None  # more may be sent again than what came over earlier streams
         self._unsettled = self._arrived = self._refused = self.refusal = None
         self.course += 1
         return self.handled

@@ -182,7 +182,7 @@ class Outgoing:
         known = {**unsettled, **await self._sent_before()}
         if intake.known is None:
             intake.known = known
-            session.scope.later(AGAIN_WITHIN, _forget, intake, intake.course)
+            session.scope.later(AGAIN_WITHIN, _forget, intake, known)
         going = self._look_up()
         if going is not None:
             await going
@@ -227,6 +227,6 @@ def _accepted(session: Session, message: Message, id_: str | None) -> None:
     hooks.user_accepted_message.run(session.host.chains, session, told)
 
 
-def _forget(intake: Intake, course: int) -> None:
-    if intake.course == course:
+def _forget(intake: Intake, known: Mapping[str, int | None]) -> None:
+    if intake.known is known:
         intake.known = {}

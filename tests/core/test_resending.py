@@ -52,6 +52,16 @@ class ResendingTests(PassageCase):
         if managing:
             self.manage()
 
+    def resume(self, previous: str, handled: int) -> None:
+        """The stream is lost, and the client resumes its session; so many stanzas have arrived."""
+        self.romeo.cut()
+        self.romeo = self.world.connect()
+        self.romeo.open("example.org")
+        scram_sha_1(self.romeo, "romeo", PASSWORD)
+        self.romeo.open("example.org")
+        self.romeo.send(f"<resume xmlns='urn:xmpp:sm:3' previd='{previous}' h='0'/>")
+        self.romeo.expect(f"<resumed xmlns='urn:xmpp:sm:3' previd='{previous}' h='{handled}'/>")
+
     def assert_kept(self, *bodies: str) -> None:
         """Both archives and the recipient have these, each as often."""
         said = [row.stanza.partition(b"<body>")[2].partition(b"<")[0].decode() for row in self.archives.kept]
@@ -262,15 +272,33 @@ class ResendingTests(PassageCase):
         previous = self.manage(" resume='true'")
         self.romeo.send(self.again())
         self.archived()
-        self.romeo.cut()
-        self.romeo = self.world.connect()
-        self.romeo.open("example.org")
-        scram_sha_1(self.romeo, "romeo", PASSWORD)
-        self.romeo.open("example.org")
-        self.romeo.send(f"<resume xmlns='urn:xmpp:sm:3' previd='{previous}' h='0'/>")
-        self.romeo.expect(f"<resumed xmlns='urn:xmpp:sm:3' previd='{previous}' h='1'/>")
+        self.resume(previous, 1)
         self.romeo.send(self.again())
         self.assert_kept("hark", "hark")
+
+    def test_but_what_came_over_a_stream_before_is_known_after_that_too(self) -> None:
+        """It had not been sent again yet."""
+        self.manage()
+        self.romeo.send(self.again())
+        self.archived()
+        self.romeo.cut()
+        self.romeo = self.world.client(ROMEO)
+        previous = self.manage(" resume='true'")
+        self.resume(previous, 0)
+        self.romeo.send(self.again())
+        self.assert_kept("hark")
+
+    def test_and_so_it_is_where_other_messages_came_in_between(self) -> None:
+        self.manage()
+        self.romeo.send(text(JULIET, "first", "m0") + self.again())
+        self.archived()
+        self.romeo.cut()
+        self.romeo = self.world.client(ROMEO)
+        previous = self.manage(" resume='true'")
+        self.romeo.send(text(JULIET, "first", "m0"))
+        self.resume(previous, 1)
+        self.romeo.send(self.again())
+        self.assert_kept("first", "hark")
 
     def test_nor_long_after_the_stream_has_begun(self) -> None:
         self.manage()
