@@ -61,6 +61,7 @@ class CatchUp:
                     if counted is not None:
                         await host.storage.archives.keep((), counted)
                         intake.has_kept(counted.h)
+                        self._wrong = self._wrong or intake.is_too_much(counted.h)
                 except StoreError:
                     self._wrong = self._wrong or wrong
                     await deferLater(host.clock, AGAIN_IN)

@@ -134,21 +134,34 @@ class Intake(Settled):
         What is not kept itself needs no count that is: after a crash its client is only told of less, and has it done
         again.
         """
-        h, last_kept = self.handled, None
+        h, last_kept, told = self.handled, None, self._counted
         for each in self._unsettled or ():
             if not (each.settled or each.placed):
                 break
             h += 1
             if each.h is not None:
                 last_kept = h
-        if not self._key or last_kept is None or self._counted is None or not _is_more(last_kept, self._counted):
+                told = each.h if told is None or _is_more(each.h, told) else told
+        if not self._key or last_kept is None or told is None or not _is_more(last_kept, told):
             return None
         return Counted(self._key, owner.text, h % MODULUS, at)
 
     def corrected(self, owner: JID, at: float) -> Counted:
         """What is to be kept in place of one that may tell of more than is settled."""
-        self._counted = self.handled
-        return Counted(self._key or "", owner.text, self.handled, at)
+        self._counted = self._reached()
+        return Counted(self._key or "", owner.text, self._counted, at)
+
+    def is_too_much(self, h: int) -> bool:
+        """Whether what tells of so many tells of one that went back since."""
+        return _is_more(h, self._reached())
+
+    def _reached(self) -> int:
+        h = self.handled
+        for each in self._unsettled or ():
+            if not (each.settled or each.placed):
+                break
+            h += 1
+        return h % MODULUS
 
     def has_kept(self, h: int) -> None:
         """So many are told of by what is kept."""
@@ -227,7 +240,7 @@ class Intake(Settled):
             self._settle(mark)
             return None
         if mark is not None:
-            mark.placed = going.placed
+            mark.placed = mark.placed or going.placed
         self._flying += 1
         self._bytes += size
 
@@ -274,11 +287,12 @@ class Intake(Settled):
             self._refused = deque()
         self._refused.append((error, mark))
         mark.refuse()
-        # What was on its way behind it to be kept, and what is kept, may tell of it.
-        misled = self._counted is not None and _is_more(self._counted, self.handled)
+        # What is kept, or is on its way to be, may tell of it.
+        before = self._reached()
+        misled = self._counted is not None and self.is_too_much(self._counted)
         for each in self._unsettled or ():
-            if each.h is not None and _is_more(each.h, self.handled):
-                each.h, misled = self.handled, True
+            if each.h is not None and _is_more(each.h, before):
+                each.h, misled = before, True
         if misled and self.misled is not None:
             self.misled()
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+from itertools import count
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -10,8 +15,11 @@ from federix.core.intake import MOST_BEHIND, Intake
 from federix.storage.archive import Counted
 from federix.xmpp import ns
 
-from .passage_case import JULIET, PassageCase, text
+from .passage_case import JULIET, PassageCase, SlowArchives, text
 from .support import condition
+
+#: Of resources, each for one client.
+NAMES = map(str, count())
 
 
 class CatchingUpTests(PassageCase):
@@ -19,6 +27,7 @@ class CatchingUpTests(PassageCase):
         super().setUp()
         self.romeo.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
         self.key = self.romeo.receive().get("id") or ""
+        self.exists = self.world.host("example.org").accounts.exists
         self.intake: Intake = self.session(self.romeo).intake
 
     def look_later(self) -> Deferred[bool]:
@@ -87,6 +96,12 @@ class CatchingUpTests(PassageCase):
         self.archives.commit()
         self.assertEqual(self.kept(), [2, 0])
 
+    def test_those_before_it_are_not_concerned(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "0") + text("nobody@example.org", "1"))
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.kept(), self.archives.jobs), (1, [1], []))
+
     def test_one_of_a_session_that_is_over_never_counts(self) -> None:
         """Nobody was told of it: he sends it again when he is back."""
         self.archives.slow = True
@@ -114,6 +129,75 @@ class CatchingUpTests(PassageCase):
         client = self.world.client("romeo@example.org/garden")
         client.send(f"<enable xmlns='{ns.SM}'/>" + text("nobody@example.org", "0"))
         self.assertEqual(self.session(client).intake.handled, 1)
+
+    @given(
+        st.lists(
+            st.sampled_from(("kept", "refused", "late", "looked up", "iq", "commit", "fail", "has errors")), max_size=14
+        )
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_what_is_kept_never_tells_of_one_that_went_back_for_long(self, course: list[str]) -> None:
+        """But of all that was told, but for what went back: whatever happened, when nothing is on its way any more."""
+        self.archives = SlowArchives()
+        self.world.server.storage.archives = self.archives
+        self.archives.slow = True
+        romeo = self.world.client("romeo@example.org/" + next(NAMES))
+        romeo.send(f"<enable xmlns='{ns.SM}' resume='true'/>")
+        romeo.receive()
+        session = self.session(romeo)
+        gates: list[Deferred[bool]] = []
+
+        def exists(local: str) -> Awaitable[bool]:
+            if local != "late":
+                return self.exists(local)
+            gates.append(Deferred())
+            return gates[-1]
+
+        self.patch(self.world.host("example.org").accounts, "exists", exists)
+        fates: dict[str, str] = {}
+        for number, step in enumerate((*course, "commit", "wait", "commit", "wait", "commit")):
+            match step:
+                case "kept":
+                    fates[str(number)] = "kept"
+                    romeo.send(text(JULIET, "x", str(number)))
+                case "refused":
+                    fates[str(number)] = "back"
+                    romeo.send(text("nobody@example.org", "x", str(number)))
+                case "late":
+                    fates[str(number)] = "late"
+                    romeo.send(text("late@example.org", "x", str(number)))
+                case "looked up":
+                    waiting, gates[:] = list(gates), []
+                    for gate in waiting:
+                        gate.callback(False)
+                case "iq":
+                    fates[str(number)] = "told"
+                    romeo.send("<iq type='result' id='x'/>")
+                case "commit" if course.count("fail") % 2:
+                    self.archives.commit(1)
+                case "commit":
+                    self.archives.commit()
+                case "fail":
+                    self.archives.fail(1)
+                case "has errors":
+                    romeo.send(f"<a xmlns='{ns.SM}' h='{session.sent}'/>")
+                    fates = {id: "told" if fate == "back" else fate for id, fate in fates.items()}
+                case _:
+                    self.world.advance(AGAIN_IN)
+            for element in romeo.drain():
+                if element.get("type") == "error" and fates[element.get("id") or ""] in ("kept", "late"):
+                    fates[element.get("id") or ""] = "back"
+        while self.archives.jobs:
+            self.archives.commit()
+            self.world.advance(AGAIN_IN)
+        settled = [fate not in ("back", "late") for fate in fates.values()]
+        sure = settled.index(False) if False in settled else len(settled)
+        told = [counted.h for counted in self.archives.counts if counted is not None]
+        self.assertEqual(session.intake.handled, sure)
+        if told:
+            behind = list(fates.values())[told[-1] : sure]
+            self.assertLessEqual(told[-1], sure)
+            self.assertEqual(behind, ["told"] * len(behind))
 
     # -- what was kept behind it ----------------------------------------------------------------------------------
 
