@@ -1,6 +1,8 @@
-"""Where nothing is kept that would tell how much of a stream is settled, that is kept alone, and told then (XEP-0198).
+"""How much of a stream is settled is kept alone where no message that is kept tells of it (XEP-0198).
 
-Or a client would be told of less after the server has crashed than before.
+What was kept behind a message that had to be waited for is told when its count is kept, or the client would be told of
+less after a crash than before. And where a count tells of a message that went back since, it is put right: the client
+would not send that again.
 """
 
 from __future__ import annotations

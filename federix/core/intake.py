@@ -57,7 +57,7 @@ class Intake(Settled):
         #: Called with the mark of a stanza that is done with and was not kept. If what is kept does not tell of those
         #: that were kept behind it, it counts when that is kept, too.
         self.lagging: Callable[[Mark], Deferred[None] | None] | None = None
-        # How many that tells of.
+        # How many what is kept tells of.
         self._counted: int | None = None
         #: Called where what is kept may tell of more than is settled.
         self.misled: Callable[[], object] | None = None
@@ -282,7 +282,11 @@ class Intake(Settled):
             self._done_with(mark)
 
     def _hold(self, mark: Mark, error: int) -> None:
-        """That of *mark* went back. It does not count until its client has the *error*, which a crash would lose."""
+        """That of *mark* went back. It does not count until its client has the *error*, which a crash would lose.
+
+        §4: "until a stanza has been affirmed as handled by the server, that stanza is the responsibility of the sender
+        (e.g., to resend it or generate an error if it is never affirmed as handled by the server)".
+        """
         if self._refused is None:
             self._refused = deque()
         self._refused.append((error, mark))
