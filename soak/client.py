@@ -225,7 +225,8 @@ class Client(asyncio.Protocol):
             )
         except (TimeoutError, OSError) as error:
             raise Wrong(f"no TLS: {type(error).__name__} {error}") from None
-        assert secured is not None
+        if secured is None:
+            raise Ended(self.condition)  # it was lost in the moment in which it was secure
         self.transport = secured
 
     # -- ways to leave ------------------------------------------------------------------------------------------------
