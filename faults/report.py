@@ -44,8 +44,8 @@ server, which is meanwhile killed (`SIGKILL`) and started again in the midst of 
 reset, readers stall, the disk is full, the database is locked. Clients resume, or come back and send again under the
 same ids what was not acknowledged. In the end all archives (XEP-0313) are read page by page. What a server has
 acknowledged must then be on the recipient's device or in its archive, once, in the order in which it was sent.
-Every server is given the same faults, chosen by the same seed, as far as they can be done to it: only Federix's
-database can be locked from outside.
+Faults of the same kinds are done to every server, as far as they can be, as often and chosen by chance: with the same
+seed in the same order. Only Federix's database can be locked from outside.
 """
 _NOTES: Final = """\
 A message that came back as an error is not lost: its sender knows. What came to the device is not lost either, even
