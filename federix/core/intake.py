@@ -258,11 +258,9 @@ class Intake(Settled):
         return self._relief
 
     def _take_at_once(self) -> None:
-        arrived, self._arrived = self._arrived, None
+        self._arrived = None
         if self.refusal is not None:
-            back = arrived or Mark()
-            self.wait_for(back)
-            self._settle(back)
+            self._settle(self.begin())
             return
         self.at_once()
         if self._refused and self.behind >= MOST_BEHIND:
@@ -293,7 +291,7 @@ class Intake(Settled):
         mark.refuse()
         # What is kept, or is on its way to be, may tell of it.
         before = self._reached()
-        misled = self._counted is not None and self.is_too_much(self._counted)
+        misled = self._counted is not None and _is_more(self._counted, before)
         for each in self._unsettled or ():
             if each.h is not None and _is_more(each.h, before):
                 each.h, misled = before, True
