@@ -16,7 +16,7 @@ from ..life.scope import Scope, Timer
 from ..storage.archive import Counted
 from ..xmpp.jid import JID
 from .passage import Keeping
-from .settled import MODULUS, Mark, Settled
+from .settled import MODULUS, Mark, Settled, reaches
 
 #: Messages, and bytes of them, that may be on their way from one session before its stream is read on.
 MOST_MESSAGES: Final = 64
@@ -334,7 +334,7 @@ class Intake(Settled):
 
 
 def _is_more(h: int, before: int) -> bool:
-    return 0 < (h - before) % MODULUS < MODULUS // 2
+    return not reaches(before, h)
 
 
 def _cancelling(timer: Timer) -> Callable[[object], None]:

@@ -19,6 +19,7 @@ from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.reading import read_stanza
 from ..xmpp.stanza import KINDS, Message, Stanza
 from . import hooks
+from .settled import reaches
 
 if TYPE_CHECKING:
     from ..life.scope import Timer
@@ -319,7 +320,7 @@ class Managed:
             self._asked_first = self._asked_last
         if self._answers >= MOST_ANSWERS:
             session.attachment.write(self._say())
-        elif _reaches(session.intake.handled, self._asked_first):
+        elif reaches(session.intake.handled, self._asked_first):
             self._tell()
         elif self._answers == 1:
             if self._late is None:
@@ -330,7 +331,7 @@ class Managed:
     def moved(self) -> None:
         """More of what the client sent is settled."""
         wanted = self._asked_first if self._answers else self._owed
-        if wanted is not None and _reaches(self._session.intake.handled, wanted):
+        if wanted is not None and reaches(self._session.intake.handled, wanted):
             self._answers = self._answers or 1
             self._tell()
 
@@ -355,8 +356,8 @@ class Managed:
         if not answers:
             return b""  # they have left already
         handled = self._session.intake.handled
-        if self._owed is None or _reaches(handled, self._owed):
-            self._owed = None if _reaches(handled, self._asked_last) else self._asked_last
+        if self._owed is None or reaches(handled, self._owed):
+            self._owed = None if reaches(handled, self._asked_last) else self._asked_last
         return f"<a xmlns='{self.namespace}' h='{handled}'/>".encode() * answers
 
     # -- without a stream -----------------------------------------------------------------------------------------
@@ -423,10 +424,6 @@ class Managed:
             self._direct = True
         if self.queue:
             self.ask()
-
-
-def _reaches(count: int, wanted: int) -> bool:
-    return (count - wanted) % MODULUS < MODULUS // 2
 
 
 def again(raw: bytes, since: float, session: Session) -> Stanza:

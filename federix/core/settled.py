@@ -9,6 +9,11 @@ from typing import Final
 MODULUS: Final = 1 << 32
 
 
+def reaches(count: int, wanted: int) -> bool:
+    """Whether *count* is no less than *wanted*, across the point where counters begin anew."""
+    return (count - wanted) % MODULUS < MODULUS // 2
+
+
 class Mark:
     """One stanza among those that are not settled, in the order in which they came."""
 
