@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from ..storage.archive import Counted
 from ..storage.storage import StoreError
 from .intake import MOST_BEHIND
 from .settled import Mark
@@ -36,7 +37,7 @@ class CatchUp:
         session = self._session
         # What is kept from now on is kept later than that, and may tell of it.
         mark.placed = True
-        if not self._keeping and session.intake.caught_up(session.jid.bare, session.host.now()) is None:
+        if not self._keeping and not session.intake.lags:
             return None
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
@@ -59,20 +60,29 @@ class CatchUp:
             while self._wrong or (self._waiting and intake.behind < MOST_BEHIND):
                 reached, wrong, self._wrong = len(self._waiting), self._wrong, False
                 counted = (intake.corrected if wrong else intake.caught_up)(session.jid.bare, host.now())
-                try:
-                    if counted is not None:
-                        await host.storage.archives.keep((), counted)
-                        intake.has_kept(counted.h)
-                        self._wrong = self._wrong or intake.is_too_much(counted.h)
-                except StoreError:
+                if counted is not None and not await self._was_kept(counted):
                     self._wrong = self._wrong or wrong
-                    await deferLater(host.clock, AGAIN_IN)
                     continue
+                self._wrong = self._wrong or (counted is not None and intake.is_too_much(counted.h))
                 if not wrong:
                     self._tell(reached)
         finally:
             self._keeping = False
             self._tell(len(self._waiting))
+
+    async def _was_kept(self, counted: Counted) -> bool:
+        session, link = self._session, counted.link
+        try:
+            await session.host.storage.archives.keep((), counted)
+        except StoreError:
+            if link is not None:
+                link.lose()
+            await deferLater(session.host.clock, AGAIN_IN)
+            return False
+        if link is not None and not link.end():
+            return False  # because of a message that was not, which is known by now
+        session.intake.has_kept(counted.h)
+        return True
 
     def _tell(self, reached: int) -> None:
         told, self._waiting = self._waiting[:reached], self._waiting[reached:]

@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from ..life.scope import Scope, Timer
 from ..storage.archive import Counted
+from ..storage.chain import Chain
 from ..xmpp.jid import JID
 from .passage import Keeping
 from .settled import MODULUS, Mark, Settled, reaches
@@ -33,6 +34,7 @@ class Intake(Settled):
     __slots__ = (
         "_arrived",
         "_bytes",
+        "_chain",
         "_counted",
         "_flying",
         "_idle",
@@ -57,8 +59,9 @@ class Intake(Settled):
         #: Called with the mark of a stanza that is done with and was not kept. If what is kept does not tell of those
         #: that were kept behind it, it counts when that is kept, too.
         self.lagging: Callable[[Mark], Deferred[None] | None] | None = None
-        # How many what is kept tells of.
+        # How many what is kept tells of, and what it depends on.
         self._counted: int | None = None
+        self._chain: Chain
         #: Called where what is kept may tell of more than is settled.
         self.misled: Callable[[], object] | None = None
         #: That stanza to the client is an error, for the next of its own that is done with.
@@ -93,6 +96,7 @@ class Intake(Settled):
     def begin_counting(self, key: str) -> None:
         """Count from now on; *key* is what the client will know its session by, "" where it cannot resume it."""
         self._key = key
+        self._chain = Chain()
         self.handled = 0
         self._unsettled = self._counted = self._refused = None
 
@@ -126,7 +130,8 @@ class Intake(Settled):
                 break
             h += 1
         mark.h = h % MODULUS
-        return Counted(self._key, owner.text, mark.h, at)
+        mark.link = self._chain.next()
+        return Counted(self._key, owner.text, mark.h, at, mark.link)
 
     def caught_up(self, owner: JID, at: float) -> Counted | None:
         """What is to be kept alone: where messages were kept behind one that was not done with, nothing tells of them.
@@ -134,6 +139,15 @@ class Intake(Settled):
         What is not kept itself needs no count that is: after a crash its client is only told of less, and has it done
         again.
         """
+        h = self._lagging()
+        return None if h is None else Counted(self._key or "", owner.text, h % MODULUS, at, self._chain.next())
+
+    @property
+    def lags(self) -> bool:
+        """Whether what is kept tells of less than was kept: `caught_up` tells of it."""
+        return self._lagging() is not None
+
+    def _lagging(self) -> int | None:
         h, last_kept, told = self.handled, None, self._counted
         for each in self._unsettled or ():
             if not (each.settled or each.placed):
@@ -144,12 +158,12 @@ class Intake(Settled):
                 told = each.h if told is None or _is_more(each.h, told) else told
         if not self._key or last_kept is None or told is None or not _is_more(last_kept, told):
             return None
-        return Counted(self._key, owner.text, h % MODULUS, at)
+        return h
 
     def corrected(self, owner: JID, at: float) -> Counted:
         """What is to be kept in place of one that may tell of more than is settled."""
         self._counted = self._reached()
-        return Counted(self._key or "", owner.text, self._counted, at)
+        return Counted(self._key or "", owner.text, self._counted, at, self._chain.next())
 
     def is_too_much(self, h: int) -> bool:
         """Whether what tells of so many tells of one that went back since."""
@@ -309,11 +323,14 @@ class Intake(Settled):
             self._done_with(self._refused.popleft()[1])
 
     def _done_with(self, mark: Mark) -> None:
-        keeping = None
-        if not mark.placed:
-            keeping = None if self.lagging is None else self.lagging(mark)
-        elif mark.h is not None:
-            self.has_kept(mark.h)
+        lags = not mark.placed
+        if mark.h is not None and mark.link is not None:
+            if mark.link.end():
+                self.has_kept(mark.h)
+            else:
+                # Its message was kept without it, because of one that was not.
+                mark.h, lags = self.handled if self._counted is None else self._counted, True
+        keeping = self.lagging(mark) if lags and self.lagging is not None else None
         if keeping is None:
             self._count(mark)
         else:

@@ -139,10 +139,10 @@ class Passage:
         return keeping
 
     def _keep(self, rows: Sequence[ArchiveRow]) -> Deferred[Any]:
+        counted = None if self.count is None else self.count(self.mark, self._server.now())
+        if not rows and counted is None:
+            return succeed(None)
         try:
-            counted = None if self.count is None else self.count(self.mark, self._server.now())
-            if not rows and counted is None:
-                return succeed(None)
             kept: Deferred[Any] = ensureDeferred(self._server.storage.archives.keep(rows, counted))  # type: ignore[arg-type]
         except StanzaError:
             return fail()
@@ -158,11 +158,13 @@ class Passage:
         return going if self.delivered is None else telling(going, self.delivered)
 
     def _bounce(self, failure: Failure, message: Message) -> Deferred[None] | None:
-        error = failure.value
-        if self.mark is not None:
-            self.mark.refuse()
+        error, mark = failure.value, self.mark
+        if mark is not None:
+            mark.refuse()
         if isinstance(error, CancelledError):
             return None
+        if mark is not None and mark.link is not None:
+            mark.link.lose()
         if not isinstance(error, StanzaError):
             log.failure("could not deliver", failure, kind=message.kind)
             error = StanzaError(Condition.INTERNAL_SERVER_ERROR)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from ..storage.chain import Link
+
 #: §4: counters begin anew at 2**32.
 MODULUS: Final = 1 << 32
 
@@ -20,8 +22,9 @@ class Mark:
     settled = False
     #: Whether its place among what is kept is taken: whatever is kept later is kept after it.
     placed = False
-    #: How many are settled with it, if that is kept with it.
+    #: How many are settled with it, if that is kept with it; and what that depends on.
     h: int | None = None
+    link: Link | None = None
     #: It is not kept after all, and its sender is to be told.
     refused = False
 

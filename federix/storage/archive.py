@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .chain import Link
+
 
 class ArchiveRow(NamedTuple):
     """One message in the archive of *owner*, a bare JID.
@@ -26,19 +28,21 @@ class ArchiveRow(NamedTuple):
     stanza: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for each message, and it would take twice as long
 class Counted:
     """How many stanzas of *owner*'s client are settled in one managed stream (XEP-0198): *key* names it, *h* is the
     number.
 
     It is kept in the same step as the message that was settled last, so neither is ever there without the other. *at*
     is when that was so, in seconds since 1970; it need not be told where rows are kept with it, nor where it is read.
+    With a *link* that does not hold it is left out of what is kept.
     """
 
     key: str
     owner: str
     h: int
     at: float = field(default=0.0, compare=False)
+    link: Link | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ class Archives(ABC):
         """Keep all of it, or nothing. Its place in the order of writes is taken at once, not when it is awaited.
 
         Of several *rows* with the same owner and id the first is kept: a message to oneself. *counted* takes the place
-        of what was there for its key, and is as old as the newest of *rows*; without any, as old as it was.
+        of what was there for its key, and is as old as the newest of *rows*; without any, as old as it was. Where this
+        fails, its link is told before anything is tried that was submitted later.
         """
 
     @abstractmethod

@@ -23,7 +23,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .sql.database import Work
+from .sql.database import Changes, Work
 from .storage import StoreError
 
 T = TypeVar("T")
@@ -62,7 +62,7 @@ Outcome: TypeAlias = "Failure | str | None"
 class Job(Generic[T]):
     """One piece of work, the owners it concerns, and, when it is done, its *answer* or *error*."""
 
-    __slots__ = ("answer", "error", "owners", "result", "tries", "watchers", "work")
+    __slots__ = ("_error", "answer", "owners", "result", "tries", "watchers", "work")
 
     def __init__(self, owners: tuple[str, ...], work: Work[T]) -> None:
         self.owners = owners
@@ -73,7 +73,21 @@ class Job(Generic[T]):
         self.watchers: list[Deferred[None]] = []
         # What the batch writes down for the reactor's thread to hand out.
         self.answer: T
-        self.error: Exception | None = None
+        self._error: Exception | None = None
+
+    @property
+    def error(self) -> Exception | None:
+        return self._error
+
+    @error.setter
+    def error(self, error: Exception | None) -> None:
+        self._error = error
+        self.has_failed(error is not None)
+
+    def has_failed(self, failed: bool = True) -> None:
+        """Those that are linked to it are to know."""
+        if isinstance(self.work, Changes) and self.work.link is not None:
+            self.work.link.failed = failed
 
 
 class Lane(Generic[C]):
@@ -277,6 +291,9 @@ class Lane(Generic[C]):
                 for owner in job.owners:
                     if last.get(owner) is job:
                         del last[owner]
+        if outcome is not None:
+            for job in batch:
+                job.has_failed()
         self._answers.extend((job, outcome) for job in batch)
         if self._ordered and len(batch) >= MANY and self._clock is not None:
             self._gather(self._clock)

@@ -23,11 +23,14 @@ class MemoryArchives(Archives):
 
     def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[None]:
         new = {(row.owner, row.id): row for row in reversed(rows)}
+        link = None if counted is None else counted.link
         if any(self._find(owner, id) is not None for owner, id in new):
+            if link is not None:
+                link.failed = True
             return fail(StoreError("there is a message of that id already"))
         for row in new.values():
             insort(self._kept.setdefault(row.owner, []), row, key=_ID)
-        if counted is not None:
+        if counted is not None and (link is None or link.holds()):
             at = max((row.id / 1_000_000 for row in rows), default=counted.at)
             self._counted[counted.key] = (counted, at)
         return succeed(None)

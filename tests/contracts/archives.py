@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from twisted.internet.defer import Deferred, ensureDeferred, gatherResults
+from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, gatherResults
 
 from federix.storage.archive import EVERYTHING, ArchiveRow, Archives, Counted, Oldest, RowSize, Span
+from federix.storage.chain import Chain
 from federix.storage.storage import StoreError
 from tests.contracts.storage import JULIET, ROMEO, Contract
 
@@ -39,8 +40,8 @@ class ArchivesContract(Contract):
     async def fill(self, *rows: ArchiveRow) -> None:
         await gatherResults([ensureDeferred(self._keep(row)) for row in rows])
 
-    async def _keep(self, row: ArchiveRow) -> None:
-        await self.archives.keep([row])
+    async def _keep(self, row: ArchiveRow, counted: Counted | None = None) -> None:
+        await self.archives.keep([row], counted)
 
     async def page(self, span: Span = EVERYTHING, limit: int = 50, reverse: bool = False) -> list[int]:
         return numbers(await self.archives.page(ROMEO, span, limit=limit, reverse=reverse))
@@ -120,6 +121,24 @@ class ArchivesContract(Contract):
         await self.archives.keep([], STREAM)
         await self.archives.keep([], replace(STREAM, h=8))
         self.assertEqual(await self.archives.counted(STREAM.key), replace(STREAM, h=8))
+
+    async def test_what_is_counted_tells_of_nothing_that_was_not_kept(self) -> None:
+        """Though whoever counted could not know that when it was submitted."""
+        await self.archives.keep([row(1)])
+        chain, kept = Chain(), []
+        for number, h in ((2, 1), (1, 2), (3, 3), (4, 4)):
+            counted = replace(STREAM, h=h, link=chain.next())
+            kept.append(ensureDeferred(self._keep(row(number), counted)))
+        done = await DeferredList(kept, consumeErrors=True)
+        self.assertEqual([success for success, _ in done], [True, False, True, True])
+        self.assertEqual(
+            (await self.page(), await self.archives.counted(STREAM.key)), ([1, 2, 3, 4], replace(STREAM, h=1))
+        )
+        chain.known = 1
+        await self.archives.keep([], replace(STREAM, h=1, link=chain.next()))
+        await self.archives.keep([row(5)], replace(STREAM, h=5, link=chain.next()))
+        self.assertEqual(await self.archives.counted(STREAM.key), replace(STREAM, h=5))
+        self.flushLoggedErrors()
 
     async def test_what_is_counted_is_forgotten_by_its_key(self) -> None:
         await self.archives.keep([row(1)], STREAM)

@@ -29,6 +29,9 @@ class SlowArchives(MemoryArchives):
         self.sent_before: dict[str, int] = {}
         self.slow = False
         self.full = False
+        #: Whether those who wait for what is done by now are not told yet.
+        self.mute = False
+        self._done: list[tuple[Deferred[None], bool]] = []
 
     def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[object]:
         if self.full:
@@ -42,20 +45,37 @@ class SlowArchives(MemoryArchives):
 
     def _take(self, rows: Sequence[ArchiveRow], counted: Counted | None) -> None:
         self.kept += rows
-        self.counts.append(counted)
+        self.counts.append(counted if counted is None or counted.link is None or counted.link.holds() else None)
 
     def commit(self, most: int | None = None) -> None:
         """Keep all that waits, or the first *most* of it."""
         jobs, self.jobs = self.jobs[:most], [] if most is None else self.jobs[most:]
         for job, rows, counted in jobs:
             self._take(rows, counted)
-            job.callback(None)
+            self._done.append((job, True))
+        self._answer()
 
     def fail(self, most: int | None = None) -> None:
         """Keep nothing of what waits, or of the first *most* of it."""
         jobs, self.jobs = self.jobs[:most], [] if most is None else self.jobs[most:]
-        for job, _, _ in jobs:
-            job.errback(StoreError("the disk is full"))
+        for job, _, counted in jobs:
+            if counted is not None and counted.link is not None:
+                counted.link.failed = True
+            self._done.append((job, False))
+        self._answer()
+
+    def speak(self) -> None:
+        """Tell those who wait what was done, and no longer late."""
+        self.mute = False
+        self._answer()
+
+    def _answer(self) -> None:
+        while self._done and not self.mute:
+            job, kept = self._done.pop(0)
+            if kept:
+                job.callback(None)
+            else:
+                job.errback(StoreError("the disk is full"))
 
     async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:
         return dict(self.sent_before)

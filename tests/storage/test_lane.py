@@ -12,9 +12,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.storage.chain import Chain
 from federix.storage.lane import GATHER_FOR, HAND_OUT_FOR, MANY, Lane
 from federix.storage.sql.blocking import BlockingRunner, Driver
-from federix.storage.sql.database import Rows, Transaction
+from federix.storage.sql.database import Change, Changes, Rows, Transaction
 from federix.storage.sql.statement import Compiler, Statement
 from federix.storage.storage import StoreError
 from tests.storage.held import HeldExecutor
@@ -240,6 +241,56 @@ class LaneTest(LaneCase):
         result = self.lane.submit("", add(1, lambda tx: tx.run(twin)))
         self.executor.go_on()
         self.failureResultOf(result, ValueError)
+
+
+class LinkedTest(LaneCase):
+    """The last change of each is only made where none before it failed, but for those that its writer knows of."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.chain = Chain()
+
+    def submit(self, number: int) -> Deferred[Any]:
+        changes = Change(ADD, {"number": number}), Change(ADD, {"number": number + 100})
+        return self.lane.submit("", Changes(changes, self.chain.next()))
+
+    def test_behind_one_that_fails(self) -> None:
+        self.submit(0)
+        failed, behind = self.submit(0), self.submit(1)
+        self.executor.go_on()
+        self.failureResultOf(failed, StoreError)
+        self.successResultOf(behind)
+        self.assertEqual(self.kept(), [0, 1, 100])
+        self.chain.known = 1
+        self.submit(2)
+        self.assertEqual(self.kept(), [0, 1, 2, 100, 102])
+
+    def test_behind_a_batch_that_fails_whole(self) -> None:
+        """The next one is under way before anybody is told."""
+
+        async def lose_all(tx: Transaction) -> None:
+            await tx.run(ROLLBACK)
+            raise Refused
+
+        self.lane.submit("", add(0))
+        failed = self.submit(1)
+        self.lane.submit("", lose_all).addErrback(lambda _: None)
+        self.executor.step()
+        behind = self.submit(2)
+        self.executor.go_on()
+        self.failureResultOf(failed, StoreError)
+        self.successResultOf(behind)
+        self.assertEqual(self.kept(), [0, 2])
+
+    def test_behind_what_waited_in_vain(self) -> None:
+        self.lane.submit("", add(0))
+        failed = self.submit(1)
+        self.lane.refuse("away")
+        self.failureResultOf(failed, StoreError)
+        self.lane.refuse(None)
+        self.submit(2)
+        self.executor.go_on()
+        self.assertEqual(self.kept(), [0, 2])
 
 
 class GatheringTest(LaneCase):

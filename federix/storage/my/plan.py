@@ -73,7 +73,7 @@ class Plan:
 
     def _add(self, job: Job[Any]) -> None:
         work = job.work
-        changes = work.changes if isinstance(work, Changes) else (work,)
+        changes = work.due() if isinstance(work, Changes) else (work,)
         try:
             # All of them first: of a job that fails nothing must be done.
             written = [self._written(change) for change in changes]

@@ -114,7 +114,8 @@ class SqlArchives(Archives):
             at = rows[0].id / 1_000_000 if rows else counted.at
             changes.append(Change(COUNTED_PUT, {"key": counted.key, "owner": counted.owner, "h": counted.h, "at": at}))
         first, *others = owners or [""]
-        return self._database.write(first, Changes(tuple(changes)), others)
+        link = None if counted is None else counted.link
+        return self._database.write(first, Changes(tuple(changes), link), others)
 
     async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:
         rows = await self._database.rows(owner, FINGERPRINTS, owner=owner, since=since, limit=limit)

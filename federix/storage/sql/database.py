@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from ..chain import Link
 from .statement import Statement, Value
 
 T = TypeVar("T")
@@ -86,13 +87,19 @@ class Insertion:
 class Changes:
     """Work that is several statements none of which waits for what another answers; answers with their counts.
 
-    A back end sees into it, and may send it to the database in one piece, and rows for the same table together.
+    A back end sees into it, and may send it to the database in one piece, and rows for the same table together. With a
+    *link* the last of them is only made where that holds.
     """
 
-    changes: tuple[Change, ...]
+    all: tuple[Change, ...]
+    link: Link | None = None
+
+    def due(self) -> tuple[Change, ...]:
+        """Those that are to be made now. To be asked each time that it is tried."""
+        return self.all if self.link is None or self.link.holds() else self.all[:-1]
 
     async def __call__(self, tx: Transaction) -> list[int]:
-        return [await change(tx) for change in self.changes]
+        return [await change(tx) for change in self.due()]
 
 
 class Database(ABC):

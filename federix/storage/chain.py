@@ -1,0 +1,69 @@
+"""Writes that follow each other, some part of which is only done where none before it failed.
+
+A writer does not wait for one before it submits the next. What it says in the next about those before it is wrong where
+one of them fails, and it may learn that too late to say something else.
+"""
+
+from __future__ import annotations
+
+
+class Chain:
+    """The writes of one writer, in the order in which they are submitted and done."""
+
+    __slots__ = ("_last", "known")
+
+    def __init__(self) -> None:
+        #: How many have failed that the writer knows of.
+        self.known = 0
+        self._last: Link | None = None
+
+    def next(self) -> Link:
+        """For the write that is submitted now."""
+        self._last = link = Link(self, self._last)
+        return link
+
+    def withdraw(self, link: Link, before: Link | None) -> None:
+        """*link* was not even submitted: the last one is that *before* it."""
+        if self._last is link:
+            self._last = before
+
+
+class Link:
+    """One write. Whoever does it says whether it *failed*, before the next one is tried."""
+
+    __slots__ = ("_before", "_chain", "_failures", "_held", "_known", "failed")
+
+    def __init__(self, chain: Chain, before: Link | None) -> None:
+        self._chain = chain
+        # The write before it, as long as that, or this, may be tried again.
+        self._before = before
+        self.failed = False
+        # How many before it failed, and how many of them its writer knew of.
+        self._failures = 0
+        self._known = chain.known
+        self._held = False
+
+    def holds(self) -> bool:
+        """Whether its writer knew of all that failed before it. To be asked each time that it is tried."""
+        self._held = self._count() <= self._known
+        return self._held
+
+    def end(self) -> bool:
+        """It was done, and its writer knows: whether it held when it was."""
+        self._count()
+        self._before = None
+        return self._held
+
+    def lose(self) -> None:
+        """It was not done, and its writer knows."""
+        if self.failed:
+            self.end()
+            self._chain.known += 1
+        else:
+            self._chain.withdraw(self, self._before)
+
+    def _count(self) -> int:
+        before = self._before
+        if before is not None:
+            self._failures = before._failures + before.failed
+        return self._failures
