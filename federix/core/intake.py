@@ -123,12 +123,14 @@ class Intake(Settled):
         """
         if mark is None or not self._key:
             return None
-        h = self.handled
-        unsettled = self._unsettled or ()
-        for each in unsettled if self._arrived is None else (*unsettled, self._arrived):
-            if not (each is mark or each.settled or each.placed):
-                break
-            h += 1
+        h, unsettled = self.handled, self._unsettled
+        if mark is self._arrived and (not unsettled or unsettled[-1].h == (h + len(unsettled)) % MODULUS):
+            h += self.behind + 1  # the last one tells of all before it
+        else:
+            for each in (*(unsettled or ()), *(() if self._arrived is None else (self._arrived,))):
+                if not (each is mark or each.settled or each.placed):
+                    break
+                h += 1
         mark.h = h % MODULUS
         mark.link = self._chain.next()
         return Counted(self._key, owner.text, mark.h, at, mark.link)
@@ -288,6 +290,8 @@ class Intake(Settled):
         if mark is None:
             return
         error, self.refusal = self.refusal, None
+        if mark.link is not None and mark.link.failed:
+            mark.link.lose()
         if error is not None:
             self._hold(mark, error)
         elif not (mark.refused and self._over):  # or nobody was told

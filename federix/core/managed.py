@@ -31,8 +31,7 @@ log = Logger()
 #: The client is asked after so many stanzas, or so many seconds after the first.
 ASK_AFTER: Final = 50
 ASK_IN: Final = 1.0
-#: Seconds that an answer waits at most for what it is about to be settled, and answers that leave together at most.
-ANSWER_IN: Final = 0.02
+#: Answers that leave together at most.
 MOST_ANSWERS: Final = 16
 #: How much is sent again at once when a session is resumed, in stanzas and bytes; the rest as it is acknowledged.
 AGAIN_STANZAS: Final = 500
@@ -77,7 +76,6 @@ class Managed:
         "_asked_first",
         "_asked_last",
         "_direct",
-        "_late",
         "_more",
         "_now",
         "_owed",
@@ -133,7 +131,6 @@ class Managed:
         self._asked_last = 0
         self._tells = False
         self._owed: int | None = None
-        self._late: Timer | None = None
 
     def __repr__(self) -> str:
         return f"<Managed {self._session.jid} {len(self.queue)}>"
@@ -323,13 +320,11 @@ class Managed:
         elif reaches(session.intake.handled, self._asked_first):
             self._tell()
         elif self._answers == 1:
-            if self._late is None:
-                self._late = session.scope.later(ANSWER_IN, self._answer_late)
-            else:
-                self._late.reset(ANSWER_IN)
+            self.rules.late.wait(self)
 
     def moved(self) -> None:
         """More of what the client sent is settled."""
+        self.rules.late.settled()
         wanted = self._asked_first if self._answers else self._owed
         if wanted is not None and reaches(self._session.intake.handled, wanted):
             self._answers = self._answers or 1
@@ -339,10 +334,9 @@ class Managed:
         """What is still to be said when the stream is closed."""
         return self._say()
 
-    def _answer_late(self) -> None:
-        self._late = None
-        if self._answers:
-            self._session.attachment.write(self._say())
+    def answer_late(self) -> None:
+        """Answer, although not all is settled that the client asked about."""
+        self._session.attachment.write(self._say())
 
     def _tell(self) -> None:
         if not self._tells:
@@ -355,6 +349,7 @@ class Managed:
         answers, self._answers = self._answers, 0
         if not answers:
             return b""  # they have left already
+        self.rules.late.done(self)
         handled = self._session.intake.handled
         if self._owed is None or reaches(handled, self._owed):
             self._owed = None if reaches(handled, self._asked_last) else self._asked_last
@@ -371,6 +366,7 @@ class Managed:
         self._asked = self._tells = False
         self._owed = None
         self._answers = 0
+        self.rules.late.done(self)
 
     def sleep(self) -> None:
         """The stream is lost. What is sent from now on waits."""

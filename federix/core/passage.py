@@ -145,6 +145,8 @@ class Passage:
         try:
             kept: Deferred[Any] = ensureDeferred(self._server.storage.archives.keep(rows, counted))  # type: ignore[arg-type]
         except StanzaError:
+            if self.mark is not None and self.mark.link is not None:
+                self.mark.link.lose()
             return fail()
         if self.mark is not None:
             self.mark.placed = True
@@ -158,13 +160,11 @@ class Passage:
         return going if self.delivered is None else telling(going, self.delivered)
 
     def _bounce(self, failure: Failure, message: Message) -> Deferred[None] | None:
-        error, mark = failure.value, self.mark
-        if mark is not None:
-            mark.refuse()
+        error = failure.value
+        if self.mark is not None:
+            self.mark.refuse()
         if isinstance(error, CancelledError):
             return None
-        if mark is not None and mark.link is not None:
-            mark.link.lose()
         if not isinstance(error, StanzaError):
             log.failure("could not deliver", failure, kind=message.kind)
             error = StanzaError(Condition.INTERNAL_SERVER_ERROR)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from ..xmpp.jid import JID
 from .catching_up import CatchUp
 from .keys import Key
+from .late import Late
 from .managed import ASK_AFTER, Managed
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class StreamManagement:
         self.most_held = MOST_HELD
         #: Sessions that may be resumed, with a stream and without.
         self._sessions: dict[str, Session] = {}
+        #: Those whose clients wait for an answer.
+        self.late = Late(host.scope)
 
     def __len__(self) -> int:
         return len(self._sessions)

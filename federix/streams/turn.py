@@ -18,7 +18,7 @@ HEARD_AT_MOST: Final = 16 * 1024
 #: some bytes and stanzas are dear.
 MUCH_FOR: Final = 0.0004
 #: Seconds that what can ride with something else waits for that, at most.
-SOON: Final = 0.01
+SOON: Final = 0.03
 
 
 class Flushable(Protocol):

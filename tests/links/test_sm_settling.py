@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from federix.core.managed import ANSWER_IN, MOST_ANSWERS
+from federix.core.late import ANSWER_IN
+from federix.core.managed import MOST_ANSWERS
 from federix.links.management import SETTLED_IN
 from federix.streams.turn import SOON
 from federix.testing import Client
