@@ -123,6 +123,7 @@ class StreamManagement:
 
     def forget(self, managed: Managed) -> None:
         """The session is over."""
+        self.late.done(managed)
         managed.weigh()
         self.held -= managed.size
         self._sessions.pop(managed.id, None)
