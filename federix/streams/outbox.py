@@ -118,7 +118,7 @@ class Outbox:
             self._crowd()
 
     def put_soon(self, say: Callable[[], bytes]) -> None:
-        """Have what *say* answers then sent with what is written next, or alone in at most `SOON` seconds.
+        """Have what *say* answers then sent with what is written next, or alone in a moment (see `Turn.soon`).
 
         It is short, and does not count as what waits here. Until it has left, no other may be put so.
         """

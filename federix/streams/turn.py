@@ -19,6 +19,9 @@ HEARD_AT_MOST: Final = 16 * 1024
 MUCH_FOR: Final = 0.0004
 #: Seconds that what can ride with something else waits for that, at most.
 SOON: Final = 0.03
+#: Half of that time is `BUSY` where so many streams have something to write in it: there it may wait so many halves.
+BUSY: Final = 10
+WHILE_BUSY: Final = 6
 
 
 class Flushable(Protocol):
@@ -39,7 +42,18 @@ class Turn:
     Whoever has something to write that can wait a moment is called then, by a second timer for all of these.
     """
 
-    __slots__ = ("_clock", "_due", "_halves", "_heard", "_riding", "_rode", "_until", "_waiting", "_yielding")
+    __slots__ = (
+        "_clock",
+        "_due",
+        "_flushed",
+        "_halves",
+        "_heard",
+        "_riding",
+        "_rode",
+        "_until",
+        "_waiting",
+        "_yielding",
+    )
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -49,10 +63,11 @@ class Turn:
         self._until = 0.0
         self._waiting: list[Flushable] = []
         self._yielding: deque[Yielding] = deque()
-        # Those who came in this half of `SOON`, and in the one before; while there are any, the halves are counted.
+        # Those who came in this half of `SOON`, and in those before, the last one last; while there are any, the halves
+        # are counted. And how often somebody wrote in this one.
         self._riding: list[Riding] = []
-        self._rode: list[Riding] = []
-        self._halves = 0
+        self._rode: deque[list[Riding]] = deque()
+        self._halves = self._flushed = 0
 
     def add(self, stream: Flushable) -> None:
         """Have *stream* flushed; it asks once per turn."""
@@ -62,8 +77,12 @@ class Turn:
         self._waiting.append(stream)
 
     def soon(self, stream: Riding) -> int:
-        """Tell *stream* in at most `SOON` seconds, and at least half of that, to ride no more; since when it does."""
+        """Tell *stream* in at most `SOON` seconds, and at least half of that, to ride no more; since when it does.
+
+        Where much is written it rides on: something for its own peer comes, too, and a write alone costs most there.
+        """
         if not (self._riding or self._rode):
+            self._flushed = 0
             self._clock.callLater(SOON / 2, self._half)
         self._riding.append(stream)
         return self._halves
@@ -105,19 +124,27 @@ class Turn:
             self._flush()
 
     def _half(self) -> None:
-        late, self._rode, self._riding = self._rode, self._riding, []
-        since = self._halves - 1
+        rode = self._rode
+        rode.append(self._riding)
+        self._riding = []
         self._halves += 1
-        if self._rode:
+        most = WHILE_BUSY if self._flushed >= BUSY else 1
+        self._flushed = 0
+        late = [(self._halves - len(rode), rode.popleft()) for _ in range(len(rode) - most)]
+        if any(rode):
             self._clock.callLater(SOON / 2, self._half)
-        for stream in late:
-            try:
-                stream.ride_no_more(since)
-            except Exception:
-                log.failure("could not send")
+        else:
+            rode.clear()
+        for since, streams in late:
+            for stream in streams:
+                try:
+                    stream.ride_no_more(since)
+                except Exception:
+                    log.failure("could not send")
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
+        self._flushed += len(waiting)
         for stream in waiting:
             try:
                 stream.flush()

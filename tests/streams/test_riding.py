@@ -5,7 +5,7 @@ from __future__ import annotations
 from unittest import mock
 
 from federix.streams.outbox import JOIN_AT_MOST
-from federix.streams.turn import SOON
+from federix.streams.turn import BUSY, SOON, WHILE_BUSY
 from federix.xmpp.errors import StreamCondition, StreamError
 from tests.streams.lone_stream import StreamTestCase
 
@@ -70,6 +70,41 @@ class RidingTests(StreamTestCase):
         self.assertEqual(self.asked, 1)
         self.wait(SOON)
         self.assertEqual(self.peer.heard, "<message/><a/><a/>")
+
+    def half(self, writes: int) -> None:
+        """Half of `SOON` passes, in which so many streams write something."""
+        for _ in range(writes):
+            self.stream._turn.add(mock.Mock())
+        self.pump(SOON / 2 + 1e-9)
+
+    def test_while_much_is_written_it_waits_longer(self) -> None:
+        self.stream.write_soon(self.say_it)
+        for _ in range(WHILE_BUSY):
+            self.half(BUSY)
+            self.assertEqual(self.asked, 0)
+        self.half(BUSY)
+        self.assertEqual((self.peer.heard, self.asked), ("<a/>", 1))
+
+    def test_where_that_ends_it_does_not(self) -> None:
+        self.stream.write_soon(self.say_it)
+        for _ in range(3):
+            self.half(BUSY)
+        self.stream.write_soon(self.say_it)
+        self.half(BUSY - 1)
+        self.assertEqual(self.peer.heard, "<a/>")
+
+    def test_what_came_in_each_half_leaves_in_its_turn(self) -> None:
+        others = [mock.Mock() for _ in range(4)]
+        turn, since = self.stream._turn, []
+        for other in others:
+            since.append(turn.soon(other))
+            self.half(BUSY)
+        self.half(0)
+        self.half(0)
+        self.half(0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        for other, half in zip(others, since, strict=True):
+            other.ride_no_more.assert_called_once_with(half)
 
     def test_all_streams_share_one_timer(self) -> None:
         for _ in range(5):
