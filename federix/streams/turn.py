@@ -18,10 +18,11 @@ HEARD_AT_MOST: Final = 16 * 1024
 #: some bytes and stanzas are dear.
 MUCH_FOR: Final = 0.0004
 #: Seconds that what can ride with something else waits for that, at most.
-SOON: Final = 0.03
-#: Half of that time is `BUSY` where so many streams have something to write in it: there it may wait so many halves.
-BUSY: Final = 10
-WHILE_BUSY: Final = 6
+SOON: Final = 0.01
+#: But so many halves of that as long as much is written: where there were so many writes, each half weighing a quarter
+#: less than the one after it.
+WHILE_BUSY: Final = 20
+BUSY: Final = 16
 
 
 class Flushable(Protocol):
@@ -64,7 +65,7 @@ class Turn:
         self._waiting: list[Flushable] = []
         self._yielding: deque[Yielding] = deque()
         # Those who came in this half of `SOON`, and in those before, the last one last; while there are any, the halves
-        # are counted. And how often somebody wrote in this one.
+        # are counted. And how many have written lately.
         self._riding: list[Riding] = []
         self._rode: deque[list[Riding]] = deque()
         self._halves = self._flushed = 0
@@ -129,7 +130,7 @@ class Turn:
         self._riding = []
         self._halves += 1
         most = WHILE_BUSY if self._flushed >= BUSY else 1
-        self._flushed = 0
+        self._flushed -= self._flushed // 4
         late = [(self._halves - len(rode), rode.popleft()) for _ in range(len(rode) - most)]
         if any(rode):
             self._clock.callLater(SOON / 2, self._half)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from federix.core.late import ANSWER_IN
+from federix.core.late import ANSWER_IN, APART, TICK
 from federix.core.managed import MOST_ANSWERS
 from federix.links.management import SETTLED_IN
-from federix.streams.turn import SOON
 from federix.testing import Client
 from tests.core.passage_case import Keeper, SlowArchives
 
@@ -79,9 +78,9 @@ class SettlingTests(ManagedCase):
         self.told(self.romeo, 1)
         self.tell("2")
         self.romeo.send(R)
-        self.world.advance(ANSWER_IN - SOON)
+        self.world.advance(ANSWER_IN - TICK)
         self.romeo.nothing()
-        self.world.advance(SOON)
+        self.world.advance((APART + 1) * TICK)  # something was settled just before
         self.romeo.expect(a(1), exact=True)
 
     def test_what_comes_after_a_question_is_not_waited_for(self) -> None:
