@@ -17,6 +17,10 @@ from twisted.python.failure import Failure
 log = Logger()
 
 
+class Told(Exception):
+    """An error of which whoever raised it has told the log, once for all that meet it. A task may fail with it."""
+
+
 class Scope:
     """Owns timers, tasks and undo actions until `close`. Its *name* stands in the log where one of them fails."""
 
@@ -67,7 +71,7 @@ class Scope:
         def done(result: object) -> object:
             self._owned.pop(deferred, None)
             if isinstance(result, Failure):
-                if not isinstance(result.value, CancelledError):
+                if not isinstance(result.value, CancelledError | Told):
                     log.failure("task failed", result, scope=self.name)
                 return None
             return result

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..life.scope import Told
 from ..xmpp.errors import Condition, ErrorType, StanzaError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .roster import Rosters
 
 
-class StoreError(StanzaError):
+class StoreError(StanzaError, Told):
     """Something could not be stored or fetched; trying later may help. *reason* is for the log, not for the peer.
 
     Where a stanza asked for it, the stanza is answered with internal-server-error of type wait.

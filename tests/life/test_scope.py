@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.life.scope import Scope
+from federix.life.scope import Scope, Told
 
 
 class ScopeTestCase(SynchronousTestCase):
@@ -206,6 +206,17 @@ class TaskTests(ScopeTestCase):
         waiting.errback(ZeroDivisionError())
         self.assertIsNone(self.successResultOf(done))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.empty()
+
+    def test_what_the_log_knows_already_it_is_not_told_again(self) -> None:
+        class Away(ValueError, Told):
+            pass
+
+        waiting: Deferred[str] = Deferred()
+        done = self.scope.spawn(self.work(waiting))
+        waiting.errback(Away())
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual(self.flushLoggedErrors(), [])
         self.empty()
 
     def test_one_that_comes_too_late_is_cancelled(self) -> None:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import fail
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.api import StoreError
 from federix.modules import last
 from federix.modules.last import GATHER, MAX_STATUS, Last
 from federix.testing import Client, World
@@ -97,6 +99,14 @@ class OfflineTests(Case):
         self.assertEqual(self.gone("tybalt"), [False])
         self.world.advance(GATHER)
         self.assertEqual(self.written("tybalt"), [True])
+
+    def test_a_store_that_is_away_is_not_told_of_by_everybody(self) -> None:
+        """Who keeps it has told the log once."""
+        documents = self.world.server.storage.documents
+        self.patch(documents, "put", lambda *_: fail(StoreError("the database is away")))
+        self.assertEqual(self.gone("juliet"), [False])
+        self.world.advance(GATHER)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_what_is_gathered_is_bounded(self) -> None:
         self.patch(last, "MOST_GATHERED", 2)
