@@ -330,7 +330,7 @@ class RenewalTests(Case):
 
         self.patch(store, "set_credentials", fail)
         self.assertEqual(self.login(), "success")
-        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
+        self.assertEqual(self.flushLoggedErrors(), [])  # whoever keeps the store has told of it
 
 
 class DecoyTests(Case):
