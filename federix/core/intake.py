@@ -123,11 +123,11 @@ class Intake(Settled):
         """
         if mark is None or not self._key:
             return None
-        h, unsettled = self.handled, self._unsettled
+        h, unsettled = self.handled, self._unsettled or ()
         if mark is self._arrived and (not unsettled or unsettled[-1].h == (h + len(unsettled)) % MODULUS):
-            h += self.behind + 1  # the last one tells of all before it
+            h += len(unsettled) + 1  # the last one tells of all before it
         else:
-            for each in (*(unsettled or ()), *(() if self._arrived is None else (self._arrived,))):
+            for each in unsettled if self._arrived is None else (*unsettled, self._arrived):
                 if not (each is mark or each.settled or each.placed):
                     break
                 h += 1
