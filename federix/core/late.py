@@ -10,7 +10,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final, Protocol
 
+from twisted.logger import Logger
+
 from ..life.scope import Scope
+
+log = Logger()
 
 #: Seconds between two looks at who waits.
 TICK: Final = 0.01
@@ -73,4 +77,7 @@ class Late:
                 self._tick()
                 return
             del waiting[asked]
-            asked.answer_late()
+            try:
+                asked.answer_late()
+            except Exception:
+                log.failure("could not answer")

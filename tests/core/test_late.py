@@ -12,19 +12,21 @@ from federix.life.scope import Scope
 class Somebody:
     """Whose client asked."""
 
-    def __init__(self, late: Late) -> None:
-        self.late = late
+    def __init__(self) -> None:
         self.answers = 0
+        self.error: Exception | None = None
 
     def answer_late(self) -> None:
         self.answers += 1
+        if self.error is not None:
+            raise self.error
 
 
 class LateTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()  # type: ignore[no-untyped-call]
         self.late = Late(Scope(self.clock))
-        self.first, self.second = Somebody(self.late), Somebody(self.late)
+        self.first, self.second = Somebody(), Somebody()
 
     def ticks(self, number: float, settled: bool = False) -> list[int]:
         """Let that many pass, with something *settled* in each; how many answers there are then."""
@@ -54,6 +56,14 @@ class LateTests(SynchronousTestCase):
         self.ticks(0.5)
         self.late.wait(self.second)
         self.assertEqual(self.ticks(1.5), [1, 1])
+
+    def test_one_that_cannot_answer_holds_up_nobody(self) -> None:
+        self.first.error = ValueError("cannot")
+        self.late.wait(self.first)
+        self.ticks(1)
+        self.late.wait(self.second)
+        self.assertEqual(self.ticks(2), [1, 1])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
     def test_as_long_as_something_is_settled_it_waits(self) -> None:
         self.late.wait(self.first)
