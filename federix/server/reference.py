@@ -187,7 +187,8 @@ federixctl [-c FILE] [-d DIRECTORY] [--json] COMMAND [ARGUMENT …]
 
 `-d` is the data directory the server was started with (`./federix-data` otherwise), and all it takes to find the
 server. `-c` is the configuration: needed by `check`, and told by messages that say how to start the server. `--json`,
-before or behind the command, prints the answer as JSON. `federixctl --version` says the version.
+before or behind the command, prints the answer as JSON. On a terminal the first line of a table names its columns; in a
+pipe or a file each line is one of the answer. `federixctl --version` says the version.
 
 ## Without a server
 

@@ -284,7 +284,9 @@ class PrintingTest(SynchronousTestCase):
         self.assertEqual(lines([]), [])
         self.assertEqual(lines(["one", 2]), ["one", "2"])
         self.assertEqual(lines({"one": 1, "two": True}), ["one: 1", "two: true"])
-        self.assertEqual(lines([{"a": "x", "b": 1}, {"a": "long", "b": None}]), ["x     1", "long"])
+        rows = [{"a": "x", "b": 1}, {"a": "long", "b": None}]
+        self.assertEqual(lines(rows), ["x     1", "long"])
+        self.assertEqual(lines(rows, headed=True), ["A     B", "x     1", "long"])
 
     def test_what_strangers_chose_cannot_move_the_cursor(self) -> None:
         self.assertEqual(lines(["juliet@example.org/\x1b[2J\n"]), ["juliet@example.org/\\x1b[2J\\n"])

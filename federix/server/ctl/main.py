@@ -64,7 +64,8 @@ def show(answer: Any, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
         return
-    for line in lines(answer):
+    # People want to know what a column is; programs that read them count on each line being one of the answer.
+    for line in lines(answer, headed=sys.stdout.isatty()):
         click.echo(line)
 
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def lines(answer: Any) -> list[str]:
-    """*answer* as lines: a table with its columns aligned, a mapping as ``name: value``, a list one a line."""
+def lines(answer: Any, *, headed: bool = False) -> list[str]:
+    """*answer* as lines: a table with its columns aligned, a mapping as ``name: value``, a list one a line.
+
+    Where tables are *headed*, the first line names their columns.
+    """
     if answer is None:
         return []
     if isinstance(answer, Mapping):
@@ -15,7 +18,8 @@ def lines(answer: Any) -> list[str]:
     if not isinstance(answer, list):
         return [printable(line) for line in str(answer).split("\n")]
     if answer and all(isinstance(row, Mapping) for row in answer):
-        return table([[printable(value) for value in row.values()] for row in answer])
+        heads = [[printable(name).upper() for name in answer[0]]] if headed else []
+        return table(heads + [[printable(value) for value in row.values()] for row in answer])
     return [printable(item) for item in answer]
 
 
