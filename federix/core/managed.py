@@ -19,7 +19,7 @@ from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.reading import read_stanza
 from ..xmpp.stanza import KINDS, Message, Stanza
 from . import hooks
-from .settled import reaches
+from .settled import MODULUS, reaches
 
 if TYPE_CHECKING:
     from ..life.scope import Timer
@@ -36,8 +36,6 @@ MOST_ANSWERS: Final = 16
 #: How much is sent again at once when a session is resumed, in stanzas and bytes; the rest as it is acknowledged.
 AGAIN_STANZAS: Final = 500
 AGAIN_BYTES: Final = 128 * 1024
-#: XEP-0198 §4: counters are unsigned integers of 32 bits, "reset from 2^32-1 back to zero".
-MODULUS: Final = 1 << 32
 
 Sent = tuple[bytes, float]
 """A stanza, and when it was first sent (seconds since 1970)."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..storage.chain import Link
 
-#: §4: counters begin anew at 2**32.
+#: §4: counters are unsigned integers of 32 bits, "reset from 2^32-1 back to zero".
 MODULUS: Final = 1 << 32
 
 

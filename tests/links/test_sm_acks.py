@@ -12,7 +12,8 @@ from twisted.internet.task import Clock
 
 from federix.core.intake import Intake
 from federix.core.late import ANSWER_IN
-from federix.core.managed import ASK_AFTER, ASK_IN, MODULUS, MOST_ANSWERS, Managed
+from federix.core.managed import ASK_AFTER, ASK_IN, MOST_ANSWERS, Managed
+from federix.core.settled import MODULUS
 from federix.streams.turn import SOON
 from federix.xmpp import ns
 from federix.xmpp.errors import StreamCondition, StreamError
