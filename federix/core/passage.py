@@ -7,7 +7,7 @@ up to where its place among what is kept is taken, at once and in order; and fro
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, succeed
@@ -48,6 +48,10 @@ class Keeping(Deferred[None]):
 
     Where its *place* is taken, what comes later to the same recipient may be handed on: it stays behind by itself.
     """
+
+    def __await__(self) -> Generator[Deferred[None], None, None]:
+        # Who waits for it may be cancelled; others wait for it, too.
+        return _after(self).__await__()
 
     def __init__(self, *, placed: bool) -> None:
         super().__init__()

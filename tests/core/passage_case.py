@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred, succeed
 
@@ -120,9 +120,13 @@ def stanza_ids(element: Any) -> list[tuple[str, str]]:
 
 
 class PassageCase(WorldTestCase):
+    #: Modules of the test that run beside the `Keeper`.
+    own_modules: ClassVar[dict[str, type[Module]]] = {}
+
     def setUp(self) -> None:
+        own = {"mod_keeper": Keeper, **self.own_modules}
         self.world: World = self.new_world(
-            modules={"mod_keeper": {}, "mod_ping": {}, "mod_stream_mgmt": {}}, own_modules={"mod_keeper": Keeper}
+            modules={**{name: {} for name in own}, "mod_ping": {}, "mod_stream_mgmt": {}}, own_modules=own
         )
         self.archives = SlowArchives()
         self.world.server.storage.archives = self.archives
