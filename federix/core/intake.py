@@ -113,6 +113,7 @@ class Intake(Settled):
         if not self._key:
             return None
         mark = self._arrived = Mark()
+        mark.course = self.course
         return mark
 
     def counted(self, owner: JID, mark: Mark | None, at: float) -> Counted | None:
@@ -283,8 +284,13 @@ class Intake(Settled):
             self.has_errors(self._refused[-1][0])
 
     async def _settle_after(self, going: Awaitable[None], mark: Mark) -> None:
-        await going
-        self._settle(mark)
+        self._flying += 1
+        try:
+            await going
+            self._settle(mark)
+        finally:
+            self._flying -= 1
+            self._relieve()
 
     def _settle(self, mark: Mark | None) -> None:
         if mark is None:

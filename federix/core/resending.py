@@ -64,18 +64,21 @@ class Awaited:
 
 
 class OnItsWay(Awaited):
-    """A message that is to be archived, and is not yet; *intake* is that of the session that sent it."""
+    """A message that is to be archived, and is not yet; *intake* is that of the session that sent it.
+
+    *course* tells over which of that session's streams it came.
+    """
 
     __slots__ = ("_course", "_intake")
 
-    def __init__(self, intake: Intake) -> None:
+    def __init__(self, intake: Intake, course: int) -> None:
         super().__init__()
         self._intake = intake
-        self._course = intake.course
+        self._course = course
 
-    def came_over(self, intake: Intake) -> bool:
-        """Whether it came over the stream that *intake* takes from now: what comes there as well is another."""
-        return self._intake is intake and self._course == intake.course
+    def came_over(self, intake: Intake, course: int) -> bool:
+        """Whether it came over that stream of *intake*: what comes there as well is another."""
+        return self._intake is intake and self._course == course
 
 
 class Resending:
@@ -86,18 +89,18 @@ class Resending:
         self._on_their_way: dict[str, dict[str, OnItsWay]] = {}
         self._closed: OrderedDict[JID, int] = OrderedDict()
 
-    def on_their_way(self, local: str, intake: Intake) -> Collection[str]:
+    def on_their_way(self, local: str, intake: Intake, course: int) -> Collection[str]:
         """What messages of an account are known by that are on their way from other streams than that of *intake*."""
         mine = self._on_their_way.get(local, {})
-        return [said for said, on_its_way in mine.items() if not on_its_way.came_over(intake)]
+        return [said for said, on_its_way in mine.items() if not on_its_way.came_over(intake, course)]
 
     def find(self, local: str, said: str) -> OnItsWay | None:
         mine = self._on_their_way.get(local)
         return None if mine is None else mine.get(said)
 
-    def begin(self, local: str, said: str, intake: Intake) -> None:
+    def begin(self, local: str, said: str, intake: Intake, course: int) -> None:
         """A message of an account is to be archived."""
-        self._on_their_way.setdefault(local, {})[said] = OnItsWay(intake)
+        self._on_their_way.setdefault(local, {})[said] = OnItsWay(intake, course)
 
     def end(self, local: str, said: str) -> None:
         """It is, or will not be."""

@@ -20,6 +20,8 @@ class Mark:
     """One stanza among those that are not settled, in the order in which they came."""
 
     settled = False
+    #: How often its session had been resumed when it came.
+    course = 0
     #: Whether its place among what is kept is taken: whatever is kept later is kept after it.
     placed = False
     #: How many are settled with it, if that is kept with it; and what that depends on.

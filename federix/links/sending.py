@@ -82,13 +82,15 @@ async def _behind(before: Keeping, go: Callable[[], Awaitable[None] | None]) -> 
 class Outgoing:
     """A message that the archive of its sender may keep; *before* is on the way to the same recipient."""
 
-    __slots__ = ("_is_waited_for", "_may_come_again", "_message", "_passage", "_said", "_session", "_to")
+    __slots__ = ("_course", "_is_waited_for", "_may_come_again", "_message", "_passage", "_said", "_session", "_to")
 
     def __init__(self, session: Session, message: Message, to: JID, before: Keeping | None, mark: Mark | None) -> None:
         self._session = session
         self._message = message
         self._to = to
         self._passage = Passage(session.host.server, before, mark)
+        # A handler may have kept it until its client came back.
+        self._course = session.intake.course if mark is None else mark.course
         #: What it is known by if it is sent again; "" where it has no id.
         self._said = ""
         self._may_come_again = False
@@ -109,10 +111,14 @@ class Outgoing:
         return self._session.intake.counts or origin_id(self._message) != ""
 
     def _have_others_wait(self) -> None:
+        if not self._may_come_again:
+            return
         session = self._session
-        resending, local = session.host.resending, session.jid.local
-        if self._may_come_again and resending.find(local, self._said) is None:
-            resending.begin(local, self._said, session.intake)
+        resending, local, intake = session.host.resending, session.jid.local, session.intake
+        if intake.known is not None and self._course != intake.course:
+            intake.known[self._said] = None  # it was not there to be seen when these were looked for
+        if resending.find(local, self._said) is None:
+            resending.begin(local, self._said, intake, self._course)
             self._is_waited_for = True
 
     def settled(self, _: object = None) -> None:
@@ -153,7 +159,9 @@ class Outgoing:
         """Itself, on its way from another stream."""
         session = self._session
         found = session.host.resending.find(session.jid.local, self._said)
-        return None if found is None or found.came_over(session.intake) or not self._is_told() else found
+        if found is None or found.came_over(session.intake, self._course) or not self._is_told():
+            return None
+        return found
 
     async def _when_known(self) -> None:
         """What became of it the first time is known when that is settled."""
@@ -168,8 +176,9 @@ class Outgoing:
 
     def _look_up(self) -> Awaitable[None] | None:
         known = self._session.intake.known
-        if known is None:
-            return self._look_up_first()
+        return self._look_up_first() if known is None else self._look_up_in(known)
+
+    def _look_up_in(self, known: Mapping[str, int | None]) -> Awaitable[None] | None:
         if self._said not in known:
             return self._keep(None)
         id_ = known[self._said]
@@ -178,12 +187,12 @@ class Outgoing:
     async def _look_up_first(self) -> None:
         """Learn what the account sent before this stream; of what is on its way it is to be seen what becomes of it."""
         session, intake = self._session, self._session.intake
-        unsettled = dict.fromkeys(session.host.resending.on_their_way(session.jid.local, intake))
+        unsettled = dict.fromkeys(session.host.resending.on_their_way(session.jid.local, intake, self._course))
         known = {**unsettled, **await self._sent_before()}
-        if intake.known is None:
+        if intake.known is None and self._course == intake.course:  # or more may have come since than was looked for
             intake.known = known
             session.scope.later(AGAIN_WITHIN, _forget, intake, known)
-        going = self._look_up()
+        going = self._look_up_in(known)
         if going is not None:
             await going
 

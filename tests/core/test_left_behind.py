@@ -43,7 +43,7 @@ class LeftBehindCase(PassageCase):
 
     def assert_nothing_is_left(self) -> None:
         self.assertEqual((self.intake._flying, self.intake._latest, self.intake._slow), (0, None, set()))
-        self.assertEqual(self.resending.on_their_way("romeo", Intake()), [])
+        self.assertEqual(self.resending.on_their_way("romeo", Intake(), 0), [])
 
 
 class GivenUpTests(LeftBehindCase):

@@ -100,7 +100,7 @@ class ResendingTests(PassageCase):
         self.world.pump()
         self.assertEqual(len(self.archives.jobs), 0)
         self.assert_kept("hark")
-        self.assertEqual(self.world.host("example.org").resending.on_their_way("romeo", Intake()), [])
+        self.assertEqual(self.world.host("example.org").resending.on_their_way("romeo", Intake(), 0), [])
 
     def test_what_was_on_its_way_when_the_stream_began_is_known_when_it_comes_later(self) -> None:
         self.archives.slow = True

@@ -1,0 +1,155 @@
+"""A message that a module thinks about when its stream is lost arrives once, whenever it goes on (XEP-0198 §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, ClassVar
+
+from twisted.internet.defer import Deferred
+
+from federix.api import Message, Module, Outcome, Session, hooks
+from federix.links.management import SETTLED_IN
+from federix.testing import Client
+from tests.core.passage_case import Keeper, SlowArchives
+
+from .sm_case import SM, ManagedCase
+
+
+class Thinker(Module):
+    """Thinks about each message before it goes on, but for those that are obvious."""
+
+    name = "mod_thinker"
+
+    async def on_start(self) -> None:
+        self.thinking: list[Deferred[None]] = []
+
+    @hooks.user_send_packet.only(Message)
+    def meet(self, session: Session, stanza: Message) -> Outcome | Awaitable[Outcome]:
+        return None if stanza.body == "obvious" else self._think()
+
+    async def _think(self) -> Outcome:
+        self.thinking.append(Deferred())
+        await self.thinking[-1]
+        return None
+
+
+class RememberingArchives(SlowArchives):
+    """They know what they have kept. What is *read* when they are asked is told when that fires."""
+
+    reading: Deferred[None] | None = None
+
+    async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:
+        found = {row.fingerprint: row.id for row in self.kept if row.owner == owner and row.sent}
+        reading, self.reading = self.reading, None
+        if reading is not None:
+            await reading
+        return found
+
+
+class ComingBackCase(ManagedCase):
+    own_modules: ClassVar[dict[str, type[Module]]]
+
+    def setUp(self) -> None:
+        modules: dict[str, Any] = {name: {} for name in self.own_modules}
+        self.begin(modules=modules, own_modules=self.own_modules)
+        self.archives = self.world.server.storage.archives = RememberingArchives()  # type: ignore[assignment]
+        self.id = self.enable(self.romeo)
+
+    def tell(self, *bodies: str, client: Client | None = None, named: bool = True) -> None:
+        for body in bodies:
+            id = f" id='{body}'" if named else ""
+            (client or self.romeo).send(
+                f"<message to='juliet@example.org/balcony' type='chat'{id}><body>{body}</body></message>"
+            )
+
+    def come_back(self) -> Client:
+        """The connection is lost, and the client begins to resume its session."""
+        self.romeo.cut()
+        client = self.logged_in()
+        client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        return client
+
+    def came_back(self) -> Client:
+        """As `come_back`; it has waited for what is on its way as long as it does, and is told of nothing."""
+        client = self.come_back()
+        self.world.advance(SETTLED_IN)
+        client.expect(f"<resumed {SM} h='0'/>")
+        return client
+
+    def assert_arrived(self, *bodies: str) -> None:
+        self.world.pump()
+        self.assertEqual(self.bodies(self.juliet), list(bodies))
+
+
+class LookedUpTests(ComingBackCase):
+    own_modules: ClassVar[dict[str, type[Module]]] = {"mod_keeper": Keeper}
+
+    def test_what_was_looked_up_for_a_stream_before_is_not_what_is_known_now(self) -> None:
+        self.archives.reading = reading = Deferred()
+        self.tell("1")
+        client = self.came_back()
+        reading.callback(None)
+        self.assert_arrived("1")
+        self.tell("1", client=client)
+        self.assert_arrived()
+
+
+class ThinkingTests(ComingBackCase):
+    own_modules: ClassVar[dict[str, type[Module]]] = {"mod_keeper": Keeper, "mod_thinker": Thinker}
+
+    def go_on(self, number: int) -> None:
+        """The module has made up its mind about the one that came as that *number*."""
+        self.world.host("example.org").module(Thinker).thinking[number].callback(None)
+        self.world.pump()
+
+    def test_who_resumes_is_told_of_it_where_that_does_not_take_long(self) -> None:
+        self.tell("1", named=False)
+        client = self.come_back()
+        client.nothing()
+        self.go_on(0)
+        client.expect(f"<resumed {SM} h='1'/>")
+        self.assert_arrived("1")
+
+    def test_else_it_is_known_when_it_is_sent_again(self) -> None:
+        self.tell("1")
+        client = self.came_back()
+        self.go_on(0)
+        self.tell("1", client=client)
+        self.go_on(1)
+        self.assert_arrived("1")
+
+    def test_and_where_it_goes_on_while_it_is_sent_again(self) -> None:
+        self.tell("1")
+        client = self.came_back()
+        self.tell("1", client=client)
+        self.archives.slow = True
+        self.go_on(0)
+        self.go_on(1)
+        self.archives.commit()
+        self.world.pump()
+        self.archives.commit()
+        self.assert_arrived("1")
+
+    def test_and_where_it_goes_on_last(self) -> None:
+        self.tell("1")
+        client = self.came_back()
+        self.tell("1", client=client)
+        self.archives.slow = True
+        self.go_on(1)
+        self.go_on(0)
+        self.archives.commit()
+        self.world.pump()
+        self.archives.commit()
+        self.assert_arrived("1")
+
+    def test_and_where_those_before_it_were_looked_up_already(self) -> None:
+        self.archives.slow = True
+        self.tell("obvious", "1")
+        client = self.came_back()
+        self.archives.slow = False
+        self.archives.commit()
+        self.tell("obvious", client=client)
+        self.go_on(0)
+        self.tell("1", client=client)
+        self.go_on(1)
+        self.assert_arrived("obvious", "1")
