@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -12,6 +12,9 @@ from ..life.tree import Node
 from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.stanza import Message, Stanza
 from .passage import Keeping, Passage, telling
+
+if TYPE_CHECKING:
+    from .settled import Mark
 
 log = Logger()
 
@@ -67,16 +70,16 @@ class Router(Node):
     def serves(self, domain: str) -> bool:
         return domain in self._domains
 
-    def route(self, stanza: Stanza) -> Awaitable[None] | None:
-        """Send *stanza* to where its `to` says. Nothing is raised: what cannot go there is bounced.
+    def route(self, stanza: Stanza, mark: Mark | None = None) -> Awaitable[None] | None:
+        """Send *stanza*, which came with that *mark*, to where its `to` says. Nothing is raised: what fails is bounced.
 
         Where the way includes waiting, the answer is to be awaited; the stanza is on its way only then.
         """
         try:
             waiting = self._hand_over(stanza)
         except Exception as error:
-            return self._refused(stanza, error)
-        return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(stanza, waiting)
+            return self._refused(stanza, error, mark)
+        return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(stanza, waiting, mark)
 
     def _hand_over(self, stanza: Stanza) -> Awaitable[None] | None:
         to = stanza.to
@@ -96,9 +99,11 @@ class Router(Node):
                 return passage.go(message, lambda _: self.route(message))
             waiting = keeper.carry(message, passage)
         except Exception as error:
-            return self._refused(message, error)
+            return self._refused(message, error, passage.mark)
         # One that keeps what it carries bounces by itself.
-        return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(message, waiting)
+        if waiting is None or isinstance(waiting, Keeping):
+            return waiting
+        return self.guarded(message, waiting, passage.mark)
 
     def route_behind(
         self, message: Message, before: Keeping | None, delivered: Callable[[], object] | None
@@ -120,34 +125,41 @@ class Router(Node):
             return self._refused(message, error)
         return waiting if waiting is None or isinstance(waiting, Keeping) else self.guarded(message, waiting)
 
-    def _refused(self, stanza: Stanza, error: Exception) -> Awaitable[None] | None:
+    def _refused(self, stanza: Stanza, error: Exception, mark: Mark | None = None) -> Awaitable[None] | None:
         """Bounce *stanza*, which could not be handed over; where *error*, caught just now, is a bug the log has it."""
         if not isinstance(error, StanzaError):
             log.failure("could not deliver", kind=stanza.kind)
             error = StanzaError(Condition.INTERNAL_SERVER_ERROR)
-        return self.bounce(stanza, error)
+        return self.bounce(stanza, error, mark)
 
-    async def guarded(self, stanza: Stanza, waiting: Awaitable[None]) -> None:
-        """Wait for what becomes of *stanza*; what fails is bounced."""
+    async def guarded(self, stanza: Stanza, waiting: Awaitable[None], mark: Mark | None = None) -> None:
+        """Wait for what becomes of *stanza*, which came with that *mark*; what fails is bounced."""
         # What was caught stays in its clause: an exception in a variable of the frame it was raised in is a cycle.
         try:
             await waiting
             return
         except StanzaError as error:
-            bouncing = self.bounce(stanza, error)
+            bouncing = self.bounce(stanza, error, mark)
         except CancelledError:
+            if mark is not None:
+                mark.refuse()
             raise
         except Exception:
             log.failure("could not deliver", kind=stanza.kind)
-            bouncing = self.bounce(stanza, StanzaError(Condition.INTERNAL_SERVER_ERROR))
+            bouncing = self.bounce(stanza, StanzaError(Condition.INTERNAL_SERVER_ERROR), mark)
         if bouncing is not None:
             await bouncing
 
-    def bounce(self, stanza: Stanza, error: StanzaError) -> Awaitable[None] | None:
-        """Return *stanza* to its sender as an error (RFC 6120 §8.3); errors and results are dropped (§8.3.1)."""
+    def bounce(self, stanza: Stanza, error: StanzaError, mark: Mark | None = None) -> Awaitable[None] | None:
+        """Return *stanza* to its sender as an error (RFC 6120 §8.3); errors and results are dropped (§8.3.1).
+
+        It came with that *mark*: where its sender is gone, he is to send it again.
+        """
         # Whoever raised it from a variable made a cycle of it, his frame and all those above, up to the stream.
         error.__traceback__ = None
         bounced = stanza.bounced(error.condition, error.text, error.kind)
         if bounced is None or bounced.element.get("to") is None:
             return None
+        if mark is not None:
+            mark.refuse()
         return self.route(bounced)

@@ -38,7 +38,7 @@ def send_message(session: Session, message: Message, to: JID, mark: Mark | None)
     outgoing: Outgoing | None = None
     try:
         if before is None and host.archive is None and not host.chains.of(hooks.user_accepted_message):
-            going = router.route(message)
+            going = router.route(message, mark)
         elif before is None or before.placed:
             outgoing = Outgoing(session, message, to, before, mark)
             going = outgoing.go()
@@ -46,7 +46,7 @@ def send_message(session: Session, message: Message, to: JID, mark: Mark | None)
             outgoing = Outgoing(session, message, to, None, mark)
             going = _behind(before, outgoing.go)
     except StanzaError as error:
-        going = router.bounce(message, error)
+        going = router.bounce(message, error, mark)
     except BaseException:
         if outgoing is not None:
             outgoing.settled()
@@ -55,7 +55,7 @@ def send_message(session: Session, message: Message, to: JID, mark: Mark | None)
         if outgoing is not None:
             outgoing.settled()
         return None
-    keeping = going if isinstance(going, Keeping) else Keeping.of(router.guarded(message, going), host.scope)
+    keeping = going if isinstance(going, Keeping) else Keeping.of(router.guarded(message, going, mark), host.scope)
     if not keeping.called:
         intake.fly(recipient, keeping)
     if outgoing is not None:

@@ -27,8 +27,7 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
     if "from" in stanza.element.attrs:
         _check_from(session, stanza)
     host = session.host
-    # Where nothing is kept, nothing is kept with it.
-    mark = session.intake.arrive() if host.archive is not None and isinstance(stanza, Message) else None
+    mark = session.intake.arrive() if isinstance(stanza, Message) else None
     stanza.stamp(session.jid, lang)
     try:
         # Whoever comes next may read the address: it is known here to be one, or the stanza goes back.
@@ -46,7 +45,7 @@ def submit(session: Session, stanza: Stanza, lang: str | None) -> Awaitable[None
         hooks.user_sent_packet.watch(host.chains, session, stanza)
         outcome = hooks.user_send_packet.run(host.chains, session, stanza)
     except StanzaError as error:
-        return host.server.router.bounce(stanza, error)
+        return host.server.router.bounce(stanza, error, mark)
     if isinstance(outcome, Stanza):
         return _send_on(session, outcome, mark)
     if isinstance(outcome, Handled):
@@ -61,7 +60,7 @@ async def _submit_later(
     try:
         outcome = await waiting
     except StanzaError as error:
-        routing = session.host.server.router.bounce(stanza, error)
+        routing = session.host.server.router.bounce(stanza, error, mark)
     else:
         routing = _send_on(session, outcome, mark) if isinstance(outcome, Stanza) else None
     if routing is not None:

@@ -7,13 +7,16 @@ from itertools import count
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, ensureDeferred, succeed
 from twisted.internet.task import deferLater
 
 from federix.core.catching_up import AGAIN_IN
-from federix.core.intake import MOST_BEHIND, Intake
+from federix.core.intake import LEFT_BEHIND, MOST_BEHIND, Intake
+from federix.core.returning import SETTLED_IN
+from federix.core.stream_management import STREAM_MANAGEMENT
 from federix.storage.archive import Counted
 from federix.xmpp import ns
+from federix.xmpp.jid import JID
 
 from .passage_case import JULIET, PassageCase, SlowArchives, text
 from .support import condition
@@ -136,6 +139,49 @@ class CatchingUpTests(PassageCase):
         self.romeo.send(text("nobody@example.org", "0"))
         self.session(self.romeo).end()
         self.assertEqual(self.intake.handled, 0)
+
+    def test_nor_one_that_goes_back_when_its_session_is_over(self) -> None:
+        looking = self.look_later()
+        self.romeo.send(text("nobody@example.org", "0"))
+        self.session(self.romeo).end()
+        looking.callback(False)
+        self.world.pump()
+        self.assertEqual(self.intake.handled, 0)
+
+    def test_nor_where_nothing_is_archived(self) -> None:
+        self.world.host("example.org").archive = None
+        self.test_nor_one_that_goes_back_when_its_session_is_over()
+
+    def test_nor_where_it_is_known_late_that_it_was_not_sent_before(self) -> None:
+        looking: Deferred[None] = Deferred()
+
+        async def fingerprints(owner: str, since: int, limit: int) -> dict[str, int]:
+            await looking
+            return {}
+
+        self.patch(self.archives, "fingerprints", fingerprints)
+        self.romeo.send(text(JULIET, "blocked", "m1"))
+        self.session(self.romeo).end()
+        looking.callback(None)
+        self.world.pump()
+        self.assertEqual(self.intake.handled, 0)
+
+    def test_nor_one_that_is_given_up_then(self) -> None:
+        self.look_later()
+        self.romeo.send(text("nobody@example.org", "0"))
+        self.session(self.romeo).end()
+        self.world.advance(LEFT_BEHIND)
+        self.assertEqual((self.intake.handled, self.intake._flying), (0, 0))
+
+    def test_who_comes_back_to_a_session_that_is_over_sends_it_again(self) -> None:
+        looking = self.look_later()
+        self.romeo.send(text("nobody@example.org", "0"))
+        self.session(self.romeo).end()
+        looking.callback(False)
+        self.world.advance(SETTLED_IN)
+        management = self.world.host("example.org").notes[STREAM_MANAGEMENT]
+        account = JID.parse("romeo@example.org")
+        self.assertEqual(self.successResultOf(ensureDeferred(management.memory.recall(account, self.key))), 0)
 
     def test_who_sends_on_without_a_word_is_told_all_the_same_in_the_end(self) -> None:
         """For what is not told is noted."""
