@@ -280,8 +280,7 @@ class Intake(Settled):
             self._settle(self.begin())
             return
         self.at_once()
-        if self._refused and self.behind >= MOST_BEHIND:
-            self.has_errors(self._refused[-1][0])
+        self._hold_no_more()
 
     async def _settle_after(self, going: Awaitable[None], mark: Mark) -> None:
         self._flying += 1
@@ -302,6 +301,12 @@ class Intake(Settled):
             self._hold(mark, error)
         elif not (mark.refused and self._over):  # or nobody was told
             self._done_with(mark)
+        self._hold_no_more()
+
+    def _hold_no_more(self) -> None:
+        """What went back counts, though its client has not said that it knows, if too much has come behind it."""
+        if self._refused and self.behind >= MOST_BEHIND:
+            self.has_errors(self._refused[-1][0])
 
     def _hold(self, mark: Mark, error: int) -> None:
         """That of *mark* went back. It does not count until its client has the *error*, which a crash would lose.

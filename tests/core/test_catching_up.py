@@ -192,6 +192,13 @@ class CatchingUpTests(PassageCase):
         self.intake.take(None, 1)
         self.assertEqual((self.intake.handled, self.intake.behind), (MOST_BEHIND, 0))
 
+    def test_nor_is_more_noted_of_who_sends_messages_and_has_never_got_the_error(self) -> None:
+        self.romeo.send(text("nobody@example.org", "0"))
+        for _ in range(MOST_BEHIND - 2):
+            self.intake.take(None, 1)
+        self.romeo.send(text(JULIET, "1") + f"<a xmlns='{ns.SM}' h='0'/>" + text(JULIET, "2"))
+        self.assertEqual((self.intake.handled, self.intake.behind), (MOST_BEHIND + 1, 0))
+
     def test_without_resuming_it_counts_at_once(self) -> None:
         """Nobody is told anything after a crash then."""
         client = self.world.client("romeo@example.org/garden")
