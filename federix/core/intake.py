@@ -23,6 +23,7 @@ from .settled import MODULUS, Mark, Settled, reaches
 MOST_MESSAGES: Final = 64
 MOST_BYTES: Final = 256 * 1024
 #: Stanzas that come behind one that went back before its client has said that it knows; then that counts nevertheless.
+#: And behind one that is on its way before the stream is read on.
 MOST_BEHIND: Final = 4096
 #: Seconds that what goes on in its own time may go on when its session is over.
 LEFT_BEHIND: Final = 60.0
@@ -244,7 +245,7 @@ class Intake(Settled):
                     self._arrived = None
                     self.handled = (self.handled + 1) % MODULUS  # as `at_once`, which would cost as much again
                 else:
-                    self._take_at_once()
+                    return self._take_at_once()
             return None
         mark, self._arrived = self._arrived, None
         if mark is not None:
@@ -270,17 +271,22 @@ class Intake(Settled):
         going.addCallback(landed)
         if self._flying < MOST_MESSAGES and self._bytes < MOST_BYTES:
             return None
-        if self._relief is None:
-            self._relief = Deferred()
-        return self._relief
+        return self._relieved()
 
-    def _take_at_once(self) -> None:
+    def _take_at_once(self) -> Deferred[None] | None:
         self._arrived = None
         if self.refusal is not None:
             self._settle(self.begin())
-            return
-        self.at_once()
-        self._hold_no_more()
+        else:
+            self.at_once()
+            self._hold_no_more()
+        return self._relieved() if self._flying and self.behind >= MOST_BEHIND else None
+
+    def _relieved(self) -> Deferred[None]:
+        """Fires when less is on its way."""
+        if self._relief is None:
+            self._relief = Deferred()
+        return self._relief
 
     async def _settle_after(self, going: Awaitable[None], mark: Mark) -> None:
         self._flying += 1

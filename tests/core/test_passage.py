@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 
 from federix.api import JID
 from federix.core.archive_ids import ArchiveIds
-from federix.core.intake import MOST_MESSAGES, Intake
+from federix.core.intake import MOST_BEHIND, MOST_MESSAGES, Intake
 from federix.core.passage import Keeping, Passage
 from federix.core.settled import MODULUS, Mark
 from federix.links.sending import Outgoing
@@ -134,6 +134,18 @@ class PassageTests(PassageCase):
         self.archives.commit()
         self.world.pump()
         self.assertEqual(self.bodies(self.juliet), [str(number) for number in range(MOST_MESSAGES + 10)])
+
+    def test_nor_is_who_sends_too_much_else_behind_one_that_is_on_its_way(self) -> None:
+        self.session(self.romeo).intake.begin_counting("key")
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "1"))
+        for _ in range(MOST_BEHIND):
+            self.romeo.send("<iq type='result' id='x'/>")
+        intake = self.session(self.romeo).intake
+        self.assertEqual((intake.handled, intake.behind), (0, MOST_BEHIND))
+        self.archives.commit()
+        self.world.pump()
+        self.assertEqual((intake.handled, intake.behind), (MOST_BEHIND + 1, 0))
 
     def test_a_message_that_is_refused_is_not_kept(self) -> None:
         self.romeo.send(text(JULIET, "blocked") + text("nobody@example.org", "hark") + text("example.org", "hark"))
