@@ -84,7 +84,8 @@ class Intake(Settled):
         self._slow: set[Keeping] | None = None
         # That of the stanza which is handed on right now.
         self._arrived: Mark | None = None
-        self._relief: Deferred[None] | None = None
+        # One for each stream that waits, of which all but the last are lost: they are given up at different times.
+        self._relief: list[Deferred[None]] = []
         self._idle: list[Deferred[None]] = []
 
     @property
@@ -284,9 +285,9 @@ class Intake(Settled):
 
     def _relieved(self) -> Deferred[None]:
         """Fires when less is on its way."""
-        if self._relief is None:
-            self._relief = Deferred()
-        return self._relief
+        relief: Deferred[None] = Deferred()
+        self._relief.append(relief)
+        return relief
 
     async def _settle_after(self, going: Awaitable[None], mark: Mark) -> None:
         self._flying += 1
@@ -362,9 +363,10 @@ class Intake(Settled):
             self.moved()
 
     def _relieve(self) -> None:
-        if self._relief is not None and self._flying < MOST_MESSAGES // 2 and self._bytes < MOST_BYTES // 2:
-            relief, self._relief = self._relief, None
-            relief.callback(None)
+        if self._relief and self._flying < MOST_MESSAGES // 2 and self._bytes < MOST_BYTES // 2:
+            relieved, self._relief = self._relief, []
+            for relief in relieved:
+                relief.callback(None)
         if not self._flying:
             idle, self._idle = self._idle, []
             for waiting in idle:

@@ -1,4 +1,4 @@
-"""A message that a module thinks about when its stream is lost arrives once, whenever it goes on (XEP-0198 §5)."""
+"""What is on its way when its stream is lost arrives once, whenever it goes on (XEP-0198 §5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from twisted.internet.defer import Deferred
 
 from federix.api import Message, Module, Outcome, Session, hooks
+from federix.core.intake import MOST_MESSAGES
 from federix.links.management import SETTLED_IN
+from federix.streams.reading import LEFT_BEHIND
 from federix.testing import Client
 from tests.core.passage_case import Keeper, SlowArchives
 
@@ -92,6 +94,25 @@ class LookedUpTests(ComingBackCase):
         self.assert_arrived("1")
         self.tell("1", client=client)
         self.assert_arrived()
+
+
+class HeldUpTests(ComingBackCase):
+    own_modules: ClassVar[dict[str, type[Module]]] = {"mod_keeper": Keeper}
+
+    def test_who_sends_too_much_at_once_is_not_read_though_the_stream_before_is_given_up(self) -> None:
+        self.archives.slow = True
+        bodies = [str(number) for number in range(MOST_MESSAGES + 2)]
+        self.tell(*bodies[:MOST_MESSAGES])
+        client = self.came_back()
+        self.tell(*bodies[MOST_MESSAGES:], client=client)
+        self.assertTrue(self.session().attachment.paused)
+        self.world.advance(LEFT_BEHIND)
+        client.nothing()
+        self.assertTrue(self.session().attachment.paused)
+        while self.archives.jobs:
+            self.archives.commit()
+            self.world.pump()
+        self.assert_arrived(*bodies)
 
 
 class ThinkingTests(ComingBackCase):
