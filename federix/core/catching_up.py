@@ -79,9 +79,10 @@ class CatchUp:
                 link.lose()
             await deferLater(session.host.clock, AGAIN_IN)
             return False
-        if link is not None and not link.end():
-            return False  # because of a message that was not, which is known by now
-        session.intake.has_kept(counted.h)
+        if link is not None:
+            if not link.end():
+                return False  # because of a message that was not, which is known by now
+            session.intake.has_kept(counted.h, link)
         return True
 
     def _tell(self, reached: int) -> None:

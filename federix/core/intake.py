@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 
 from ..life.scope import Scope, Timer
 from ..storage.archive import Counted
-from ..storage.chain import Chain
+from ..storage.chain import Chain, Link
 from ..xmpp.jid import JID
 from .passage import Keeping
 from .settled import MODULUS, Mark, Settled, reaches
@@ -37,6 +37,7 @@ class Intake(Settled):
         "_bytes",
         "_chain",
         "_counted",
+        "_counted_by",
         "_flying",
         "_idle",
         "_key",
@@ -60,8 +61,9 @@ class Intake(Settled):
         #: Called with the mark of a stanza that is done with and was not kept. If what is kept does not tell of those
         #: that were kept behind it, it counts when that is kept, too.
         self.lagging: Callable[[Mark], Deferred[None] | None] | None = None
-        # How many what is kept tells of, and what it depends on.
+        # How many what is kept tells of, the number of its link, and what it depends on.
         self._counted: int | None = None
+        self._counted_by = 0
         self._chain: Chain
         #: Called where what is kept may tell of more than is settled.
         self.misled: Callable[[], object] | None = None
@@ -101,6 +103,7 @@ class Intake(Settled):
         self._chain = Chain()
         self.handled = 0
         self._unsettled = self._counted = self._refused = None
+        self._counted_by = 0
 
     def resume(self) -> int:
         """How many are settled, which the client is told now: what is not among them it sends again."""
@@ -153,22 +156,24 @@ class Intake(Settled):
         return self._lagging() is not None
 
     def _lagging(self) -> int | None:
-        h, last_kept, told = self.handled, None, self._counted
+        h, last_kept, told, by = self.handled, None, self._counted, self._counted_by
         for each in self._unsettled or ():
             if not (each.settled or each.placed):
                 break
             h += 1
             if each.h is not None:
                 last_kept = h
-                told = each.h if told is None or _is_more(each.h, told) else told
+                if each.link is not None and each.link.number > by:
+                    told, by = each.h, each.link.number
         if not self._key or last_kept is None or told is None or not _is_more(last_kept, told):
             return None
         return h
 
     def corrected(self, owner: JID, at: float) -> Counted:
         """What is to be kept in place of one that may tell of more than is settled."""
-        self._counted = self._reached()
-        return Counted(self._key or "", owner.text, self._counted, at, self._chain.next())
+        self._counted, link = self._reached(), self._chain.next()
+        self._counted_by = link.number
+        return Counted(self._key or "", owner.text, self._counted, at, link)
 
     def is_too_much(self, h: int) -> bool:
         """Whether what tells of so many tells of one that went back since."""
@@ -182,10 +187,10 @@ class Intake(Settled):
             h += 1
         return h % MODULUS
 
-    def has_kept(self, h: int) -> None:
-        """So many are told of by what is kept."""
-        if self._counted is None or _is_more(h, self._counted):
-            self._counted = h
+    def has_kept(self, h: int, link: Link) -> None:
+        """So many are told of by what is kept with that *link*, unless something else was kept later."""
+        if link.number > self._counted_by:
+            self._counted, self._counted_by = h, link.number
 
     async def settled(self, scope: Scope, timeout: float) -> None:
         """Wait until nothing is on its way, or *timeout* seconds."""
@@ -348,7 +353,7 @@ class Intake(Settled):
         lags = not mark.placed
         if mark.h is not None and mark.link is not None:
             if mark.link.end():
-                self.has_kept(mark.h)
+                self.has_kept(mark.h, mark.link)
             else:
                 # Its message was kept without it, because of one that was not.
                 mark.h, lags = self.handled if self._counted is None else self._counted, True

@@ -10,15 +10,18 @@ from __future__ import annotations
 class Chain:
     """The writes of one writer, in the order in which they are submitted and done."""
 
-    __slots__ = ("_last", "known")
+    __slots__ = ("_last", "known", "number")
 
     def __init__(self) -> None:
+        #: How many there were.
+        self.number = 0
         #: How many have failed that the writer knows of.
         self.known = 0
         self._last: Link | None = None
 
     def next(self) -> Link:
         """For the write that is submitted now."""
+        self.number += 1
         self._last = link = Link(self, self._last)
         return link
 
@@ -31,12 +34,14 @@ class Chain:
 class Link:
     """One write. Whoever does it says whether it *failed*, before the next one is tried."""
 
-    __slots__ = ("_before", "_chain", "_failures", "_held", "_known", "failed")
+    __slots__ = ("_before", "_chain", "_failures", "_held", "_known", "failed", "number")
 
     def __init__(self, chain: Chain, before: Link | None) -> None:
         self._chain = chain
         # The write before it, as long as that, or this, may be tried again.
         self._before = before
+        #: Those with a higher one are done later.
+        self.number = chain.number
         self.failed = False
         # How many before it failed, and how many of them its writer knew of.
         self._failures = 0

@@ -14,7 +14,7 @@ from federix.streams.reading import LEFT_BEHIND
 from federix.testing import Client
 from tests.core.passage_case import Keeper, SlowArchives
 
-from .sm_case import SM, ManagedCase
+from .sm_case import SM, ManagedCase, a
 
 
 class Thinker(Module):
@@ -64,11 +64,11 @@ class ComingBackCase(ManagedCase):
                 f"<message to='juliet@example.org/balcony' type='chat'{id}><body>{body}</body></message>"
             )
 
-    def come_back(self) -> Client:
-        """The connection is lost, and the client begins to resume its session."""
+    def come_back(self, h: int = 0) -> Client:
+        """The connection is lost, and the client, which has *h* stanzas, begins to resume its session."""
         self.romeo.cut()
         client = self.logged_in()
-        client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        client.send(f"<resume {SM} previd='{self.id}' h='{h}'/>")
         return client
 
     def came_back(self) -> Client:
@@ -113,6 +113,27 @@ class HeldUpTests(ComingBackCase):
             self.archives.commit()
             self.world.pump()
         self.assert_arrived(*bodies)
+
+
+class CaughtUpTests(ComingBackCase):
+    own_modules: ClassVar[dict[str, type[Module]]] = {"mod_keeper": Keeper}
+
+    def test_a_count_that_is_kept_later_is_what_is_told_of_though_it_is_lower(self) -> None:
+        """What was behind one that went back is counted when its sender comes back, and he sends it again meanwhile."""
+        refused = "<message to='nobody@example.org' type='chat'><body>hark</body></message>"
+        self.romeo.send(refused)
+        self.tell("1")
+        self.archives.slow = True
+        client = self.come_back(1)
+        client.expect(f"<resumed {SM} h='0'/>")
+        client.send(refused)
+        self.tell("1", client=client)
+        client.send(a(2))
+        self.archives.commit(1)
+        while self.archives.jobs:
+            self.archives.commit()
+        self.assertEqual(self.session().intake.handled, 2)
+        self.assertEqual([counted.h for counted in self.archives.counts if counted], [0, 2, 0, 2])
 
 
 class ThinkingTests(ComingBackCase):
