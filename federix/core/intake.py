@@ -42,7 +42,6 @@ class Intake(Settled):
         "_idle",
         "_key",
         "_latest",
-        "_over",
         "_refused",
         "_relief",
         "_slow",
@@ -51,6 +50,7 @@ class Intake(Settled):
         "lagging",
         "misled",
         "moved",
+        "over",
         "refusal",
     )
 
@@ -71,7 +71,8 @@ class Intake(Settled):
         self.refusal: int | None = None
         # Those of its stanzas that went back, each with the number of the error.
         self._refused: deque[tuple[int, Mark]] | None = None
-        self._over = False
+        #: Whether its session is over.
+        self.over = False
         #: What the account has sent over earlier streams, by fingerprint, once somebody has asked: its archive id, or
         #: nothing where it was not settled yet.
         self.known: dict[str, int | None] | None = None
@@ -238,7 +239,7 @@ class Intake(Settled):
 
     def leave(self, scope: Scope) -> None:
         """The session is over: what goes on in its own time has little of that left."""
-        self._over = True
+        self.over = True
         for keeping in self._slow or ():
             timer = scope.later(LEFT_BEHIND, keeping.give_up)
             keeping.addCallback(_cancelling(timer))
@@ -311,7 +312,7 @@ class Intake(Settled):
             mark.link.lose()
         if error is not None:
             self._hold(mark, error)
-        elif not (mark.refused and self._over):  # or nobody was told
+        elif not (mark.refused and self.over):  # or nobody was told
             self._done_with(mark)
         self._hold_no_more()
 

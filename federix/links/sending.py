@@ -115,8 +115,10 @@ class Outgoing:
             return
         session = self._session
         resending, local, intake = session.host.resending, session.jid.local, session.intake
-        if intake.known is not None and self._course != intake.course:
-            intake.known[self._said] = None  # it was not there to be seen when these were looked for
+        if intake.over or self._course != intake.course:
+            for each in (intake, *(other.intake for other in session.host.sessions.of(local))):
+                if each.known is not None:
+                    each.known[self._said] = None  # it was not there to be seen when these were looked for
         if resending.find(local, self._said) is None:
             resending.begin(local, self._said, intake, self._course)
             self._is_waited_for = True

@@ -195,3 +195,26 @@ class ThinkingTests(ComingBackCase):
         self.tell("1", client=client)
         self.go_on(1)
         self.assert_arrived("obvious", "1")
+
+    def test_nor_is_it_new_where_its_session_is_over(self) -> None:
+        """Whoever sends it again has sent something before, for which it was looked what is known."""
+        self.tell("1")
+        self.session().end()
+        client = self.world.client("romeo@example.org/orchard")
+        self.enable(client)
+        self.tell("obvious", client=client)
+        self.go_on(0)
+        self.tell("1", client=client)
+        self.go_on(1)
+        self.assert_arrived("obvious", "1")
+
+    def test_nor_where_two_of_them_are(self) -> None:
+        self.tell("1")
+        self.session().end()
+        client = self.world.client("romeo@example.org/orchard")
+        self.enable(client)
+        self.tell("obvious", "1", client=client)
+        self.session().end()
+        self.go_on(0)
+        self.go_on(1)
+        self.assert_arrived("obvious", "1")
