@@ -330,7 +330,9 @@ class Intake(Settled):
         if self._refused is None:
             self._refused = deque()
         self._refused.append((error, mark))
-        mark.refuse()
+        if mark.refused or mark.link is None or mark.link.failed:
+            mark.refuse()
+        # Else it is kept, and the error is about another, which was settled earlier: only its turn is taken.
         # What is kept, or is on its way to be, may tell of it.
         before = self._reached()
         misled = self._counted is not None and _is_more(self._counted, before)

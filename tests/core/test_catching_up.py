@@ -16,9 +16,11 @@ from federix.core.returning import SETTLED_IN
 from federix.core.stream_management import STREAM_MANAGEMENT
 from federix.storage.archive import Counted
 from federix.xmpp import ns
+from federix.xmpp.element import Element
 from federix.xmpp.jid import JID
+from federix.xmpp.stanza import Message
 
-from .passage_case import JULIET, PassageCase, SlowArchives, text
+from .passage_case import JULIET, ROMEO, PassageCase, SlowArchives, text
 from .support import condition
 
 #: Of resources, each for one client.
@@ -295,6 +297,20 @@ class CatchingUpTests(PassageCase):
         self.assertEqual(self.errors(), ["service-unavailable"])
         self.acknowledge()
         self.assertEqual(self.archives.counts, [*self.archives.counts[:2], Counted(self.key, "romeo@example.org", 3)])
+
+    def test_and_where_it_was_taken_for_one_that_went_back(self) -> None:
+        """An error may be about what was settled long ago, as of a message that another server cannot be given."""
+        looking = self.look_later()
+        self.archives.slow = True
+        self.romeo.send(text("nobody@example.org", "0") + text(JULIET, "1"))
+        error = Element("message", ns.CLIENT, attrs={"from": "a@far", "to": ROMEO, "type": "error"})
+        self.session(self.romeo).send(Message(error))
+        self.archives.commit()
+        looking.callback(False)
+        self.world.pump()
+        self.acknowledge()
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.kept()), (2, [0, 2]))
 
     def refuse_one_that_held_up_another(self) -> None:
         """The one that nobody is there for goes back, and what is kept then takes long."""
