@@ -260,6 +260,8 @@ class Blocking(Module):
         try:
             found = await self.lists.get(session.jid.bare)
         except StanzaError as error:
+            if session.ended:
+                raise  # nobody is there to be told: it has not arrived
             _send_back(session, stanza.bounced(error.condition, error.text, error.kind))
             return HANDLED
         return self._send(session, found, stanza)

@@ -291,6 +291,20 @@ class MemoryTests(BlockingCase):
         self.remote.expect("<message id='2'/>")
         self.assertEqual(logged, [])
 
+    def test_what_cannot_be_checked_when_its_sender_is_gone_has_not_arrived(self) -> None:
+        reload(self.world, {**self.modules, "mod_stream_mgmt": {}})
+        romeo = self.world.client(ORCHARD)
+        romeo.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        romeo.expect("<enabled xmlns='urn:xmpp:sm:3'/>")
+        session = self.world.host("example.org").sessions.resources("romeo")["orchard"]
+        self.module.lists.forget("romeo")
+        storage = self.slow()
+        romeo.send("<message to='paris@remote.example' id='1'/>")
+        session.end()
+        storage.errback(StoreError("no disk"))
+        self.world.pump()
+        self.assertEqual(session.intake.handled, 0)
+
     def test_a_module_that_comes_by_reload_knows_the_lists_of_those_who_are_there(self) -> None:
         romeo = self.arrive(ORCHARD)
         self.block(romeo, MERCUTIO)
