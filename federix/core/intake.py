@@ -119,7 +119,8 @@ class Intake(Settled):
         if not self._key:
             return None
         mark = self._arrived = Mark()
-        mark.course = self.course
+        if self.course:
+            mark.course = self.course
         return mark
 
     def counted(self, owner: JID, mark: Mark | None, at: float) -> Counted | None:

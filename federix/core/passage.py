@@ -49,14 +49,14 @@ class Keeping(Deferred[None]):
     Where its *place* is taken, what comes later to the same recipient may be handed on: it stays behind by itself.
     """
 
-    def __await__(self) -> Generator[Deferred[None], None, None]:
-        # Who waits for it may be cancelled; others wait for it, too.
-        return _after(self).__await__()
-
     def __init__(self, *, placed: bool) -> None:
         super().__init__()
         self.placed = placed
         self._task: Deferred[None] | None = None
+
+    def __await__(self) -> Generator[Deferred[None], None, None]:
+        # Who waits for it may be cancelled; others wait for it, too.
+        return _after(self).__await__()
 
     @classmethod
     def of(cls, going: Awaitable[None], scope: Scope) -> Keeping:
@@ -130,6 +130,8 @@ class Passage:
                 for owner, (peer, copy, sent, fingerprint) in self._notes.items()
             ]
             kept: Deferred[Any] = self._keep(rows)
+            if not rows:
+                kept.addErrback(_untold)
         elif before is None or before.called:
             return self._deliver(id_, deliver)
         else:
@@ -190,6 +192,11 @@ async def _tell(going: Awaitable[None], done: Callable[[], object]) -> None:
 
 def _done(waiting: Awaitable[None] | None) -> Deferred[None] | None:
     return None if waiting is None else ensureDeferred(waiting)  # type: ignore[arg-type]
+
+
+def _untold(failure: Failure) -> None:
+    """The archives have it. That it came again could not be kept alone: that is made up for (`catching_up`)."""
+    failure.trap(StanzaError)
 
 
 def _after(before: Keeping) -> Deferred[None]:

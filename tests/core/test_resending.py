@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 
 from federix.api import JID
 from federix.core import resending
+from federix.core.catching_up import AGAIN_IN
 from federix.core.intake import Intake
 from federix.core.resending import Resending
 from federix.links.sending import AGAIN_WITHIN, BACK_WITHIN
@@ -86,6 +87,29 @@ class ResendingTests(PassageCase):
         self.session(self.romeo).intake.begin_counting("again")
         self.romeo.send(self.again())
         self.assertEqual(self.archives.counts[-1], Counted("again", "romeo@example.org", 1))
+
+    def test_what_is_sent_again_does_not_go_back_where_that_cannot_be_counted(self) -> None:
+        """Its recipient has it: the store has failed in nothing but to note that it came again."""
+        self.count_in_vain("slow")
+
+    def test_nor_where_the_store_takes_nothing_at_all(self) -> None:
+        self.count_in_vain("full")
+
+    def count_in_vain(self, away: str) -> None:
+        self.manage()
+        self.romeo.send(self.again())
+        self.come_back(managing=False)
+        self.manage(" resume='true'")
+        setattr(self.archives, away, True)
+        self.romeo.send(self.again())
+        self.archives.fail()
+        setattr(self.archives, away, False)
+        self.archives.commit()
+        self.assertEqual(self.romeo.drain(), [])
+        self.world.advance(AGAIN_IN)
+        told = self.archives.counts[-1]
+        self.assertEqual((self.session(self.romeo).intake.handled, told and told.h), (1, 1))
+        self.assert_kept("hark")
 
     def test_what_is_sent_again_while_it_is_on_its_way_waits_for_that(self) -> None:
         self.archives.slow = True
