@@ -48,6 +48,7 @@ class Intake(Settled):
         "course",
         "known",
         "lagging",
+        "looking",
         "misled",
         "moved",
         "over",
@@ -76,6 +77,9 @@ class Intake(Settled):
         #: What the account has sent over earlier streams, by fingerprint, once somebody has asked: its archive id, or
         #: nothing where it was not settled yet.
         self.known: dict[str, int | None] | None = None
+        #: What else is to be among it when it is looked up, which takes its time: what was not settled when that began,
+        #: or came late from an earlier stream since.
+        self.looking: dict[str, int | None] | None = None
         #: How often its session was resumed.
         self.course = 0
         self._key: str | None = None

@@ -116,9 +116,11 @@ class Outgoing:
         session = self._session
         resending, local, intake = session.host.resending, session.jid.local, session.intake
         if intake.over or self._course != intake.course:
+            # It was not there to be seen when these were looked for.
             for each in (intake, *(other.intake for other in session.host.sessions.of(local))):
-                if each.known is not None:
-                    each.known[self._said] = None  # it was not there to be seen when these were looked for
+                for known in (each.known, each.looking):
+                    if known is not None:
+                        known[self._said] = None
         if resending.find(local, self._said) is None:
             resending.begin(local, self._said, intake, self._course)
             self._is_waited_for = True
@@ -189,8 +191,12 @@ class Outgoing:
     async def _look_up_first(self) -> None:
         """Learn what the account sent before this stream; of what is on its way it is to be seen what becomes of it."""
         session, intake = self._session, self._session.intake
-        unsettled = dict.fromkeys(session.host.resending.on_their_way(session.jid.local, intake, self._course))
-        known = {**unsettled, **await self._sent_before()}
+        if intake.looking is None:
+            intake.looking = {}
+        looking = intake.looking
+        looking.update(dict.fromkeys(session.host.resending.on_their_way(session.jid.local, intake, self._course)))
+        sent_before = await self._sent_before()
+        known = {**looking, **sent_before}
         if intake.known is None and self._course == intake.course:  # or more may have come since than was looked for
             intake.known = known
             session.scope.later(AGAIN_WITHIN, _forget, intake, known)
@@ -240,4 +246,4 @@ def _accepted(session: Session, message: Message, id_: str | None) -> None:
 
 def _forget(intake: Intake, known: Mapping[str, int | None]) -> None:
     if intake.known is known:
-        intake.known = {}
+        intake.known, intake.looking = {}, None

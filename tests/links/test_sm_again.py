@@ -218,3 +218,16 @@ class ThinkingTests(ComingBackCase):
         self.go_on(0)
         self.go_on(1)
         self.assert_arrived("obvious", "1")
+
+    def test_nor_where_it_arrives_while_it_is_looked_for(self) -> None:
+        self.tell("1")
+        self.session().end()
+        client = self.world.client("romeo@example.org/orchard")
+        self.enable(client)
+        self.archives.reading = reading = Deferred()
+        self.tell("obvious", client=client)
+        self.go_on(0)
+        reading.callback(None)
+        self.tell("1", client=client)
+        self.go_on(1)
+        self.assert_arrived("1", "obvious")
