@@ -194,9 +194,9 @@ def _done(waiting: Awaitable[None] | None) -> Deferred[None] | None:
     return None if waiting is None else ensureDeferred(waiting)  # type: ignore[arg-type]
 
 
-def _untold(failure: Failure) -> None:
+def _untold(failure: Failure) -> Failure | None:
     """The archives have it. That it came again could not be kept alone: that is made up for (`catching_up`)."""
-    failure.trap(StanzaError)
+    return None if isinstance(failure.value, StanzaError) else failure
 
 
 def _after(before: Keeping) -> Deferred[None]:
