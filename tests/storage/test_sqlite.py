@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 import federix
 from federix.life.executor import InlineExecutor
 from federix.storage.accounts import Account
+from federix.storage.archive import ArchiveRow, Counted
+from federix.storage.chain import Chain
 from federix.storage.codec import TEXT
 from federix.storage.roster import Relations, RosterItem
 from federix.storage.shapes import Table
@@ -42,7 +44,7 @@ NOTES = Table("notes", TEXT)
 
 START = """
 import sys
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from federix.life.executor import InlineExecutor
 from federix.storage.sqlite import SqliteStorage
 for _ in range(2):
@@ -150,6 +152,37 @@ class SqliteStorageTest(SqliteTestCase):
         self.assertEqual(self.successResultOf(read), b"x")
         assert isinstance(written, Deferred)
         self.assertEqual(self.successResultOf(written), [1, 1])
+        self.result(storage.stop())
+
+    def test_what_many_messages_count_is_written_once_for_each_stream(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor)
+        self.result(storage.start())
+        written: list[str] = []
+        storage.database._connections[0].set_trace_callback(written.append)
+        chains = {name: Chain() for name in ("one", "another")}
+        waiting: list[Deferred[Any]] = []
+
+        def keep(number: int, stream: str, h: int) -> None:
+            archived = ArchiveRow(ROMEO, number, JULIET, "", True, "", b"<message/>")
+            counted = Counted(stream, ROMEO, h, 1.0, chains[stream].next())
+            waiting.append(ensureDeferred(storage.archives.keep([archived], counted)))  # type: ignore[arg-type]
+
+        executor.holds = True
+        keep(1, "one", 1)  # alone: it was begun at once
+        for number, stream, h in ((2, "one", 2), (3, "another", 1), (4, "one", 3), (4, "one", 4), (5, "another", 2)):
+            keep(number, stream, h)
+        behind = Deferred.fromCoroutine(storage.archives.counted("one"))
+        keep(6, "another", 3)
+        executor.go_on()
+        told = self.successResultOf(behind)
+        self.assertEqual(told and told.h, 3)
+        self.assertEqual(sum("INTO counted" in statement for statement in written), 4)
+        another = self.result(storage.archives.counted("another"))
+        self.assertEqual(another and another.h, 3)
+        self.failureResultOf(waiting.pop(4), StoreError)
+        self.assertEqual([self.successResultOf(each) for each in waiting], [[1, 1]] * 6)
+        self.flushLoggedErrors()
         self.result(storage.stop())
 
     def test_readers_work_while_the_writer_does(self) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from ...life.executor import Executor
 from ..lane import Job, Outcome
-from .database import Rows, Work
+from .database import Change, Changes, Rows, Work
 from .statement import Compiler, Statement, Value
 
 T = TypeVar("T")
@@ -78,6 +78,32 @@ class BlockingTransaction:
         return cursor
 
 
+class _Counts:
+    """What many jobs of a batch write over each other: how far the streams are settled whose messages they keep.
+
+    A batch is kept whole or not at all, so of each count only the last is written, behind the jobs that it tells of.
+    Whatever else touches the database finds it written.
+    """
+
+    __slots__ = ("_compiler", "_last", "_transaction")
+
+    def __init__(self, transaction: BlockingTransaction, compiler: Compiler) -> None:
+        self._transaction = transaction
+        self._compiler = compiler
+        self._last: dict[tuple[Value, ...], Change] = {}
+
+    def add(self, count: Change) -> None:
+        """The job that says *count* is done."""
+        key = self._compiler(count.statement).key
+        self._last[count.statement.name, *[count.values[name] for name in key]] = count
+
+    def write(self) -> None:
+        """Write what was added."""
+        for count in self._last.values():
+            step(count(self._transaction))
+        self._last.clear()
+
+
 # What follows runs in the executor.
 
 
@@ -85,11 +111,14 @@ def _run_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: b
     """Run all jobs in one transaction. Returns ``None`` when it is committed, else why nothing of it is kept."""
     transaction = BlockingTransaction(connection, driver.compiler)
     execute = connection.cursor().execute
+    # A lone job is undone with its transaction.
+    counts = _Counts(transaction, driver.compiler) if writes and len(batch) > 1 else None
     try:
         execute(driver.begin_writing if writes else driver.begin_reading)
         for job in batch:
-            # A lone job is undone with its transaction.
-            _run_job(execute, transaction, job, writes and len(batch) > 1)
+            _run_job(execute, transaction, job, counts)
+        if counts is not None:
+            counts.write()
         if writes and len(batch) == 1 and batch[0].error is not None:
             driver.roll_back(connection)
         else:
@@ -103,19 +132,38 @@ def _run_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: b
     return None
 
 
-def _run_job(execute: Callable[[str], object], transaction: BlockingTransaction, job: Job[T], saved: bool) -> None:
-    if saved:
-        execute("SAVEPOINT job")
+def _run_job(
+    execute: Callable[[str], object], transaction: BlockingTransaction, job: Job[Any], counts: _Counts | None
+) -> None:
+    """Run one job: by itself, or one of several that have their *counts* in common."""
+    if counts is None:
+        _do(job, job.work, transaction)
+        return
+    work, count = job.work, None
+    if isinstance(work, Changes) and work.link is not None:
+        changes = work.due()
+        if len(changes) == len(work.all):
+            *others, count = changes
+            work = Changes(tuple(others))
+    if count is None:
+        counts.write()
+    execute("SAVEPOINT job")
+    _do(job, work, transaction)
+    if job.error is not None:
+        # A full disk, for one, makes SQLite roll back everything. There is no savepoint then, and this raises:
+        # all jobs of the batch are lost.
+        execute("ROLLBACK TO SAVEPOINT job")
+    execute("RELEASE SAVEPOINT job")
+    if job.error is None and count is not None:
+        counts.add(count)
+        job.answer.append(1)
+
+
+def _do(job: Job[T], work: Work[T], transaction: BlockingTransaction) -> None:
     try:
-        job.answer = step(job.work(transaction))
+        job.answer = step(work(transaction))
     except Exception as error:
         job.error = error
-        if saved:
-            # A full disk, for one, makes SQLite roll back everything. There is no savepoint then, and this raises:
-            # all jobs of the batch are lost.
-            execute("ROLLBACK TO SAVEPOINT job")
-    if saved:
-        execute("RELEASE SAVEPOINT job")
 
 
 def step(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -88,7 +88,7 @@ class Changes:
     """Work that is several statements none of which waits for what another answers; answers with their counts.
 
     A back end sees into it, and may send it to the database in one piece, and rows for the same table together. With a
-    *link* the last of them is only made where that holds.
+    *link* the last of them, which overwrites one row, is only made where that holds.
     """
 
     all: tuple[Change, ...]

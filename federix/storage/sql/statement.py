@@ -72,6 +72,8 @@ class Compiled:
     """The parameters in the order of the question marks."""
     defaults: Mapping[str, Value]
     """Parameters that stand in the statement itself, such as constants."""
+    key: Sequence[str]
+    """The parameters that tell which row is overwritten; none where the statement is no `Upsert`."""
 
     def parameters(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
         """*values* in order; raises ``KeyError`` for a missing one."""
@@ -98,8 +100,10 @@ class Compiler:
 
     def _compile(self, statement: Statement) -> Compiled:
         clause = statement.clause
+        key: tuple[str, ...] = ()
         if isinstance(clause, Upsert):
+            key = tuple(column.name for column in clause.table.primary_key)
             clause = clause.written_for(self._dialect.name)
         compiled: Any = clause.compile(dialect=self._dialect)
         defaults = {name: value for name, value in compiled.params.items() if value is not None}
-        return Compiled(statement, compiled.string, tuple(compiled.positiontup or ()), defaults)
+        return Compiled(statement, compiled.string, tuple(compiled.positiontup or ()), defaults, key)
