@@ -6,6 +6,8 @@ one of them fails, and it may learn that too late to say something else.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 
 class Chain:
     """The writes of one writer, in the order in which they are submitted and done."""
@@ -68,7 +70,10 @@ class Link:
             self._chain.withdraw(self, self._before)
 
     def _count(self) -> int:
-        before = self._before
-        if before is not None:
-            self._failures = before._failures + before.failed
+        # Anew for all that are not over: with their batch they may fail after they were tried, or without being tried.
+        links = [self]
+        while (before := links[-1]._before) is not None:
+            links.append(before)
+        for before, link in pairwise(reversed(links)):
+            link._failures = before._failures + before.failed
         return self._failures

@@ -38,6 +38,21 @@ class ChainTest(SynchronousTestCase):
         links[2].lose()
         self.assertEqual(self.holding(self.links(1)), [True])
 
+    def test_of_several_that_fail_together_after_they_were_tried_each_is_to_be_known(self) -> None:
+        first, second = self.links(2)
+        self.assertEqual(self.holding([first, second]), [True, True])
+        first.failed = second.failed = True
+        first.lose()
+        self.assertEqual(self.holding(self.links(1)), [False])
+        second.lose()
+        self.assertEqual(self.holding(self.links(1)), [True])
+
+    def test_of_several_that_fail_without_being_tried_each_is_to_be_known(self) -> None:
+        first, second = self.links(2)
+        first.failed = second.failed = True
+        first.lose()
+        self.assertEqual(self.holding(self.links(2)), [False, False])
+
     def test_one_that_is_tried_again_and_does_not_fail_breaks_nothing(self) -> None:
         links = self.links(3)
         links[0].failed = True

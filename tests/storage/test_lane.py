@@ -282,6 +282,27 @@ class LinkedTest(LaneCase):
         self.successResultOf(behind)
         self.assertEqual(self.kept(), [0, 2])
 
+    def test_behind_two_that_fail_with_their_batch_where_one_is_known(self) -> None:
+        """Between two answers the writer may say something."""
+        behind: list[Deferred[Any]] = []
+
+        async def lose_all(tx: Transaction) -> None:
+            await tx.run(ROLLBACK)
+            raise Refused
+
+        def told(_: object) -> None:
+            self.chain.known += 1
+            behind.append(self.submit(3))
+
+        self.lane.submit("", add(0))
+        self.submit(1).addErrback(told)
+        second = self.submit(2)
+        self.lane.submit("", lose_all).addErrback(lambda _: None)
+        self.executor.go_on()
+        self.failureResultOf(second, StoreError)
+        self.successResultOf(behind[0])
+        self.assertEqual(self.kept(), [0, 3])
+
     def test_behind_what_waited_in_vain(self) -> None:
         self.lane.submit("", add(0))
         failed = self.submit(1)
