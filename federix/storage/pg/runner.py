@@ -115,7 +115,11 @@ class Writing:
         except Conflict:
             await transaction.roll_back()
             for job in batch:
-                await self._again(connection, job)
+                try:
+                    await self._again(connection, job)
+                except (FateUnknown, NotDone) as lost:
+                    # Those before it are kept already: the batch as a whole is not to be done again.
+                    raise FateUnknown from lost
         except PgError:
             await transaction.roll_back()
             raise
@@ -143,6 +147,3 @@ class Writing:
                 await transaction.roll_back()
                 job.error = error
                 return
-            except (FateUnknown, NotDone) as lost:
-                # Those before it are kept already: the batch as a whole is not to be done again.
-                raise FateUnknown from lost
