@@ -8,15 +8,16 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.storage.lane import Job, Lost
+from federix.storage.lane import Job, Lost, NotDone
 from federix.storage.pg.connection import PgConnection
-from federix.storage.pg.runner import Writing
+from federix.storage.pg.runner import Reading, Writing
 from federix.storage.pg.statements import PgStatements
 from federix.storage.sql.database import Transaction
 from federix.storage.sql.pool import Slot
 from tests.storage.served.case import cell
 
 DEADLOCK = "40P01"
+TIMED_OUT = "57014"
 LOST = "08006"
 
 
@@ -50,10 +51,10 @@ async def work(tx: Transaction) -> int:
 
 
 class BatchesTest(SynchronousTestCase):
-    def run_on(self, connection: FakeConnection, jobs: list[Job[Any]]) -> Deferred[Any]:
+    def run_on(self, connection: FakeConnection, jobs: list[Job[Any]], kind: Any = Writing) -> Deferred[Any]:
         slot: Slot[PgConnection] = Slot()
         slot.connection = cast(PgConnection, connection)
-        outcome: Deferred[Any] = Writing(PgStatements())(slot, jobs)
+        outcome: Deferred[Any] = kind(PgStatements())(slot, jobs)
         self.assertEqual(connection.errors, [])
         return outcome
 
@@ -63,3 +64,22 @@ class BatchesTest(SynchronousTestCase):
         connection = FakeConnection(DEADLOCK, None, None, None, DEADLOCK, LOST)
         outcome = self.run_on(connection, jobs)
         self.assertIsInstance(self.successResultOf(outcome), Lost)
+
+    def test_what_is_done_again_has_no_error_of_an_earlier_time(self) -> None:
+        jobs = [Job(("a",), work), Job(("b",), work)]
+        # The first waits for others too long, and with the second the connection breaks.
+        self.failureResultOf(self.run_on(FakeConnection(TIMED_OUT, LOST), jobs), NotDone)
+        self.assertIsNone(self.successResultOf(self.run_on(FakeConnection(), jobs)))
+        self.assertEqual([(job.answer, job.error) for job in jobs], [(1, None)] * 2)
+
+    def test_what_is_joined_again_has_no_error_of_an_earlier_time(self) -> None:
+        jobs = [Job((owner,), cell(owner)) for owner in "ab"]
+        self.failureResultOf(self.run_on(FakeConnection("22001", TIMED_OUT, LOST), jobs), NotDone)
+        self.assertIsNone(self.successResultOf(self.run_on(FakeConnection(), jobs)))
+        self.assertEqual([(job.answer, job.error) for job in jobs], [(1, None)] * 2)
+
+    def test_a_read_that_is_done_again_has_no_error_of_an_earlier_time(self) -> None:
+        jobs = [Job(("a",), work)]
+        self.failureResultOf(self.run_on(FakeConnection(TIMED_OUT, LOST), jobs, Reading), NotDone)
+        self.assertIsNone(self.successResultOf(self.run_on(FakeConnection(), jobs, Reading)))
+        self.assertEqual([(job.answer, job.error) for job in jobs], [(1, None)])

@@ -35,6 +35,7 @@ class Reading:
 
     async def _run(self, connection: PgConnection, batch: list[Job[Any]]) -> Outcome:
         for job in batch:
+            job.error = None  # it may have been tried before
             transaction = PgTransaction(connection, self._statements)
             if not isinstance(job.work, Query):
                 transaction.begin(_SNAPSHOT)
@@ -56,6 +57,8 @@ class Writing:
         return Deferred.fromCoroutine(self._run(slot.opened, batch))
 
     async def _run(self, connection: PgConnection, batch: list[Job[Any]]) -> Outcome:
+        for job in batch:
+            job.error = None  # it may have been tried before
         try:
             if not await self._joined(connection, batch):
                 await self._one_by_one(connection, batch)
