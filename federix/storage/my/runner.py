@@ -85,7 +85,7 @@ def _joined(statements: MyStatements, batch: list[Job[Any]], raw: Any) -> bool:
     try:
         for message in messages:
             _send(transaction, message, final=not rest and message is messages[-1])
-        locked = _saved(transaction, rest)
+        left = _saved(transaction, rest)
         transaction.commit()
     except (MyError, Deadlock) as error:
         transaction.roll_back()
@@ -97,7 +97,7 @@ def _joined(statements: MyStatements, batch: list[Job[Any]], raw: Any) -> bool:
         transaction.roll_back()
         _fail(batch, slow.error)
         return True
-    _after(statements, locked, raw, LOCK_TRIES - 1)
+    _after(statements, left, raw, LOCK_TRIES - 1)
     return True
 
 
@@ -122,7 +122,7 @@ def _one_by_one(statements: MyStatements, batch: list[Job[Any]], raw: Any) -> No
     transaction = MyTransaction(raw, statements)
     transaction.begin()
     try:
-        locked = _saved(transaction, batch)
+        left = _saved(transaction, batch)
         transaction.commit()
     except Deadlock:
         transaction.roll_back()
@@ -134,7 +134,7 @@ def _one_by_one(statements: MyStatements, batch: list[Job[Any]], raw: Any) -> No
         transaction.roll_back()
         raise
     else:
-        _after(statements, locked, raw, LOCK_TRIES - 1)
+        _after(statements, left, raw, LOCK_TRIES - 1)
 
 
 class _TooSlow(Exception):
@@ -145,15 +145,34 @@ class _TooSlow(Exception):
 
 
 def _saved(transaction: MyTransaction, jobs: list[Job[Any]]) -> list[Job[Any]]:
-    """Run *jobs*, each behind a savepoint; answers with the one that waited too long for a lock, if there is one."""
-    slow: list[Job[Any]] = []
+    """Run *jobs*, each behind a savepoint; answers with those that are left for later.
+
+    It is the one that waited too long for a lock, if there is one, and those that must stay behind it.
+    """
+    slow = 0
+    left: list[Job[Any]] = []
+    behind: set[str] = set()
     for job in jobs:
+        if not behind.isdisjoint(job.owners):
+            left.append(job)
+            behind.update(job.owners)
+            continue
         transaction.job(job, saved=True)
-        if isinstance(job.error, MyError) and (job.error.code == LOCKED or job.error.code in TIMED_OUT):
-            slow.append(job)
-            if len(slow) > 1:
-                raise _TooSlow(job.error)
-    return [job for job in slow if isinstance(job.error, MyError) and job.error.code == LOCKED]
+        error = _too_slow(job)
+        if error is not None:
+            slow += 1
+            if slow > 1:
+                raise _TooSlow(error)
+            if error.code == LOCKED:
+                left.append(job)
+                behind.update(job.owners)
+    return left
+
+
+def _too_slow(job: Job[Any]) -> MyError | None:
+    """The error of a *job* that took longer than it may."""
+    error = job.error
+    return error if isinstance(error, MyError) and (error.code == LOCKED or error.code in TIMED_OUT) else None
 
 
 def _fail(batch: list[Job[Any]], error: MyError) -> None:
@@ -164,12 +183,19 @@ def _fail(batch: list[Job[Any]], error: MyError) -> None:
 
 def _after(statements: MyStatements, jobs: list[Job[Any]], raw: Any, most: int) -> None:
     """Run *jobs* by themselves, behind a transaction that is kept already, or other jobs of it."""
-    for job in jobs:
+    slow = 0
+    for number, job in enumerate(jobs, 1):
         try:
             _again(statements, job, raw, most)
         except (FateUnknown, NotDone) as lost:
             # The batch as a whole is not to be done again.
             raise FateUnknown from lost
+        error = _too_slow(job)
+        if error is not None:
+            slow += 1
+            if slow > 1:
+                _fail(jobs[number:], error)
+                return
 
 
 def _again(statements: MyStatements, job: Job[Any], raw: Any, most: int) -> None:
