@@ -14,11 +14,11 @@ batch would have to be gathered before it just the same, and its connections bel
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -124,6 +124,11 @@ class Lane(Generic[C]):
         self._unfinished = 0
         #: Of each owner the last job that is not finished.
         self._last: dict[str, Job[Any]] = {}
+        #: All that are not finished, in the order in which they were submitted, each with its number.
+        self._open: OrderedDict[Job[Any], int] = OrderedDict()
+        self._submitted = 0
+        #: Who waits for all up to a number.
+        self._behind_all: deque[tuple[int, Deferred[None]]] = deque()
         #: Jobs that are done and whose answers wait, each with what became of its transaction.
         self._answers: deque[tuple[Job[Any], Outcome]] = deque()
         self._due = False
@@ -158,6 +163,8 @@ class Lane(Generic[C]):
         if self._ordered:
             for each in job.owners:
                 self._last[each] = job
+            self._submitted += 1
+            self._open[job] = self._submitted
         self._waiting.append(job)
         self._dispatch()
         return job.result
@@ -166,13 +173,16 @@ class Lane(Generic[C]):
         """Whether a job of that owner, or any if ``None``, is not finished yet; known where order is kept."""
         return bool(self._last) if owner is None else owner in self._last
 
-    def finished(self, owner: str | None) -> Deferred[Any]:
+    def finished(self, owner: str | None) -> Deferred[None]:
         """Fires when all jobs of that owner, or of all if ``None``, are finished that are there now."""
-        waited: list[Deferred[None]] = []
-        for job in set(self._last.values()) if owner is None else {self._last[owner]}:
-            waited.append(Deferred())
-            job.watchers.append(waited[-1])
-        return DeferredList(waited) if len(waited) != 1 else waited[0]
+        done: Deferred[None] = Deferred()
+        if owner is not None:
+            self._last[owner].watchers.append(done)
+        elif self._open:
+            self._behind_all.append((self._submitted, done))
+        else:
+            done.callback(None)
+        return done
 
     def refuse(self, reason: str | None) -> None:
         """Let what waits fail, and whatever comes, for that *reason*; with ``None``, take jobs again."""
@@ -288,6 +298,7 @@ class Lane(Generic[C]):
         if self._ordered:
             last = self._last
             for job in batch:
+                del self._open[job]
                 for owner in job.owners:
                     if last.get(owner) is job:
                         del last[owner]
@@ -302,6 +313,8 @@ class Lane(Generic[C]):
         for job in batch:
             for watcher in job.watchers:
                 watcher.callback(None)
+        while self._behind_all and self._behind_all[0][0] < next(iter(self._open.values()), self._submitted + 1):
+            self._behind_all.popleft()[1].callback(None)
         if not self._due:
             self._hand_out()
 

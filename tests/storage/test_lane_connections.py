@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.storage.lane import HELP_AFTER, MOST_TRIES, Job, Lane, Lost, NotDone
+from federix.storage.lane import GATHER_FOR, HELP_AFTER, MOST_TRIES, Job, Lane, Lost, NotDone
 from federix.storage.sql.database import Transaction
 from federix.storage.storage import StoreError
 
@@ -97,6 +98,44 @@ class WritersTest(ConnectionsCase):
         self.end("second")
         self.successResultOf(done)
         self.successResultOf(everything)
+
+    def test_who_waits_for_all_waits_for_none_that_come_later(self) -> None:
+        self.submit("a", "b", "c")
+        before = self.lane.finished(None)
+        self.submit("a")
+        behind = self.lane.finished(None)
+        self.clock.advance(HELP_AFTER)
+        self.end("first")
+        self.assertNoResult(before)
+        self.end("second")
+        self.successResultOf(before)
+        self.assertNoResult(behind)
+        (last,) = self.working
+        self.end(last)
+        self.successResultOf(behind)
+        self.assertFalse(self.lane.is_busy(None))
+
+    def test_who_gives_up_waiting_for_all_hears_so_at_once(self) -> None:
+        self.submit("a", "b")
+        done = self.lane.finished(None)
+        done.cancel()
+        self.failureResultOf(done, CancelledError)
+        self.end("second")
+        self.end("second")
+
+    def test_who_waits_for_all_costs_no_more_where_there_are_many(self) -> None:
+        def count() -> int:
+            return sum(isinstance(each, Deferred) for each in gc.get_objects())
+
+        results = self.submit(*(f"{number}" for number in range(50)))
+        before = count()
+        waiting = [self.lane.finished(None) for _ in range(50)]
+        self.assertLess(count() - before, 2 * len(waiting))
+        while self.working:
+            self.end("second")
+            self.clock.advance(GATHER_FOR)
+        for each in (*results, *waiting):
+            self.successResultOf(each)
 
     def test_what_was_surely_not_kept_is_done_again_and_first(self) -> None:
         results = self.submit("a", "a", "b")
