@@ -157,7 +157,8 @@ class Pool(Generic[K]):
     async def _connect_all(self) -> None:
         """Connect until nothing is missing."""
         attempt = 0
-        while missing := [slot for slot in self._slots if slot.connection is None]:
+        # Who stops may be told what one came to, in the place of that the others were cancelled.
+        while not self._closed and (missing := [slot for slot in self._slots if slot.connection is None]):
             if attempt:
                 paused = await pause(self._reactor, attempt - 1, self._server.start_interval)
                 missing = [slot for slot in self._slots if slot.connection is None]
