@@ -114,6 +114,7 @@ class Lane(Generic[C]):
         self._run = run
         self._clock = clock
         self._free = list(connections)
+        self._at_work: set[C] = set()
         self._withdrawn: set[C] = set()
         self._ordered = ordered
         self._errors = errors
@@ -212,10 +213,11 @@ class Lane(Generic[C]):
             self._free.remove(connection)
 
     def give(self, connection: C) -> None:
-        """Let *connection*, which was withdrawn and does nothing now, work again."""
+        """Let *connection*, which was withdrawn, work again, as soon as it is done with what it does now."""
         self._withdrawn.discard(connection)
-        self._free.append(connection)
-        self._dispatch()
+        if connection not in self._at_work:
+            self._free.append(connection)
+            self._dispatch()
 
     def is_free(self, connection: C) -> bool:
         """Whether *connection* does nothing now and could."""
@@ -234,6 +236,7 @@ class Lane(Generic[C]):
             if not batch:
                 return
             connection = self._free.pop()
+            self._at_work.add(connection)
             self._under_way.append(batch)
             self._run(connection, batch).addBoth(self._finished, connection, batch)
 
@@ -273,6 +276,7 @@ class Lane(Generic[C]):
         return batch
 
     def _finished(self, outcome: Outcome, connection: C, batch: list[Job[Any]]) -> None:
+        self._at_work.discard(connection)
         if connection not in self._withdrawn:
             self._free.append(connection)
         self._under_way = [running for running in self._under_way if running is not batch]

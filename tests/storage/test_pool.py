@@ -79,3 +79,23 @@ class PoolTest(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(self.pool.stop()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.pool.open, 0)
+
+    def test_a_connection_that_comes_back_early_waits_for_what_was_done_on_the_one_before(self) -> None:
+        for _ in range(3):
+            self.opens()
+        self.lane.submit("", nothing)
+        (slot, before), = self.working
+        slot.opened.break_off("no answer")
+        self.clock.advance(0)
+        self.opens()
+        self.assertEqual(self.pool.open, 3)
+        results = [self.lane.submit("", nothing) for _ in range(4)]
+        before.errback(NotDone())
+        busy = [slot for slot, done in self.working if not done.called]
+        self.assertEqual(len(busy), len(set(busy)))
+        while self.working:
+            _, done = self.working.pop(0)
+            if not done.called:
+                done.callback(None)
+        for each in results:
+            self.successResultOf(each)
