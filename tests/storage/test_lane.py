@@ -265,6 +265,19 @@ class LinkedTest(LaneCase):
         self.submit(2)
         self.assertEqual(self.kept(), [0, 1, 2, 100, 102])
 
+    def test_one_whose_count_the_database_refuses_spoils_no_other(self) -> None:
+        refused: Any = "no number"
+        changes = Change(ADD, {"number": 2}), Change(ADD, {"number": refused})
+        self.lane.submit("", add(0))
+        before = self.lane.submit("", add(1))
+        failed = self.lane.submit("", Changes(changes, self.chain.next()))
+        other = self.lane.submit("", add(4))
+        behind = self.submit(3)
+        self.executor.go_on()
+        self.failureResultOf(failed, StoreError)
+        self.assertEqual([self.successResultOf(each) for each in (before, other, behind)], [1, 4, [1]])
+        self.assertEqual(self.kept(), [0, 1, 3, 4])
+
     def test_behind_a_batch_that_fails_whole(self) -> None:
         """The next one is under way before anybody is told."""
 

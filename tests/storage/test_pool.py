@@ -84,7 +84,7 @@ class PoolTest(SynchronousTestCase):
         for _ in range(3):
             self.opens()
         self.lane.submit("", nothing)
-        (slot, before), = self.working
+        ((slot, before),) = self.working
         slot.opened.break_off("no answer")
         self.clock.advance(0)
         self.opens()

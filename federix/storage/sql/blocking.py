@@ -78,6 +78,10 @@ class BlockingTransaction:
         return cursor
 
 
+class _Refused(Exception):
+    """A count could not be written, and nobody knows any more which jobs it was joined from."""
+
+
 class _Counts:
     """What many jobs of a batch write over each other: how far the streams are settled whose messages they keep.
 
@@ -98,9 +102,12 @@ class _Counts:
         self._last[count.statement.name, *[count.values[name] for name in key]] = count
 
     def write(self) -> None:
-        """Write what was added."""
-        for count in self._last.values():
-            step(count(self._transaction))
+        """Write what was added; raises `_Refused`."""
+        try:
+            for count in self._last.values():
+                step(count(self._transaction))
+        except Exception as error:
+            raise _Refused from error
         self._last.clear()
 
 
@@ -109,14 +116,30 @@ class _Counts:
 
 def _run_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: bool) -> Outcome:
     """Run all jobs in one transaction. Returns ``None`` when it is committed, else why nothing of it is kept."""
+    if not writes or len(batch) == 1:
+        return _try_batch(driver, connection, batch, writes, None)
+    try:
+        counts = _Counts(BlockingTransaction(connection, driver.compiler), driver.compiler)
+        return _try_batch(driver, connection, batch, writes, counts)
+    except _Refused:
+        for job in batch:
+            job.error = None
+        return _try_batch(driver, connection, batch, writes, None)
+
+
+def _try_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: bool, counts: _Counts | None) -> Outcome:
+    """Run all jobs, with the *counts* that they have in common, or each with its own."""
     transaction = BlockingTransaction(connection, driver.compiler)
     execute = connection.cursor().execute
     # A lone job is undone with its transaction.
-    counts = _Counts(transaction, driver.compiler) if writes and len(batch) > 1 else None
+    alone = not writes or len(batch) == 1
     try:
         execute(driver.begin_writing if writes else driver.begin_reading)
         for job in batch:
-            _run_job(execute, transaction, job, counts)
+            if alone:
+                _do(job, job.work, transaction)
+            else:
+                _run_job(execute, transaction, job, counts)
         if counts is not None:
             counts.write()
         if writes and len(batch) == 1 and batch[0].error is not None:
@@ -135,18 +158,16 @@ def _run_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: b
 def _run_job(
     execute: Callable[[str], object], transaction: BlockingTransaction, job: Job[Any], counts: _Counts | None
 ) -> None:
-    """Run one job: by itself, or one of several that have their *counts* in common."""
-    if counts is None:
-        _do(job, job.work, transaction)
-        return
+    """Run one of several jobs, which may have their *counts* in common."""
     work, count = job.work, None
-    if isinstance(work, Changes) and work.link is not None:
-        changes = work.due()
-        if len(changes) == len(work.all):
-            *others, count = changes
-            work = Changes(tuple(others))
-    if count is None:
-        counts.write()
+    if counts is not None:
+        if isinstance(work, Changes) and work.link is not None:
+            changes = work.due()
+            if len(changes) == len(work.all):
+                *others, count = changes
+                work = Changes(tuple(others))
+        if count is None:
+            counts.write()
     execute("SAVEPOINT job")
     _do(job, work, transaction)
     if job.error is not None:
@@ -154,7 +175,7 @@ def _run_job(
         # all jobs of the batch are lost.
         execute("ROLLBACK TO SAVEPOINT job")
     execute("RELEASE SAVEPOINT job")
-    if job.error is None and count is not None:
+    if job.error is None and count is not None and counts is not None:
         counts.add(count)
         job.answer.append(1)
 
