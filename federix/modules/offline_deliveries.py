@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
-from ..api import Element, Message, Session, StoreError, Turns, ns
+from ..api import Element, Key, Message, Session, StoreError, Turns, ns
 from .copies import COPIES
 from .offline_catching_up import CatchingUp
 from .offline_records import Record, Sign
@@ -25,6 +25,9 @@ MOST_IN_TURN: Final = 8
 RETRY_AFTER: Final = 60.0
 #: Seconds in which what a session was sent and had not taken is delivered anew when it is over.
 LEFT_BEHIND: Final = 60.0
+
+#: All that hand something to a session: one, unless it did not want it for a while.
+_HANDING: Final[Key[list[CatchingUp]]] = Key("mod_offline.handing")
 
 
 class Deliveries:
@@ -70,6 +73,7 @@ class Deliveries:
                 return
             earlier.end()
         catching_up = self._catching_up[local] = CatchingUp(self._offline, session, earlier)
+        session.notes[_HANDING] = [*(session.notes.get(_HANDING) or ()), catching_up]
         self._listen()
         self._offline.scope.spawn(self._run(local, catching_up))
 
@@ -85,6 +89,8 @@ class Deliveries:
                 del self._catching_up[local]
                 self._listen()
             catching_up.end()
+            session = catching_up.session
+            session.notes[_HANDING] = [each for each in session.notes.get(_HANDING) or () if each is not catching_up]
             catching_up.finished.callback(None)
         if not done:
             self.look_for_session(local)
@@ -95,10 +101,11 @@ class Deliveries:
         That may be delivered anew as well, where its stream was managed (XEP-0198 §4).
         """
         local = session.jid.local
-        catching_up = self._catching_up.get(local)
-        if catching_up is None or catching_up.session is not session:
+        handing = session.notes.get(_HANDING)
+        if not handing:
             return
-        left_behind = catching_up.leave()
+        # Of one that another has followed, too: what it has handed over may be on its way still.
+        left_behind = [sign for each in handing for sign in each.leave()]
         if left_behind:
             self._left_behind[local] = left_behind
             self._listen()

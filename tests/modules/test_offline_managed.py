@@ -125,6 +125,20 @@ class ManagedTest(OfflineCase):
         self.world.advance(RESUME + 5)
         self.assertEqual((self.got(garden), self.kept(), self.errors()), (list("abcdefgh"), 0, {}))
 
+    def test_though_the_first_did_not_want_it_any_more_before_it_ended(self) -> None:
+        for presence in ("<presence type='unavailable'/>", "<presence><priority>-1</priority></presence>"):
+            self.world, self.has = self.new_world(), 0
+            self.romeo = self.world.client("romeo@example.org/orchard")
+            self.world.register(JULIET)
+            self.write(*"abcdefgh")
+            juliet = self.managed()
+            garden = self.world.client(f"{JULIET}/garden")
+            garden.send("<presence/>")
+            juliet.send(presence)
+            juliet.cut()
+            self.world.advance(RESUME + 5)
+            self.assertEqual((self.got(garden), self.kept(), self.errors()), (list("abcdefgh"), 0, {}))
+
     def test_who_closes_the_stream_leaves_what_was_not_acknowledged(self) -> None:
         self.managed().close()
         self.world.advance(5)
