@@ -116,7 +116,11 @@ class CatchingUp:
             self._on_the_way.clear()
 
     def leave(self) -> list[Sign]:
-        """The session is over: remove what its client has said that it has; the rest of what was on its way to it."""
+        """The session is over: remove what its client has said that it has; the rest of what was on its way to it.
+
+        What was held for it goes the way of all that it was sent.
+        """
+        self.end()
         received = self.session.received
         gone = [each.id for each in self._on_the_way if each.sent is not None and each.sent <= received]
         if gone:
@@ -138,7 +142,7 @@ class CatchingUp:
             return
         self._over = True
         self.session.catching_up = False
-        while self._held and not self.session.ended:
+        while self._held:
             self.session.send(self._held.popleft())
 
 

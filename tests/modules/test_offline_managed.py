@@ -139,6 +139,22 @@ class ManagedTest(OfflineCase):
             self.world.advance(RESUME + 5)
             self.assertEqual((self.got(garden), self.kept(), self.errors()), (list("abcdefgh"), 0, {}))
 
+    def test_what_is_not_for_storage_and_was_held_meanwhile_goes_back(self) -> None:
+        juliet = self.managed()
+        self.write("x", content="<body>x</body><no-store xmlns='urn:xmpp:hints'/>")
+        juliet.cut()
+        self.world.advance(RESUME + 5)
+        self.assertEqual((self.errors(), self.kept()), ({"x": "cancel service-unavailable"}, 8))
+
+    def test_or_to_another_session_behind_what_waited(self) -> None:
+        juliet = self.managed()
+        self.write("x", content="<body>x</body><no-store xmlns='urn:xmpp:hints'/>")
+        garden = self.world.client(f"{JULIET}/garden")
+        garden.send("<presence/>")
+        juliet.cut()
+        self.world.advance(RESUME + 5)
+        self.assertEqual((self.got(garden), self.kept(), self.errors()), ([*"abcdefgh", "x"], 0, {}))
+
     def test_who_closes_the_stream_leaves_what_was_not_acknowledged(self) -> None:
         self.managed().close()
         self.world.advance(5)
