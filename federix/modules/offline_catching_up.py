@@ -48,6 +48,8 @@ class CatchingUp:
         self._held: deque[Message] = deque()
         self._held_bytes = 0
         self._over = False
+        #: Whether more may wait than was there when it was last read.
+        self._more_came = False
         #: What was handed over and is not removed.
         self._on_the_way: list[Handed] = []
         #: Fires when nothing is handed over or removed any more.
@@ -60,6 +62,10 @@ class CatchingUp:
         session = self.session
         return not (self._over or session.ended) and session.available and session.priority >= 0
 
+    def look_again(self) -> None:
+        """More has been stored; what is being read at this moment may be without it."""
+        self._more_came = True
+
     async def run(self) -> bool:
         """Hand over all that waits; false if the session did not want it to the end. Raises `StoreError`."""
         offline = self._offline
@@ -67,6 +73,7 @@ class CatchingUp:
         if earlier is not None and not earlier.session.ended:
             await earlier.finished  # what that session has taken is not for this one
         while self.goes_on:
+            self._more_came = False
             await self._hand()
             if self._on_the_way or self.session.crowded:
                 await self._taken()
@@ -74,7 +81,7 @@ class CatchingUp:
                 break
             elif offline.is_storing(self.session.jid.local):
                 await offline.sleep(FIRST_WAIT)
-            else:
+            elif not self._more_came:
                 return True
         return False
 

@@ -63,14 +63,15 @@ class Deliveries:
     def begin(self, session: Session) -> None:
         """Hand what waits to *session*, unless another has it, or fetches it itself."""
         local = session.jid.local
+        earlier = self._catching_up.get(local)
+        if earlier is not None and earlier.goes_on:
+            earlier.look_again()
+            return
         # XEP-0013 §2.2: while a session that fetches its messages itself is there, the server "MUST NOT flood the
         # second resource with the offline message queue".
         if any(map(self._offline.retrieval.is_used_by, self._offline.host.sessions.of(local))):
             return
-        earlier = self._catching_up.get(local)
         if earlier is not None:
-            if earlier.goes_on:
-                return
             earlier.end()
         catching_up = self._catching_up[local] = CatchingUp(self._offline, session, earlier)
         session.notes[_HANDING] = [*(session.notes.get(_HANDING) or ()), catching_up]

@@ -581,6 +581,21 @@ class RacesTest(OfflineCase):
 
         self.patch(logs, name, later)
 
+    def read_early(self) -> None:
+        """What is read is seen at once, and told late."""
+        logs: Any = self.world.server.storage.logs
+        method: Callable[..., Awaitable[object]] = logs.range
+        self.held = []
+
+        async def later(*args: object) -> object:
+            found = await method(*args)
+            gate: Deferred[None] = Deferred()
+            self.held.append(gate)
+            await gate
+            return found
+
+        self.patch(logs, "range", later)
+
     def go_on(self) -> None:
         held, self.held = self.held, []
         for gate in held:
@@ -602,6 +617,15 @@ class RacesTest(OfflineCase):
         for _ in range(3):
             self.go_on()
         self.assertEqual((self.got(juliet), self.kept()), (list("abc"), 0))
+
+    def test_what_is_written_while_they_are_read_comes_as_well_and_nothing_overtakes(self) -> None:
+        self.read_early()
+        juliet = self.come()
+        self.write("a")
+        while self.held:
+            self.go_on()
+        self.write("b")
+        self.assertEqual((self.got(juliet), self.kept()), (["a", "b"], 0))
 
     def test_who_goes_while_they_are_read_leaves_them(self) -> None:
         self.write("a")
