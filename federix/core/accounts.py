@@ -330,6 +330,9 @@ class Accounts:
         await hooks.remove_user.tell(self._host.chains, jid)
         await storage.forget(str(jid))
         removed = await storage.accounts.delete(jid.local, jid.domain)
+        returning = self._host.sessions.returns.after(jid.local)
+        if returning is not None:
+            await returning
         # What was being done for its sessions when they ended may have been written since: the next owner of the name
         # must not find it.
         await storage.forget(str(jid))

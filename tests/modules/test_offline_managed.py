@@ -212,3 +212,22 @@ class OneByOneTest(OfflineCase):
         world = World(modules=modules, **more)
         self.addCleanup(world.stop)
         return world
+
+
+class RemovedTest(OfflineCase):
+    def new_world(self, **more: Any) -> World:
+        world = World(modules={"mod_roster": {}, "mod_offline": {}, "mod_stream_mgmt": {}}, **more)
+        self.addCleanup(world.stop)
+        return world
+
+    def test_an_account_leaves_nothing_that_its_client_had_not_taken_to_the_next_of_its_name(self) -> None:
+        juliet = self.world.client(f"{JULIET}/balcony")
+        juliet.send(f"<enable {SM} resume='true'/><presence/>")
+        self.world.advance(1)
+        ids = [str(number) for number in range(200)]
+        self.write(*ids)
+        juliet.cut()
+        self.world.run(self.world.host("example.org").accounts.remove("juliet"))
+        self.world.register(JULIET)
+        self.world.advance(1)
+        self.assertEqual((self.kept(), list(self.errors())), (0, ids))
