@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import merge
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -65,6 +67,8 @@ class Returns:
         #: Of how many sessions of each account, by its local part, stanzas go back; and who waits for that.
         self.on_their_way: Counter[str] = Counter()
         self._behind: dict[str, list[Deferred[None]]] = {}
+        #: Those sessions of each account of which nothing has gone back yet.
+        self._together: dict[str, list[Over]] = {}
 
     def __len__(self) -> int:
         """How many sessions have ended whose stanzas are still on their way."""
@@ -75,7 +79,9 @@ class Returns:
         managed.rules.forget(managed)
         remember = managed.resumable and not managed.finished
         if managed.queue or remember:
-            self._waiting.append(Over(session, managed.rules, managed.left(), managed.id if remember else ""))
+            over = Over(session, managed.rules, managed.left(), managed.id if remember else "")
+            self._waiting.append(over)
+            self._together.setdefault(session.jid.local, []).append(over)
             self.on_their_way[session.jid.local] += 1
             self._begin()
 
@@ -91,6 +97,7 @@ class Returns:
         self.on_their_way[local] -= 1
         if not self.on_their_way[local]:
             del self.on_their_way[local]
+            self._together.pop(local, None)
             for waiting in self._behind.pop(local, ()):
                 waiting.callback(None)
 
@@ -125,23 +132,33 @@ class Returns:
             idle.callback(None)
 
     async def _return(self, over: Over) -> None:
+        local = over.session.jid.local
         try:
             # All those who end in this turn, as when the server stops, have ended first: or one would hand to the next.
             await deferLater(self._host.clock, 0)
-            await self._send_all_back(over)
+            together = self._together.pop(local, None)
+            if together is not None:
+                await self._send_all_back(over, together)
         finally:
-            self._is_back(over.session.jid.local)
+            self._is_back(local)
         if over.id:
             await self._remember(over)
 
-    async def _send_all_back(self, over: Over) -> None:
-        session = over.session
-        resend = over.rules.options.resend_on_timeout
-        others = [other.jid.resource for other in self._host.sessions.of(session.jid.local)]
-        alone = not others or others == [session.jid.resource]
-        for count, (raw, since) in enumerate(over.queue, 1):
+    async def _send_all_back(self, over: Over, together: Sequence[Over]) -> None:
+        """What the sessions *together*, one of which is *over*, were sent goes back once, in its order.
+
+        What another session of their account still waits for does not: it is that one's.
+        """
+        session, resend = over.session, over.rules.options.resend_on_timeout
+        others = self._host.sessions.of(session.jid.local)
+        alone = {other.jid.resource for other in others} <= {each.session.jid.resource for each in together}
+        # A message for several is the same bytes in the queue of each: one of equal bytes may only look the same.
+        known = {id(raw) for other in others if other.managed is not None for raw in other.managed.queue}
+        for count, (raw, since) in enumerate(merge(*(each.queue for each in together), key=itemgetter(1)), 1):
             try:
-                await self._send_back(session, raw, since, resend == "true" or (resend == "if_offline" and alone))
+                if id(raw) not in known:
+                    known.add(id(raw))
+                    await self._send_back(session, raw, since, resend == "true" or (resend == "if_offline" and alone))
             except CancelledError:
                 raise
             except Exception:

@@ -9,6 +9,7 @@ from twisted.internet.defer import ensureDeferred
 
 from federix.api import HANDLED, JID, STREAM_MANAGEMENT, Message, Module, Outcome, hooks
 from federix.core.returning import TOGETHER
+from federix.testing import Client
 from federix.xmpp import ns
 from federix.xmpp.delay import parse_stamp
 from federix.xmpp.reading import read_stanza
@@ -221,6 +222,36 @@ class EndingTests(ManagedCase):
         store = self.store
         self.stop()
         self.assertEqual(sorted(str(message.body) for message in store.kept), ["asleep", "awake"])
+
+    def test_what_several_had_not_acknowledged_is_stored_once_and_in_order(self) -> None:
+        for acknowledged in (0, 3):
+            self.begin_with()
+            other = self.two_available()
+            self.say("1", "2", "3", "4", "5", to="romeo@example.org")
+            other.send(a(2 + acknowledged))
+            store = self.store
+            self.stop()
+            self.assertEqual([message.body for message in store.kept], ["1", "2", "3", "4", "5"])
+
+    def test_nor_twice_if_one_ends_after_the_other(self) -> None:
+        self.begin_with()
+        other = self.two_available()
+        self.romeo.cut()
+        self.world.advance(10)
+        other.cut()
+        self.say("1", "1", "2", to="romeo@example.org")
+        self.world.advance(320)
+        self.assertEqual(self.stored(), ["1", "1", "2"])
+
+    def two_available(self) -> Client:
+        """Another client of Romeo's, available as he is himself; both have what they got until now."""
+        other = self.world.client("romeo@example.org/other")
+        self.enable(other)
+        self.romeo.send("<presence/>")
+        other.send("<presence/>")
+        self.romeo.send(a(2))
+        other.send(a(2))
+        return other
 
     def test_before_that_clients_are_asked_for_what_they_have(self) -> None:
         self.begin_with()
