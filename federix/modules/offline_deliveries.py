@@ -102,12 +102,13 @@ class Deliveries:
         That may be delivered anew as well, where its stream was managed (XEP-0198 §4).
         """
         local = session.jid.local
-        handing = session.notes.get(_HANDING)
-        if not handing:
+        handing = session.notes.get(_HANDING) or ()
+        fetches = self._offline.retrieval.is_used_by(session)
+        if not (handing or fetches):
             return
         # Of one that another has followed, too: what it has handed over may be on its way still.
         left_behind = [sign for each in handing for sign in each.leave()]
-        if left_behind:
+        if left_behind or fetches:
             self._left_behind[local] = left_behind
             self._listen()
             self._offline.scope.later(LEFT_BEHIND, self._forget, local, left_behind)
@@ -132,7 +133,10 @@ class Deliveries:
     def has(self, local: str, message: Message) -> bool:
         """Whether it was on its way to a session that is over: then it is kept, or handed to another already."""
         left_behind = self._left_behind.get(local)
-        return left_behind is not None and self._offline.record_of(message).sign(message) in left_behind
+        if left_behind is None:
+            return False
+        fetched = message.child(ns.OFFLINE, "offline") is not None  # and not removed (XEP-0013)
+        return fetched or self._offline.record_of(message).sign(message) in left_behind
 
     def hold(self, session: Session, message: Message) -> bool:
         """Whether *message*, which is for *session*, goes no further: it is held back, or it is there already."""

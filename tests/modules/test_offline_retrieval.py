@@ -8,6 +8,7 @@ from federix.modules import offline_catching_up as catching
 from federix.modules import offline_retrieval as retrieval
 from federix.testing import Client
 
+from .neighbours import reload
 from .offline_case import JULIET, OfflineCase
 
 OFFLINE = "http://jabber.org/protocol/offline"
@@ -109,6 +110,18 @@ class FloodTest(RetrievalCase):
     def test_nor_who_has_fetched_all(self) -> None:
         self.offline_query("<fetch/>")
         self.assert_no_flood(self.juliet)
+
+    def test_another_resource_gets_them_once_when_the_first_is_gone(self) -> None:
+        modules = {"mod_roster": {}, "mod_disco": {}, "mod_offline": {}, "mod_stream_mgmt": {"resume_timeout": 30}}
+        reload(self.world, modules)
+        self.juliet.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        self.juliet.send(f"<iq type='get' id='q'><offline xmlns='{OFFLINE}'><fetch/></offline></iq>")
+        self.assertNotEqual(self.got(self.juliet), [])
+        garden = self.come("garden")
+        self.assertEqual(self.got(garden), [])
+        self.juliet.cut()
+        self.world.advance(35)
+        self.assertEqual((self.got(garden), self.kept(), self.errors()), (list("abcde"), 0, {}))
 
     def test_nor_another_resource_while_the_first_is_there(self) -> None:
         # §2.2: "the server MUST NOT flood the second resource with the offline message queue".
