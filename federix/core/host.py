@@ -471,9 +471,10 @@ class Host(Branch):
 
 
 def _not_taken(stanza: Stanza, bounce: bool, instead: Sequence[Session]) -> None:
-    if bounce and not instead:
+    there = [session for session in instead if not session.ended]
+    if bounce and not there:
         raise StanzaError(Condition.SERVICE_UNAVAILABLE)
-    for session in instead:
+    for session in there:
         session.send(stanza)
 
 

@@ -189,6 +189,19 @@ class JourneyTests(WorldTestCase):
             self.module.gate.open()
             self.refused("forbidden")
 
+    def test_what_nobody_stores_goes_back_where_the_session_it_was_for_has_ended_meanwhile(self) -> None:
+        for what in ("offline nothing-later", "offline crash-later"):
+            session = self.world.host("example.org").sessions.find("juliet", "balcony")
+            assert session is not None
+            session.catching_up = True
+            self.send(what)
+            self.unheard()
+            self.juliet.close()
+            self.module.gate.open()
+            self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
+            self.juliet = self.world.client("juliet@example.org/balcony")
+        self.failures(ZeroDivisionError)
+
     def test_a_bug_in_a_roster_does_not_reach_the_sender(self) -> None:
         self.romeo.send("<presence to='juliet@example.org' type='subscribe' id='roster crash'/>")
         self.unheard()
