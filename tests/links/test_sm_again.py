@@ -78,6 +78,13 @@ class ComingBackCase(ManagedCase):
         client.expect(f"<resumed {SM} h='0'/>")
         return client
 
+    def begin_anew(self) -> Client:
+        """The session is over, and the client begins another."""
+        self.session().end()
+        client = self.world.client("romeo@example.org/orchard")
+        self.enable(client)
+        return client
+
     def assert_arrived(self, *bodies: str) -> None:
         self.world.pump()
         self.assertEqual(self.bodies(self.juliet), list(bodies))
@@ -199,9 +206,7 @@ class ThinkingTests(ComingBackCase):
     def test_nor_is_it_new_where_its_session_is_over(self) -> None:
         """Whoever sends it again has sent something before, for which it was looked what is known."""
         self.tell("1")
-        self.session().end()
-        client = self.world.client("romeo@example.org/orchard")
-        self.enable(client)
+        client = self.begin_anew()
         self.tell("obvious", client=client)
         self.go_on(0)
         self.tell("1", client=client)
@@ -210,9 +215,7 @@ class ThinkingTests(ComingBackCase):
 
     def test_nor_where_two_of_them_are(self) -> None:
         self.tell("1")
-        self.session().end()
-        client = self.world.client("romeo@example.org/orchard")
-        self.enable(client)
+        client = self.begin_anew()
         self.tell("obvious", "1", client=client)
         self.session().end()
         self.go_on(0)
@@ -221,9 +224,7 @@ class ThinkingTests(ComingBackCase):
 
     def test_nor_where_it_arrives_while_it_is_looked_for(self) -> None:
         self.tell("1")
-        self.session().end()
-        client = self.world.client("romeo@example.org/orchard")
-        self.enable(client)
+        client = self.begin_anew()
         self.archives.reading = reading = Deferred()
         self.tell("obvious", client=client)
         self.go_on(0)
