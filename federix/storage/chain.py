@@ -6,8 +6,6 @@ one of them fails, and it may learn that too late to say something else.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 
 class Chain:
     """The writes of one writer, in the order in which they are submitted and done."""
@@ -71,9 +69,9 @@ class Link:
 
     def _count(self) -> int:
         # Anew for all that are not over: with their batch they may fail after they were tried, or without being tried.
-        links = [self]
-        while (before := links[-1]._before) is not None:
-            links.append(before)
-        for before, link in pairwise(reversed(links)):
-            link._failures = before._failures + before.failed
+        failures, link = 0, self
+        while (before := link._before) is not None:
+            failures += before.failed
+            link = before
+        self._failures = link._failures + failures
         return self._failures
