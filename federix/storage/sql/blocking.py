@@ -116,23 +116,21 @@ class _Counts:
 
 def _run_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: bool) -> Outcome:
     """Run all jobs in one transaction. Returns ``None`` when it is committed, else why nothing of it is kept."""
-    if not writes or len(batch) == 1:
-        return _try_batch(driver, connection, batch, writes, None)
     try:
-        counts = _Counts(BlockingTransaction(connection, driver.compiler), driver.compiler)
-        return _try_batch(driver, connection, batch, writes, counts)
+        return _try_batch(driver, connection, batch, writes, joined=True)
     except _Refused:
         for job in batch:
             job.error = None
-        return _try_batch(driver, connection, batch, writes, None)
+        return _try_batch(driver, connection, batch, writes, joined=False)
 
 
-def _try_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: bool, counts: _Counts | None) -> Outcome:
-    """Run all jobs, with the *counts* that they have in common, or each with its own."""
+def _try_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: bool, *, joined: bool) -> Outcome:
+    """Run all jobs: with the counts that they have in common *joined*, or each with its own."""
     transaction = BlockingTransaction(connection, driver.compiler)
     execute = connection.cursor().execute
     # A lone job is undone with its transaction.
     alone = not writes or len(batch) == 1
+    counts = _Counts(transaction, driver.compiler) if joined and not alone else None
     try:
         execute(driver.begin_writing if writes else driver.begin_reading)
         for job in batch:
