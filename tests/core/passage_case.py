@@ -119,6 +119,25 @@ def stanza_ids(element: Any) -> list[tuple[str, str]]:
     return [(c.get("by"), c.get("id")) for c in element.elements() if (c.ns, c.name) == (ns.SID, "stanza-id")]
 
 
+class Thinker(Module):
+    """Thinks about what messages say before they go on, unless that is obvious."""
+
+    name = "mod_thinker"
+
+    async def on_start(self) -> None:
+        self.thinking: list[Deferred[None]] = []
+
+    @hooks.user_send_packet.only(Message)
+    def meet(self, session: Session, stanza: Message) -> Outcome | Awaitable[Outcome]:
+        said = stanza.body
+        return None if said is None or said.startswith("obvious") else self._think()
+
+    async def _think(self) -> Outcome:
+        self.thinking.append(Deferred())
+        await self.thinking[-1]
+        return None
+
+
 class PassageCase(WorldTestCase):
     #: Modules of the test that run beside the `Keeper`.
     own_modules: ClassVar[dict[str, type[Module]]] = {}

@@ -6,28 +6,13 @@ from typing import ClassVar
 
 from twisted.internet.defer import Deferred
 
-from federix.api import Message, Module, Outcome, Session, hooks
+from federix.api import Module
 from federix.core.intake import LEFT_BEHIND, Intake
 from federix.core.resending import Resending
 from federix.streams import reading
 from federix.xmpp import ns
 
-from .passage_case import JULIET, PassageCase, text
-
-
-class Thinker(Module):
-    """Thinks about each message before it goes on."""
-
-    name = "mod_thinker"
-
-    async def on_start(self) -> None:
-        self.thinking: list[Deferred[None]] = []
-
-    @hooks.user_send_packet.only(Message)
-    async def think(self, session: Session, stanza: Message) -> Outcome:
-        self.thinking.append(Deferred())
-        await self.thinking[-1]
-        return None
+from .passage_case import JULIET, PassageCase, Thinker, text
 
 
 class LeftBehindCase(PassageCase):

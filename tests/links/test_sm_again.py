@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 
-from federix.api import Message, Module, Outcome, Session, hooks
+from federix.api import Module
 from federix.core.intake import MOST_MESSAGES
 from federix.links.management import SETTLED_IN
 from federix.streams.reading import LEFT_BEHIND
 from federix.testing import Client
-from tests.core.passage_case import Keeper, SlowArchives
+from tests.core.passage_case import Keeper, SlowArchives, Thinker
 
 from .sm_case import SM, ManagedCase, a
-
-
-class Thinker(Module):
-    """Thinks about each message before it goes on, but for those that are obvious."""
-
-    name = "mod_thinker"
-
-    async def on_start(self) -> None:
-        self.thinking: list[Deferred[None]] = []
-
-    @hooks.user_send_packet.only(Message)
-    def meet(self, session: Session, stanza: Message) -> Outcome | Awaitable[Outcome]:
-        return None if stanza.body == "obvious" else self._think()
-
-    async def _think(self) -> Outcome:
-        self.thinking.append(Deferred())
-        await self.thinking[-1]
-        return None
 
 
 class RememberingArchives(SlowArchives):
@@ -168,24 +149,18 @@ class ThinkingTests(ComingBackCase):
         self.assert_arrived("1")
 
     def test_and_where_it_goes_on_while_it_is_sent_again(self) -> None:
-        self.tell("1")
-        client = self.came_back()
-        self.tell("1", client=client)
-        self.archives.slow = True
-        self.go_on(0)
-        self.go_on(1)
-        self.archives.commit()
-        self.world.pump()
-        self.archives.commit()
-        self.assert_arrived("1")
+        self.think_of_both(0, 1)
 
     def test_and_where_it_goes_on_last(self) -> None:
+        self.think_of_both(1, 0)
+
+    def think_of_both(self, *order: int) -> None:
         self.tell("1")
         client = self.came_back()
         self.tell("1", client=client)
         self.archives.slow = True
-        self.go_on(1)
-        self.go_on(0)
+        for number in order:
+            self.go_on(number)
         self.archives.commit()
         self.world.pump()
         self.archives.commit()

@@ -14,13 +14,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
-from federix.api import JID, Message, Module, Outcome, Session, hooks
+from federix.api import JID, Module
 from federix.core.catching_up import AGAIN_IN
 from federix.links.management import SETTLED_IN
 from federix.testing import Client
 from federix.testing.login import scram_sha_1
 from federix.testing.world import PASSWORD
-from tests.core.passage_case import JULIET, PassageCase, SlowArchives, text
+from tests.core.passage_case import JULIET, PassageCase, SlowArchives, Thinker, text
 
 from .sm_case import SM, R, a
 
@@ -37,24 +37,6 @@ STEPS = (
 MOST_ENDS = 2
 #: By number, each client has a resource of its own.
 NAMES = count()
-
-
-class Thinker(Module):
-    """Thinks about some messages before they go on."""
-
-    name = "mod_thinker"
-
-    async def on_start(self) -> None:
-        self.thinking: list[Deferred[None]] = []
-
-    @hooks.user_send_packet.only(Message)
-    def meet(self, session: Session, stanza: Message) -> Outcome | Awaitable[Outcome]:
-        return self._think() if (stanza.body or "").startswith("thought") else None
-
-    async def _think(self) -> Outcome:
-        self.thinking.append(Deferred())
-        await self.thinking[-1]
-        return None
 
 
 class Archives(SlowArchives):
@@ -134,10 +116,12 @@ class Course:
     def xml(self, kind: str, id: str) -> str:
         self.ever[id] = kind
         if kind in ("refused", "late"):
-            return text(f"{kind}@example.org", f"to {kind}", id)
+            return text(f"{kind}@example.org", f"obvious {kind}", id)
         if kind == "state":
             return f"<message to='{JULIET}' id='{id}'><active xmlns='http://jabber.org/protocol/chatstates'/></message>"
-        return f"<iq type='result' id='{id}'/>" if kind == "iq" else text(JULIET, f"{kind} {id}", id)
+        if kind == "iq":
+            return f"<iq type='result' id='{id}'/>"
+        return text(JULIET, f"{'obvious' if kind == 'kept' else kind} {id}", id)
 
     def commit(self) -> None:
         self.archives.commit()
