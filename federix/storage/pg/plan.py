@@ -7,7 +7,7 @@ keeps its order; what touches different ones does not care.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -86,30 +86,26 @@ class Plan:
 
     def _add(self, job: Job[Any]) -> None:
         work = job.work
-        changes = work.due() if isinstance(work, Changes) else (work,)
+        several = isinstance(work, Changes)
+        changes: Sequence[Any] = work.due() if isinstance(work, Changes) else (work,)
+        statements = self._statements
         try:
             # All of them first: of a job that fails nothing must be done.
-            written = [self._written(change) for change in changes]
+            written = [_written(change, statements(change.statement)) for change in changes]
         except (PgError, KeyError) as error:
             job.error = error
             return
-        job.answer = [1] * len(changes) if isinstance(work, Changes) else 1
-        for number, (change, (statement, text)) in enumerate(zip(changes, written, strict=True)):
-            self._join(change, statement, text, (job, number if isinstance(work, Changes) else None))
+        job.answer = [1] * len(changes) if several else 1
+        for number, change in enumerate(changes):
+            self._join(change, statements(change.statement), written[number], job, number if several else None)
 
-    def _written(self, change: Any) -> tuple[PgStatement, bytes]:
-        statement = self._statements(change.statement)
-        if statement.joining is not None:
-            return statement, statement.row(change.values)
-        return statement, statement.text(change.values, returning=isinstance(change, Insertion))
-
-    def _join(self, change: Any, statement: PgStatement, text: bytes, asking: Asking) -> None:
+    def _join(self, change: Any, statement: PgStatement, text: bytes, job: Job[Any], number: int | None) -> None:
         joining = statement.joining
+        ids = isinstance(change, Insertion)
         if joining is None:
-            group = _Group(statement, isinstance(change, Insertion), alone=text, asking=[asking])
+            group = _Group(statement, ids, alone=text, asking=[(job, number)])
             self._groups.append(group, statement.tables)
             return
-        ids = isinstance(change, Insertion)
         found = self._groups.last(statement.tables)
         if found is None or found.statement is not statement or found.ids is not ids:
             found = _Group(statement, ids)
@@ -117,7 +113,13 @@ class Plan:
         key = tuple([change.values[name] for name in joining.key]) if joining.key else len(found.rows)
         found.rows[key] = text
         if ids:
-            found.asking.append(asking)
+            found.asking.append((job, number))
+
+
+def _written(change: Any, statement: PgStatement) -> bytes:
+    if statement.joining is not None:
+        return statement.row(change.values)
+    return statement.text(change.values, returning=isinstance(change, Insertion))
 
 
 def _tell(asking: Asking, number: int) -> None:

@@ -45,22 +45,21 @@ class PgStatement:
         if self.defaults:
             values = {**self.defaults, **values}
         pieces = [self.parts[0]]
-        for name, part in zip(self.names, self.parts[1:], strict=True):
-            pieces += (_literal(values[name]), part)
+        try:
+            for name, part in zip(self.names, self.parts[1:], strict=True):
+                pieces += (literal(values[name]), part)
+        except ValueError as error:
+            raise PgError(error) from error
         if returning:
             pieces.append(self.returning)
         return b"".join(pieces)
 
     def row(self, values: Mapping[str, Value]) -> bytes:
         """The row that is inserted, in brackets, for those that can be joined; raises as `text` does."""
-        return b"(%b)" % b",".join([_literal(values[name]) for name in self.names])
-
-
-def _literal(value: Value) -> bytes:
-    try:
-        return literal(value)
-    except ValueError as error:
-        raise PgError(error) from error
+        try:
+            return b"(%b)" % b",".join([literal(values[name]) for name in self.names])
+        except ValueError as error:
+            raise PgError(error) from error
 
 
 class PgStatements:
