@@ -231,7 +231,7 @@ class Intake(Settled):
                 self._slow = set()
             self._slow.add(keeping)
 
-        def landed(_: object) -> None:
+        def landed() -> None:
             if self._slow is not None:
                 self._slow.discard(keeping)
             latest = self._latest
@@ -240,7 +240,7 @@ class Intake(Settled):
                 if not latest:
                     self._latest = None
 
-        keeping.addCallback(landed)
+        keeping.then(landed)
 
     def leave(self, scope: Scope) -> None:
         """The session is over: what goes on in its own time has little of that left."""
@@ -274,13 +274,13 @@ class Intake(Settled):
         self._flying += 1
         self._bytes += size
 
-        def landed(_: object) -> None:
+        def landed() -> None:
             self._flying -= 1
             self._bytes -= size
             self._settle(mark)
             self._relieve()
 
-        going.addCallback(landed)
+        going.then(landed)
         if self._flying < MOST_MESSAGES and self._bytes < MOST_BYTES:
             return None
         return self._relieved()

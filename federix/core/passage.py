@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Generator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..life.scope import Scope
 from ..storage.archive import ArchiveRow, Counted
 from ..xmpp import ns
-from ..xmpp.element import Element
+from ..xmpp.element import Element, escape_value
 from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.jid import JID, InvalidJID, parse
 from ..xmpp.stanza import Message
@@ -53,6 +54,14 @@ class Keeping(Deferred[None]):
         super().__init__()
         self.placed = placed
         self._task: Deferred[None] | None = None
+        self._heard: list[Callable[[], object]] = []
+
+    def then(self, heard: Callable[[], object]) -> None:
+        """Call *heard* when it is settled, before all that await it; now where it is. A callback would cost thrice."""
+        if self.called:
+            heard()
+        else:
+            self._heard.append(heard)
 
     def __await__(self) -> Generator[Deferred[None], None, None]:
         # Who waits for it may be cancelled; others wait for it, too.
@@ -75,12 +84,21 @@ class Keeping(Deferred[None]):
         if self._task is not None:
             self._task.cancel()
 
-    def end(self, result: object) -> None:
+    def end(self, result: object = None) -> None:
         """It is settled, whatever became of it."""
         self._task = None
         if isinstance(result, Failure) and not isinstance(result.value, CancelledError):
             log.failure("could not hand on a message", result)
         self.callback(None)
+
+    def callback(self, result: Failure | None) -> None:
+        for heard in self._heard:
+            try:
+                heard()
+            except Exception:
+                log.failure("could not go on after a message")
+        self._heard.clear()
+        super().callback(result)
 
 
 def _having(forget: Callable[[], object]) -> Callable[[object], object]:
@@ -136,13 +154,27 @@ class Passage:
             return self._deliver(id_, deliver)
         else:
             kept = succeed(None)
-        keeping = Keeping(placed=True)
         if before is not None and not before.called:
             kept.addCallback(lambda _: _after(before))
-        kept.addCallback(lambda _: _done(self._deliver(id_, deliver)))
-        kept.addErrback(self._bounce, message)
-        kept.addBoth(keeping.end)
+        keeping = Keeping(placed=True)
+        # One pair, for it is the dearest part of waiting.
+        kept.addCallbacks(self._go_on, self._go_back, (message, id_, deliver, keeping), errbackArgs=(message, keeping))
         return keeping
+
+    def _go_on(self, _: object, message: Message, id_: int | None, deliver: Deliver, keeping: Keeping) -> None:
+        try:
+            going = self._deliver(id_, deliver)
+        except Exception:
+            self._go_back(Failure(), message, keeping)  # type: ignore[no-untyped-call]
+            return
+        if going is None:
+            keeping.end()
+        else:
+            done: Deferred[None] = ensureDeferred(going)  # type: ignore[arg-type]
+            done.addErrback(self._bounce, message).addBoth(keeping.end)
+
+    def _go_back(self, failure: Failure, message: Message, keeping: Keeping) -> None:
+        maybeDeferred(self._bounce, failure, message).addBoth(keeping.end)
 
     def _keep(self, rows: Sequence[ArchiveRow]) -> Deferred[Any]:
         counted = None if self.count is None else self.count(self.mark, self._server.now())
@@ -223,7 +255,14 @@ def with_id(message: Message, account: JID, id_: str | None) -> Message:
     """
     if id_ is None:
         return message
-    return message.appending(Element("stanza-id", ns.SID, attrs={"by": account.text, "id": id_}))
+    given = Element("stanza-id", ns.SID, attrs={"by": account.text, "id": id_})
+    return message.appending(given, written=_given_by(account.text) + b" id='%b'/>" % id_.encode())
+
+
+@lru_cache(maxsize=4096)
+def _given_by(account: str) -> bytes:
+    """How a stanza-id begins that the archive of *account* gives; what it is has no character to be escaped."""
+    return f"<stanza-id xmlns='{ns.SID}' by='{escape_value(account)}'".encode()
 
 
 def unclaimed(message: Message, account: JID) -> Message:

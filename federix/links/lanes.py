@@ -133,7 +133,7 @@ class Lanes:
         keeping = going if isinstance(going, Keeping) else Keeping.of(self._wait(one, going), self._scope)
         lane.latest = keeping
 
-        def landed(_: object) -> None:
+        def landed() -> None:
             if self._scope.closed:
                 return
             if is_keeping:
@@ -143,7 +143,7 @@ class Lanes:
                 self._go_on(account, lane)
             self._leave(one)
 
-        keeping.addCallback(landed)
+        keeping.then(landed)
 
     async def _wait(self, one: _Underway, going: Awaitable[None]) -> None:
         try:

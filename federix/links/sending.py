@@ -59,7 +59,7 @@ def send_message(session: Session, message: Message, to: JID, mark: Mark | None)
     if not keeping.called:
         intake.fly(recipient, keeping)
     if outgoing is not None:
-        keeping.addCallback(outgoing.settled)
+        keeping.then(outgoing.settled)
     return keeping
 
 
@@ -125,7 +125,7 @@ class Outgoing:
             resending.begin(local, self._said, intake, self._course)
             self._is_waited_for = True
 
-    def settled(self, _: object = None) -> None:
+    def settled(self) -> None:
         """Whatever has become of it."""
         if self._is_waited_for:
             self._is_waited_for = False

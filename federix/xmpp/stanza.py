@@ -164,22 +164,23 @@ class Stanza:
         stanza._from = self._from
         return stanza
 
-    def appending(self, *children: Element) -> Self:
-        """The same with *children* at its end."""
+    def appending(self, *children: Element, written: bytes | None = None) -> Self:
+        """The same with *children* at its end. *written*: they as they stand there, where that is known."""
         old = self.element
         element = Element(old.name, old.ns)
         element.attrs = old.attrs
         element.children = [*old.children, *children]
         raw = self.raw
-        if any(child.ns == ns.STREAMS for child in children):
+        if written is None and any(child.ns == ns.STREAMS for child in children):
             raw = None  # alone it would be written with the stream's prefix
         if raw is not None:
-            added = b"".join(child.to_bytes(ns.CLIENT) for child in children)
+            if written is None:
+                written = b"".join(child.to_bytes(ns.CLIENT) for child in children)
             if raw.endswith(b"/>"):
-                raw = raw[:-2].rstrip() + b">" + added + f"</{old.name}>".encode()
+                raw = raw[:-2].rstrip() + b">" + written + f"</{old.name}>".encode()
             else:
                 at = raw.rindex(b"</")
-                raw = raw[:at] + added + raw[at:]
+                raw = raw[:at] + written + raw[at:]
         return self._between_the_same(element, raw)
 
     def dropping(self, unwanted: Callable[[Element], bool]) -> Self:
