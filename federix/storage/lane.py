@@ -37,7 +37,7 @@ HAND_OUT_FOR: Final = 0.0005
 
 #: Seconds after a batch of many for which jobs are gathered for the next one, and how many of them are many. Whoever
 #: gets an answer often writes again: what many write then would be spread over several commits.
-GATHER_FOR: Final = 0.002
+GATHER_FOR: Final = 0.005
 MANY: Final = 8
 
 #: Seconds that a batch may take before another connection helps with what waits behind it.
