@@ -149,8 +149,9 @@ class AuthorisedLink(ABC):
 
     def withdraw(self, local: str) -> None:
         """A domain of ours is served no more: end what there is for it, and the stream if nothing else is left."""
-        self._revoke([each for each in self.accepts | self.sends if each.local == local])
-        if self.local == local or not self.authorised:
+        withdrawn = [each for each in self.accepts | self.sends if each.local == local]
+        self._revoke(withdrawn)
+        if self.local == local or (withdrawn and not self.authorised):
             self.stream.fail(StreamError(self.federation.good_bye))
 
     def reconsider(self) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.defer import ensureDeferred
 
 from federix.links.s2s.pair import Domains
 from federix.testing import Client, Federation, Network, PeerStream
-from federix.testing.peer import STARTTLS
+from federix.testing.peer import DIALBACK, STARTTLS
 from federix.xmpp import ns
 
 from .reliable import ReliableTestCase
@@ -72,6 +72,21 @@ class Domain(ReliableTestCase):
         self.wait(30)
         self.assertEqual(len(self.core.links), 0)
         self.assertEqual(self.core.pairs, {})
+
+    def test_streams_of_others_that_are_negotiated_meanwhile_go_on(self) -> None:
+        self.begin(worlds=HOSTS)
+        incoming = self.secured()
+        self.say("1")
+        outgoing = self.peer.accept()
+        outgoing.answer(STARTTLS)
+        outgoing.accept_tls()
+        outgoing.answer(DIALBACK)
+        self.reload("a.test")
+        outgoing.accept_dialback()
+        self.assertEqual(self.said(outgoing), ["1"])
+        incoming.authenticate()
+        incoming.send("<message from='juliet@b.test' to='romeo@a.test/x'><body>2</body></message>")
+        self.romeo.expect("<message><body>2</body></message>")
 
     def test_one_that_comes_is_spoken_for_at_once(self) -> None:
         self.begin()
