@@ -119,6 +119,8 @@ class Federation(Node):
         self.server = server
         self.pairs: dict[Domains, Pair] = {}
         self.links: set[Link] = set()
+        #: Streams of ours that have a connection; a link is over before that is gone.
+        self.opened: set[OutgoingStream] = set()
         #: What came over links whose peers may send it again.
         self.recent = Recent(clock)
         self.dialers: dict[str, Dialer] = {}
@@ -156,10 +158,9 @@ class Federation(Node):
         for link in list(self.links):
             link.stream.fail(StreamError(StreamCondition.SYSTEM_SHUTDOWN))
         deadline = self.clock.seconds() + CLOSING_TAKES
-        streams = [link.stream for link in self.links]
-        while self.links and self.clock.seconds() < deadline:
+        while self.opened and self.clock.seconds() < deadline:
             await deferLater(self.clock, 0.05, lambda: None)
-        for stream in streams:
+        for stream in list(self.opened):
             stream.abort()
         self.pairs.clear()
         self.dialers.clear()

@@ -372,7 +372,7 @@ class OutgoingLink(Link):
             self._failure = LinkFailed(self.why, _FINAL[StreamCondition(condition)], final=True, alone=True)
 
     def disconnected(self) -> None:
-        """All is done when the stream has ended."""
+        self.federation.opened.discard(self.stream)
 
     def ended(self, error: StreamError | None) -> None:
         if self.over:
@@ -402,6 +402,7 @@ class OutgoingStream(XmppStream):
         link, self.link = self.link, None
         if link is not None:
             link.federation.links.add(link)
+            link.federation.opened.add(self)
             link.begin()
 
 

@@ -112,6 +112,15 @@ class Stop(ReliableTestCase):
         self.federation.advance(30)
         self.successResultOf(stopping)
 
+    def test_connections_are_cut_when_the_peer_does_not_take_leave(self) -> None:
+        self.begin()
+        self.say("1")
+        streams = [self.reached(bidi=False), self.connected(bidi=False), self.peer.dial("a.test")]
+        stopping = ensureDeferred(self.federation["a.test"].server.stop())
+        self.wait(10)
+        self.successResultOf(stopping)
+        self.assertEqual([stream.lost is None for stream in streams], [False, False, False])
+
     def test_nothing_is_left(self) -> None:
         def queued() -> None:
             self.say("1")
