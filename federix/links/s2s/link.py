@@ -287,9 +287,9 @@ class Link(AuthorisedLink):
                 hooks.s2s_disconnected.run(host.chains, remote, self.why)
         if used:
             log.info("server disconnected", remote=self.name, peer=self.ip or "unix socket", why=self.why)
-        if not again:
-            lost = StanzaError(Condition.REMOTE_SERVER_TIMEOUT, "the connection broke: it may not have arrived")
-            for waiting in unconfirmed:
+        lost = StanzaError(Condition.REMOTE_SERVER_TIMEOUT, "the connection broke: it may not have arrived")
+        for waiting in unconfirmed:
+            if not again or pairs.get(waiting.pair.domains) is not waiting.pair:
                 federation.bounce(waiting.stanza, lost)
         young = federation.clock.seconds() - self.since < YOUNG
         for pair in pairs.values():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.testing import Federation
+from federix.testing.peer import DIALBACK
 from federix.xmpp import ns
 
-from .bidi import BidiTestCase, bodies
+from .bidi import SM, BidiTestCase, bodies
 from .logs import Logged, sentences
+from .reliable import ENABLE, ENABLED, ReliableTestCase
 
 
 class Stopping(SynchronousTestCase):
@@ -42,17 +46,46 @@ class Stopping(SynchronousTestCase):
         self.both("a.test", first="a.test")
 
 
-class Rules(BidiTestCase):
+class Rules(ReliableTestCase):
+    def forbid(self, *rules: dict[str, Any]) -> None:
+        """Let servers be spoken with as *rules* say from now on; nobody unless given."""
+        world = self.federation["a.test"]
+        options = {"access_rules": {"some": [*rules, {"deny": "all"}]}, "s2s_access": "some"}
+        world.run(world.server.reload(world.configure(world.settings | options)))
+
     def test_who_may_not_be_spoken_with_any_more_is_sent_away(self) -> None:
         self.begin()
         stream = self.connected()
-        world = self.federation["a.test"]
-        rules = {"access_rules": {"nobody": [{"deny": "all"}]}, "s2s_access": "nobody"}
-        world.run(world.server.reload(world.configure(world.settings | rules)))
+        self.forbid()
         error = stream.expect("<stream:error xmlns:stream='http://etherx.jabber.org/streams'/>")
         self.assertIsNotNone(error.child(ns.STREAM_ERROR, "policy-violation"))
         self.romeo.send("<message to='juliet@b.test'><body>hi</body></message>")
         self.romeo.expect("<message type='error'><error><forbidden xmlns='*'/></error></message>")
+
+    def test_what_he_has_not_acknowledged_goes_back(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.counting()
+        self.acknowledge(stream, 1)
+        self.say("2")
+        self.federation.network.partition("a.test", "b.test")
+        self.forbid()
+        self.assertEqual(self.errors(), [("2", "remote-server-timeout")])
+
+    def test_so_it_does_when_the_stream_goes_on_for_others_and_breaks_later(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(SM, DIALBACK, bidi=False)
+        stream.expect(ENABLE)
+        stream.send(ENABLED)
+        self.say("2", to="juliet@rooms.b.test")
+        self.assertEqual(self.said(stream), ["1"])
+        stream.send("<db:result from='rooms.b.test' to='a.test' type='valid'/>")
+        self.assertEqual(self.said(stream), ["2"])
+        self.forbid({"allow": [{"server": "rooms.b.test"}]})
+        self.assertEqual(self.errors(), [])
+        stream.cut()
+        self.assertEqual(self.errors(), [("1", "remote-server-timeout")])
 
     def test_who_may_stays(self) -> None:
         self.begin()
