@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from ...core import hooks
 from ...core.remote import Proof
 from ...core.rules import ShaperRule
+from ...core.s2s_rules import uses_dialback
 from ...streams.shaper import Shaper
 from ...streams.stream import XmppStream
 from ...xmpp.errors import StreamCondition, StreamError
@@ -136,6 +137,17 @@ class AuthorisedLink(ABC):
     @abstractmethod
     def can_add(self, domains: Domains) -> bool:
         """Whether one may try to have this stream authorised for *domains*, too (XEP-0220 §2.6)."""
+
+    def _suits(self, domains: Domains) -> bool:
+        """Whether *domains* may use such a stream: another one of ours may demand more than who it was opened for."""
+        federation = self.federation
+        host = federation.host_of(domains.local)
+        return (
+            host is not None
+            and uses_dialback(host)
+            and (self.secure or not federation.options(domains.local).tls_required)
+            and federation.speaks_with(domains, self.ip)
+        )
 
     async def add(self, domains: Domains) -> None:
         """Have it authorised for *domains*; raises `LinkFailed`."""

@@ -230,9 +230,8 @@ class IncomingLink(Link):
         """XEP-0288 §2.2: with bidi we may prove other domains of ours "to any domain authenticated to be hosted by the
         connecting server".
         """
-        host = self.federation.host_of(domains.local)
         known = any(each.remote == domains.remote for each in self.accepts)
-        return known and self.bidi and not self.over and not self.full and host is not None and uses_dialback(host)
+        return known and self.bidi and not self.over and not self.full and self._suits(domains)
 
     # -- dialback, bidi, limits -----------------------------------------------------------------------------------
 

@@ -326,14 +326,8 @@ class OutgoingLink(Link):
     def can_add(self, domains: Domains) -> bool:
         """Whether one may try to have this stream authorised for *domains*, too."""
         host = self.federation.host_of(domains.local)
-        if (
-            self.over
-            or self.purpose is not Purpose.STANZAS
-            or not self.sends
-            or self.full
-            or host is None
-            or not uses_dialback(host)
-        ):
+        usable = not self.over and self.purpose is Purpose.STANZAS and bool(self.sends) and not self.full
+        if host is None or not usable or not self._suits(domains):
             return False
         # §2.6.2: "SHOULD NOT use target multiplexing unless the Receiving Server has signalled support for dialback
         # error handling"; other domains of ours, to a domain that is reached here already, are no such thing.

@@ -109,6 +109,33 @@ class Multiplexing(ReliableTestCase):
         self.assertEqual(self.said(stream), [])
         self.peer.accept()
 
+    def test_nor_in_the_clear_where_our_other_domain_demands_tls(self) -> None:
+        demanding = {"conference.a.test": {"s2s_use_starttls": "required"}}
+        self.begin(config={"s2s_use_starttls": "optional", "host_config": demanding})
+        self.say("1")
+        stream = self.peer.accept()
+        stream.answer(DIALBACK)
+        stream.accept_dialback()
+        self.assertEqual(self.said(stream), ["1"])
+        self.send("2")
+        self.assertEqual(stream.drain(), [])
+        self.peer.accept().answer(DIALBACK)
+        self.assertEqual(self.errors(self.crowd), [("2", "remote-server-timeout")])
+
+    def test_nor_where_our_other_domain_does_not_speak_with_such_an_address(self) -> None:
+        self.begin()
+        world = self.federation["a.test"]
+        elsewhere = [*({"deny": [{"ip": ip}]} for ip in self.peer.machine.addresses), {"allow": "all"}]
+        options = {
+            "access_rules": {"elsewhere": elsewhere},
+            "host_config": {"conference.a.test": {"s2s_access": "elsewhere"}},
+        }
+        world.run(world.server.reload(world.configure(world.settings | options)))
+        stream = self.first()
+        self.send("2")
+        self.assertEqual(stream.drain(), [])
+        self.assertEqual(self.errors(self.crowd), [("2", "forbidden")])
+
     def test_where_it_lives_elsewhere_another_stream_is_opened(self) -> None:
         self.begin()
         other = self.federation.peer("chat.b.test")
