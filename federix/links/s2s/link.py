@@ -134,8 +134,7 @@ class Link(AuthorisedLink):
             self.active = self.federation.clock.seconds()
         self.stream.write(waiting.raw)
         self.confirmations.add(waiting)
-        if self.confirmations.way is Way.NONE:
-            self._look_for_room()
+        self._look_for_room()
 
     def write(self, data: bytes) -> None:
         self.stream.write(data)
@@ -148,7 +147,10 @@ class Link(AuthorisedLink):
 
     def _look_for_room(self) -> None:
         """Where too much waits and no confirmation will tell that it has left, look again in a while."""
-        if self._crowded is None and self.confirmations.way is Way.NONE and not self.takes and not self.over:
+        confirmations = self.confirmations
+        if confirmations and confirmations.way is not Way.NONE:
+            return
+        if self._crowded is None and not self.takes and not self.over:
             self._crowded = self.scope.later(CROWDED_FOR, self._crowded_no_more)
 
     def _crowded_no_more(self) -> None:

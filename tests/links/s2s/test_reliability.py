@@ -304,6 +304,21 @@ class Pinged(ReliableTestCase):
         stream.cut()
         self.assertEqual(self.core._pings, {})
 
+    def test_what_waits_behind_answers_that_nobody_confirms_follows_them(self) -> None:
+        self.begin()
+        stream = self.connected()
+        self.say("0")
+        self.assertEqual(self.talk(stream), ["0"])
+        stream.stop_reading()
+        for number in range(15):
+            # Results of what its people have asked; no error answers them, so they are not kept.
+            attrs = f"id='{number}' to='juliet@b.test/y'"
+            self.romeo.send(f"<iq type='result' {attrs}><query xmlns='x'>{'x' * 50_000}</query></iq>")
+        self.say("1")
+        self.wait(1)
+        stream.resume_reading()
+        self.assertEqual(self.talk(stream), ["1"])
+
     def test_one_that_confirms_nothing_and_reads_slowly_gets_it_all(self) -> None:
         self.begin(config={"s2s_max_queue_size": 10_000_000})
         self.say("0")
