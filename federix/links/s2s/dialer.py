@@ -93,8 +93,10 @@ class Dialer:
             self._wake_in_time()
 
     def rest(self, why: str) -> None:
-        """A link has died too soon: leave the server alone for a while."""
-        self._refuse(None, LinkFailed(why))
+        """A link has died too soon: leave the server alone for a while. Each pair that it had says so."""
+        resting = self.refusals.get(None)
+        if resting is None or resting.until <= self._federation.clock.seconds():
+            self._refuse(None, LinkFailed(why))
 
     def stop(self) -> None:
         if self._again is not None:

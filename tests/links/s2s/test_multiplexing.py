@@ -75,6 +75,21 @@ class Multiplexing(ReliableTestCase):
         self.assertEqual(self.errors(self.crowd), [])
         self.assertEqual(self.said(self.reached(bidi=False)), ["2"])
 
+    def test_a_stream_that_breaks_soon_is_one_failure_for_all_of_them(self) -> None:
+        hosts = [f"{number}.a.test" for number in range(8)]
+        ReliableTestCase.begin(self, worlds={"a.test": {"hosts": ("a.test", *hosts)}})
+        self.say("a.test")
+        stream = self.counting()
+        for host in hosts:
+            self.federation["a.test"].client(f"one@{host}/x").send(
+                f"<message to='juliet@b.test'><body>{host}</body></message>"
+            )
+            stream.send(f"<db:result from='b.test' to='{host}' type='valid'/>")
+        self.assertEqual(self.said(stream), ["a.test", *hosts])
+        stream.cut()
+        self.wait(2)
+        self.assertEqual(self.said(self.counting()), ["a.test"])
+
     def test_who_does_not_want_it_there_is_asked_on_a_stream_of_its_own(self) -> None:
         self.begin()
         stream = self.first()
