@@ -27,10 +27,10 @@ def take(link: Link, stanza: Stanza) -> Awaitable[None] | None:
     if to is None or sender is None:
         raise StreamError(StreamCondition.IMPROPER_ADDRESSING, "a stanza between servers has 'from' and 'to'")
     remote = link.accepts.get((to.domain, sender.domain))  # type: ignore[call-overload]
-    if remote is None:
+    federation = link.federation
+    if remote is None or federation.serves(sender.domain):
         _refuse(link, to.domain, sender.domain)
     link.received_count += 1
-    federation = link.federation
     tell = federation.answered(stanza, to, sender) if isinstance(stanza, IQ) else None
     if tell is not None:
         # Counted first: who hears of it may close the stream, and that tells what is settled.
@@ -88,6 +88,8 @@ def _refuse(link: Link, local: str, remote: str) -> NoReturn:
     """A stanza for a pair that the peer has not been authorised for."""
     if not link.authorised:
         raise StreamError(StreamCondition.NOT_AUTHORIZED)
+    if link.federation.serves(remote):
+        raise StreamError(StreamCondition.INVALID_FROM, f"{remote} is served here")
     if not any(domains.remote == remote for domains in link.accepts):
         # RFC 6120 §4.9.3.9: "a 'from' attribute does not match … [a] validated domain as negotiated".
         raise StreamError(StreamCondition.INVALID_FROM, f"{remote} has not been authorised here")

@@ -96,6 +96,14 @@ class Domain(ReliableTestCase):
         stream = self.peer.accept()
         self.assertEqual(stream.answer(STARTTLS).get("from"), "also.test")
 
+    def test_who_served_it_before_does_not_speak_for_it_any_more(self) -> None:
+        self.begin()
+        stream = self.connected()
+        self.reload("a.test", "b.test")
+        stream.send("<message from='juliet@b.test' to='romeo@a.test/x'><body>1</body></message>")
+        self.assert_ended(stream, "invalid-from")
+        self.assert_unheard(self.romeo)
+
 
 class Stop(ReliableTestCase):
     def test_streams_are_told_and_closed(self) -> None:
