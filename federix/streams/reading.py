@@ -54,6 +54,8 @@ class ReadingStream(TwistedProtocol):
     secure: bool
     #: What is written; while it is full, nothing is read.
     _outbox: Outbox
+    #: Whether stanzas are handed on though we have closed our side.
+    hears_out = False
 
     def __init__(self, clock: IReactorTime, scope: Scope, turn: Turn, counters: Counters, limits: Limits) -> None:
         """*scope* owns what a stanza of this stream set going."""
@@ -244,7 +246,9 @@ class ReadingStream(TwistedProtocol):
                 # RFC 6120 §4.9.1.1: after a stream error nothing more is processed.
                 if isinstance(event, Footer):
                     self._peer_closed()
-                return
+                    return
+                if not self.hears_out or owner is None or not isinstance(event, Stanza):
+                    return
             if isinstance(event, Stanza):
                 self.counters.received += 1
             elif not isinstance(event, Element):

@@ -60,6 +60,9 @@ class Idle:
         is_told = not len(link.confirmations) or link.confirmations.way is Way.NONE
         if now - link.active >= self._limit and is_told:
             link.why = "nothing was said for a long time"
+            # RFC 6120 §4.4: "continue to process data received from the other entity". One that counts what it sends
+            # has been told what is settled, and sends the rest again.
+            link.stream.hears_out = link.settled is None
             link.stream.close()
             return
         if now - link.heard >= KEEP_ALIVE:

@@ -7,7 +7,8 @@ from typing import Any
 
 from federix.testing import Client, Federation
 
-from .reliable import ReliableTestCase
+from .bidi import bodies, message
+from .reliable import ENABLE, ENABLED, ReliableTestCase
 
 BOTH: tuple[dict[str, Any], ...] = ({"bidi": True}, {"bidi": False})
 
@@ -123,6 +124,24 @@ class Alive(ReliableTestCase):
         self.wait(3)
         self.assertEqual(len(self.core.links), 0)
         del stream
+
+
+class Closing(ReliableTestCase):
+    def test_what_comes_while_it_is_closed_is_heard_unless_it_is_sent_again(self) -> None:
+        for counted in (False, True):
+            self.begin(config={"s2s_timeout": 60})
+            stream = self.connected(bidi=False)
+            if counted:
+                stream.send(ENABLE)
+                stream.expect(ENABLED)
+            self.wait(59)
+            stream.wire.delay = 0.5
+            self.wait(0.7)
+            stream.write(message("late"))
+            self.wait(5)
+            self.assertTrue(stream.ended)
+            self.assertEqual(bodies(self.romeo.drain()), [] if counted else ["late"])
+            self.federation.stop()
 
 
 class Resting(ReliableTestCase):
