@@ -13,7 +13,7 @@ from ...core.rules import ShaperRule
 from ...core.s2s_rules import uses_dialback
 from ...streams.shaper import Shaper
 from ...streams.stream import XmppStream
-from ...xmpp.errors import StreamCondition, StreamError
+from ...xmpp.errors import Condition, StreamCondition, StreamError
 from .dialback import DialbackFailed, DialbackSide
 from .failed import LinkFailed, bounced_with
 from .pair import Domains, Pair, Remote
@@ -156,6 +156,9 @@ class AuthorisedLink(ABC):
         except DialbackFailed as failed:
             # Where the stream ended meanwhile, that may have had other reasons: one of its own is tried.
             raise LinkFailed(failed.text, bounced_with(failed), final=not self.over, alone=True) from None
+        if not self.federation.speaks_with(domains, self.ip):
+            text = f"s2s_access does not allow {domains.remote} at {self.ip} any more"
+            raise LinkFailed(text, Condition.FORBIDDEN, final=True, alone=True)
         by: Proof = "certificate" if self.judge(domains.remote) else "dialback"
         self.authorise(domains, by, sends=True, accepts=self.bidi)
 

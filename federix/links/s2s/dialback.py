@@ -202,8 +202,12 @@ class DialbackSide:
                 link.why = "its key is invalid"
                 link.stream.close()
         else:
-            if not link.over and stream_id == self.stream_id and link.federation.serves(domains.local):
+            if link.over or stream_id != self.stream_id or not link.federation.serves(domains.local):
+                return
+            if link.federation.speaks_with(domains, link.ip):
                 self._authorise(said, domains, certified=False)
+            else:
+                link.write(said.answer("error", Condition.POLICY_VIOLATION).to_bytes())
         finally:
             self._under_way.remove(domains)
 

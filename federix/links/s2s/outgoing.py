@@ -124,12 +124,19 @@ class OutgoingLink(Link):
         self.ip = self.stream.peer
         if not self.federation.serves(self.domains.local):
             self._give_up(f"{self.domains.local} is served here no more", alone=True)
-        elif self.purpose is not Purpose.VERIFY and not self.federation.speaks_with(self.domains, self.ip):
-            self._give_up(f"s2s_access does not allow {self.domains.remote} at {self.ip}", Condition.FORBIDDEN)
+        elif self.purpose is not Purpose.VERIFY and self._is_forbidden():
+            return
         elif self.target.direct_tls:
             self._start_tls()
         else:
             self._open()
+
+    def _is_forbidden(self) -> bool:
+        """Whether the peer may not be spoken with: then it ends."""
+        if self.federation.speaks_with(self.domains, self.ip):
+            return False
+        self._give_up(f"s2s_access does not allow {self.domains.remote} at {self.ip}", Condition.FORBIDDEN)
+        return True
 
     def _open(self) -> None:
         self.stream.send_header(self.header())
@@ -288,6 +295,8 @@ class OutgoingLink(Link):
             self._done(self.domains, self._proof)
 
     def _done(self, domains: Domains, by: Proof) -> None:
+        if self._is_forbidden():
+            return  # it was not when this began
         if self._counts:
             # XEP-0198 §4: "set to zero and started after sending […] <enable/>": before the first stanza.
             self._counts = False

@@ -7,10 +7,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.testing import Federation
-from federix.testing.peer import DIALBACK
+from federix.testing.peer import DIALBACK, EXTERNAL, STARTTLS
 from federix.xmpp import ns
 
-from .bidi import SM, BidiTestCase, bodies
+from .bidi import SM, BidiTestCase, bodies, dialback_alone
 from .logs import Logged, sentences
 from .reliable import ENABLE, ENABLED, ReliableTestCase
 
@@ -86,6 +86,44 @@ class Rules(ReliableTestCase):
         self.assertEqual(self.errors(), [])
         stream.cut()
         self.assertEqual(self.errors(), [("1", "remote-server-timeout")])
+
+    def test_one_that_we_are_connecting_to_is_left(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.peer.accept()
+        stream.answer(STARTTLS)
+        stream.accept_tls()
+        self.forbid()
+        self.assertEqual(self.errors(), [("1", "forbidden")])
+        stream.answer(EXTERNAL)
+        stream.accept_external()
+        stream.answer()
+        self.say("2")
+        self.assertEqual((self.said(stream), stream.ended), ([], True))
+        self.assertEqual(self.errors(), [("2", "forbidden")])
+
+    def test_another_domain_that_is_being_proved_is_not_granted(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(DIALBACK)
+        self.assertEqual(self.said(stream), ["1"])
+        self.say("2", to="juliet@rooms.b.test")
+        stream.expect("<db:result to='rooms.b.test'/>")
+        self.forbid({"allow": [{"server": "b.test"}]})
+        stream.send("<db:result from='rooms.b.test' to='a.test' type='valid'/>")
+        self.say("3", to="juliet@rooms.b.test")
+        self.assertEqual(self.said(stream), [])
+        self.assertEqual(self.errors(), [("2", "forbidden"), ("3", "forbidden")])
+
+    def test_nor_is_one_that_proves_itself(self) -> None:
+        self.begin(peer={"certificate": "self-signed"})
+        stream = self.secured()
+        stream.send("<db:result from='b.test' to='a.test'>key</db:result>")
+        asked = self.peer.accept()
+        dialback_alone(asked)
+        self.forbid()
+        asked.answer_verify()
+        stream.expect("<db:result type='error'><error><policy-violation xmlns='*'/></error></db:result>")
 
     def test_who_may_stays(self) -> None:
         self.begin()
