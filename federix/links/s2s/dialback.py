@@ -84,8 +84,9 @@ class DialbackSide:
         finally:
             self._asked.pop(domains, None)
 
-    async def verify(self, domains: Domains, stream_id: str, key: str) -> None:
-        """Ask whether *key* is the one the other side made for *stream_id*; raises `DialbackFailed` where it is not."""
+    async def verify(self, domains: Domains, stream_id: str, key: str, timeout: float = ANSWER_TIMEOUT) -> None:
+        """Ask whether *key* is the one the other side made for *stream_id*; raises `DialbackFailed` where it is not,
+        or where there is no answer within *timeout* (seconds)."""
         question = (domains, stream_id)
         if question in self._verifying or len(self._verifying) >= MOST_AT_ONCE or self._link.over:
             raise DialbackFailed(Condition.RESOURCE_CONSTRAINT, "too many keys are verified")
@@ -93,12 +94,12 @@ class DialbackSide:
         self._verifying[question] = answer
         self._link.write(Dialback("verify", domains.local, domains.remote, key=key, id=stream_id).to_bytes())
         try:
-            await self._in_time(answer)
+            await self._in_time(answer, timeout)
         finally:
             self._verifying.pop(question, None)
 
-    async def _in_time(self, answer: Deferred[None]) -> None:
-        late = self._link.federation.scope.later(ANSWER_TIMEOUT, answer.cancel)
+    async def _in_time(self, answer: Deferred[None], timeout: float = ANSWER_TIMEOUT) -> None:
+        late = self._link.federation.scope.later(timeout, answer.cancel)
         try:
             await answer
         except CancelledError:

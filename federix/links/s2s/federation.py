@@ -60,6 +60,8 @@ SHARE: Final = 64 * 1024
 DIALS_AT_ONCE: Final = 500
 VERIFICATIONS_AT_ONCE: Final = 100
 VERIFICATIONS_PER_ADDRESS: Final = 10
+#: Seconds that a stream which is there has to answer about a key, before another one is opened for it.
+ASK_ELSEWHERE_AFTER: Final = 5.0
 #: Seconds for which a key that was not proved counts among those.
 IN_VAIN: Final = 1.0
 #: When there are so many pairs, those without use are forgotten before the next sweep, but not all the time (seconds).
@@ -411,10 +413,15 @@ class Federation(Node):
 
     async def _verify(self, asking: Link, domains: Domains, stream_id: str, key: str) -> None:
         # XEP-0288 §2.2: never on the stream that the key came by.
-        for link in self.outgoing_to(domains.remote):
-            if link is not asking:
-                await link.dialback.verify(domains, stream_id, key)
+        known = next((link for link in self.outgoing_to(domains.remote) if link is not asking), None)
+        if known is not None:
+            try:
+                await known.dialback.verify(domains, stream_id, key, ASK_ELSEWHERE_AFTER)
                 return
+            except DialbackFailed as failed:
+                if failed.condition is not Condition.REMOTE_SERVER_TIMEOUT:
+                    raise
+                # Nobody may be there any more: who comes to us anew may have crashed, or moved, without a word.
         async with self._verifications:
             await self._verify_alone(domains, stream_id, key)
 

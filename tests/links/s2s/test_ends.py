@@ -13,6 +13,7 @@ from federix.testing import Client, Federation, Network, PeerStream
 from federix.testing.peer import DIALBACK, STARTTLS
 from federix.xmpp import ns
 
+from .bidi import dialback_alone
 from .reliable import ReliableTestCase
 
 HOSTS = {"a.test": {"hosts": ("a.test", "also.test")}}
@@ -200,6 +201,31 @@ class Restart(ReliableTestCase):
                 juliet.expect("<message><body>3</body></message>")
                 self.assertEqual(romeo.drain(), [])
                 federation.stop()
+
+    def test_the_new_one_proves_itself_while_a_stream_to_the_old_one_is_there(self) -> None:
+        federation, romeo = self.talking(certificates="self-signed", bidi=False)
+        federation["b.test"].crash(silently=True)
+        federation.advance(5)
+        federation.restart("b.test")
+        juliet = federation.client("juliet@b.test/y")
+        juliet.send("<message id='2' to='romeo@a.test/x'><body>2</body></message>")
+        federation.advance(10)
+        romeo.expect("<message><body>2</body></message>")
+        self.assertEqual(self.errors(juliet), [])
+
+    def test_so_it_does_where_the_stream_to_the_old_one_says_nothing_at_all(self) -> None:
+        self.begin(peer={"certificate": "self-signed"})
+        self.say("1")
+        old = self.reached_by_dialback()
+        new = self.secured()
+        new.send("<db:result from='b.test' to='a.test'>key</db:result>")
+        old.expect("<message/>")
+        old.expect("<db:verify/>")
+        self.wait(10)
+        asked = self.peer.accept()
+        dialback_alone(asked)
+        asked.answer_verify()
+        new.expect("<db:result from='a.test' to='b.test' type='valid'/>")
 
     def talking(self, **options: Any) -> tuple[Federation, Client]:
         federation = self.make("a.test", "b.test", **options)
