@@ -145,6 +145,7 @@ class AuthorisedLink(ABC):
         return (
             host is not None
             and uses_dialback(host)
+            and not self.dialback.is_busy
             and (self.secure or not federation.options(domains.local).tls_required)
             and federation.speaks_with(domains, self.ip)
         )

@@ -57,6 +57,11 @@ class DialbackSide:
         assert link is not None
         return link
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether no more can be asked for now."""
+        return len(self._asked) >= MOST_AT_ONCE
+
     def close(self) -> None:
         """The stream has ended; §2.1.1: that is as if an error had been answered."""
         asked = [*self._asked.values(), *self._verifying.values()]
@@ -73,7 +78,7 @@ class DialbackSide:
 
     async def ask(self, domains: Domains) -> None:
         """Have the other side authorise us for *domains*; raises `DialbackFailed`. One question at a time for each."""
-        if domains in self._asked or len(self._asked) >= MOST_AT_ONCE or self._link.over:
+        if domains in self._asked or self.is_busy or self._link.over:
             raise DialbackFailed(Condition.RESOURCE_CONSTRAINT, "too many keys are on their way")
         key = self._link.federation.keys.key(domains.remote, domains.local, self.stream_id)
         answer: Deferred[None] = Deferred()

@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 from federix.links.s2s import authorised as authorised_module
+from federix.links.s2s import dialback as dialback_module
 from federix.testing import Client, PeerStream
 from federix.testing.peer import BIDI, DIALBACK, EXTERNAL, STARTTLS
 from federix.xmpp import ns
@@ -158,6 +159,18 @@ class Multiplexing(ReliableTestCase):
         self.say("2", to="chat.b.test")
         self.assertEqual(self.said(stream), [])
         other.accept()
+
+    def test_where_too_much_is_asked_there_already_another_stream_is_opened(self) -> None:
+        with mock.patch.object(dialback_module, "MOST_AT_ONCE", 1):
+            self.begin()
+            stream = self.first()
+            for remote in ("rooms.b.test", "more.b.test"):
+                self.say(remote, to=f"juliet@{remote}")
+                stream.send(f"<db:result from='{remote}' to='a.test' type='valid'/>")
+            self.send("2", to="juliet@rooms.b.test")
+            self.send("3", to="juliet@more.b.test")
+            self.assertEqual(self.said(self.reached(bidi=False)), ["3"])
+            self.assertEqual(self.errors(self.crowd), [])
 
     def test_one_stream_takes_so_many_pairs_and_no_more(self) -> None:
         with mock.patch.object(authorised_module, "MOST_PAIRS", 1):
