@@ -256,8 +256,10 @@ class Subscriptions:
             yield self._roster.presences.withdraw(session, contact)
 
     def _current_presence(self, account: JID, contact: JID) -> Iterable[Awaitable[None] | None]:
+        """To a contact that may still see it: while it was told so, it may have given that up again."""
         for session in self._host.sessions.available(account.local):
-            if session.presence is not None:
+            circle = self._contacts.circle_now(account)
+            if session.presence is not None and circle is not None and contact in circle.subscribers:
                 yield self._roster.presences.share(session, session.presence.addressed(contact))
 
     async def _in_order(self, account: JID, work: Callable[[], Awaitable[None]]) -> None:

@@ -173,6 +173,20 @@ class SlowStorageTest(SynchronousTestCase):
         for owner, contact in ((ROMEO, "juliet@example.org"), ("juliet@example.org", ROMEO)):
             self.assertEqual(self.state(owner, contact), BOTH)
 
+    def test_who_has_taken_his_request_back_meanwhile_is_shown_nobody(self) -> None:
+        juliet = "juliet@example.org"
+        keep(self.world, ROMEO, juliet, contact_in(NONE_IN, juliet))
+        keep(self.world, juliet, ROMEO, contact_in(NONE_OUT, ROMEO))
+        romeo, balcony = arrive(self.world, ORCHARD), arrive(self.world, f"{juliet}/balcony")
+        self.slow("transition")
+        balcony.send(SET.replace("jid='nurse@example.org'", f"jid='{ROMEO}' subscription='remove'"))
+        romeo.send(f"<presence to='{juliet}' type='subscribed'/>")
+        self.held.pop().callback(None)  # his is kept, and reaches her account while that is busy with hers
+        self.go_on()
+        self.assertEqual(self.state(ROMEO, juliet), NONE)
+        heard = [element.get("type") for element in balcony.drain() if element.name == "presence"]
+        self.assertEqual(heard[-1], "unavailable")
+
     def state(self, owner: str, contact: str) -> str:
         item = self.world.run(self.world.server.storage.rosters.item(owner, contact))
         return state_of(Contact(item))
