@@ -106,6 +106,11 @@ class Last(Module):
         gathered, self._gathered = self._gathered, {}
         return [self.scope.spawn(self.kept.put(owner, farewell)) for owner, farewell in gathered.items()]
 
+    async def farewell(self, account: JID) -> Farewell | None:
+        """When *account* was last here, and its last words; ``None`` where it never was."""
+        owner = str(account)
+        return self._gathered.get(owner) or await self.kept.get(owner)
+
     @hooks.remove_user
     def removed(self, account: JID) -> None:
         """The next owner of the name is not to find it."""
@@ -149,8 +154,7 @@ class Last(Module):
         # <query/> element whose 'seconds' attribute is set to a value of '0'."
         if self.host.sessions.of(iq.to.local):
             return _answer(0)
-        owner = str(iq.to.bare)
-        farewell = self._gathered.get(owner) or await self.kept.get(owner)
+        farewell = await self.farewell(iq.to.bare)
         if farewell is None:
             raise StanzaError(Condition.ITEM_NOT_FOUND, "it has never been here")
         return _answer(self.host.now() - farewell.at, farewell.status)

@@ -104,7 +104,7 @@ class Probes:
         §4.3.2.1: the server "SHOULD mirror the 'id' of the user's presence probe".
         """
         last = self._host.find(Last)
-        farewell = await last.kept.get(str(account)) if last is not None else None
+        farewell = await last.farewell(account) if last is not None else None
         since: Element | None = None
         if farewell is not None:
             since = delay.delay(account, farewell.at)

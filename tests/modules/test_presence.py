@@ -306,6 +306,16 @@ class ProbeTest(PresenceCase):
             "<delay xmlns='urn:xmpp:delay' from='romeo@example.org' stamp='2027-01-15T08:00:00Z'/></presence>"
         )
 
+    def test_it_says_so_from_the_first_moment(self) -> None:
+        """What mod_last has not written yet counts."""
+        self.arrive(ORCHARD).close()
+        self.world.advance(3600)
+        self.arrive(ORCHARD).close()
+        self.probe()
+        self.remote.expect(
+            "<presence type='unavailable'><delay xmlns='urn:xmpp:delay' stamp='2027-01-15T09:00:00Z'/></presence>"
+        )
+
     def test_a_connected_resource_is_not_there(self) -> None:
         self.arrive(ORCHARD, None)
         self.probe()
