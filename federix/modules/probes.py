@@ -105,6 +105,10 @@ class Probes:
         """
         last = self._host.find(Last)
         farewell = await last.farewell(account) if last is not None else None
+        if self._host.sessions.available(account.local):
+            # It has come while we looked, and its presence has gone out: "unavailable" behind that would not be true.
+            answer = self.answer(account, probe)
+            return await answer if isinstance(answer, Awaitable) else answer
         since: Element | None = None
         if farewell is not None:
             since = delay.delay(account, farewell.at)

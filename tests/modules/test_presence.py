@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import HANDLED, IQ, JID, Contact, Module, Outcome, Presence, RosterItem, Session, Stanza, hooks
 from federix.modules.directed import Directed
+from federix.modules.last import Last
 from federix.modules.roster import Roster
 from federix.modules.strangers import ADDRESSED, MOST_ADDRESSED
 from federix.testing import Client, World
@@ -314,6 +316,18 @@ class ProbeTest(PresenceCase):
         self.probe()
         self.remote.expect(
             "<presence type='unavailable'><delay xmlns='urn:xmpp:delay' stamp='2027-01-15T09:00:00Z'/></presence>"
+        )
+
+    def test_who_comes_while_it_is_looked_up_since_when_is_there(self) -> None:
+        self.world.register(ROMEO)
+        last = self.world.host("example.org").module(Last)
+        looking: Deferred[None] = Deferred()
+        self.patch(last.kept, "get", lambda owner: looking)
+        self.remote.send_later(f"<presence type='probe' from='{MERCUTIO}' to='{ROMEO}'/>")
+        arrive(self.world, ORCHARD)
+        looking.callback(None)
+        self.assertEqual(
+            [presence.get("type") for presence in self.remote.got if presence.get("to") == MERCUTIO][-1], None
         )
 
     def test_a_connected_resource_is_not_there(self) -> None:
