@@ -39,6 +39,8 @@ INTERESTED: Final[Key[bool]] = Key("mod_roster.interested")
 MOST_WAITING: Final = 100
 OF_CONTACTS: Final = Share("contacts", 100)
 OF_STRANGERS: Final = Share("strangers", 20)
+#: The end of the account, for which there is always room.
+OF_REMOVAL: Final = Share("removal", 1)
 
 
 class Crowded(StanzaError):
@@ -46,6 +48,13 @@ class Crowded(StanzaError):
 
     def __init__(self) -> None:
         super().__init__(Condition.RESOURCE_CONSTRAINT, "too much is being done for this account")
+
+
+class Leaving(StanzaError):
+    """The account is being removed: nothing is kept for it any more, which the next owner of its name would find."""
+
+    def __init__(self) -> None:
+        super().__init__(Condition.SERVICE_UNAVAILABLE)
 
 
 class Contacts:
@@ -90,13 +99,15 @@ class Contacts:
     ) -> Transition:
         """Change what is between an account and a contact, and push what clients may see of it.
 
-        *first* is called when it is kept and before it is pushed. Raises what *change* raises, and `Crowded`. Where
-        *change* may add an item, or make one larger, and the roster is full: `StanzaError` (policy-violation). Where it
-        may add a stranger's request and too many wait, the request is not kept.
+        *first* is called when it is kept and before it is pushed. Raises what *change* raises, `Crowded` and `Leaving`.
+        Where *change* may add an item, or make one larger, and the roster is full: `StanzaError` (policy-violation).
+        Where it may add a stranger's request and too many wait, the request is not kept.
         """
 
         async def work() -> Transition:
             try:
+                if self._host.accounts.is_leaving(account.local):
+                    raise Leaving
                 return await self._change(account, contact, change, may_add, first, push_always)
             finally:
                 self._changed(account, contact)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
 from ..api import (
@@ -31,7 +32,7 @@ from ..api import (
     presence,
 )
 from .allowances import Allowances
-from .contacts import Crowded
+from .contacts import OF_REMOVAL, Crowded, Leaving
 from .requests import to_keep
 from .subscription_states import Kind, Ties, inbound, outbound
 
@@ -180,7 +181,7 @@ class Subscriptions:
                 first=deliver,
                 share=self._contacts.share_of(account, contact),
             )
-        except Crowded:
+        except (Crowded, Leaving):
             return HANDLED  # as if there were no such account: an answer would tell that there is
         reply = inbound(kind, transition.before, address, kept).reply
         if reply is not None:
@@ -227,9 +228,10 @@ class Subscriptions:
 
     async def cancel_all(self, account: JID) -> None:
         """An account is being removed: nobody sees it any more, it sees nobody, and nobody waits for its answer."""
-        rosters, owner = self._roster.storage.rosters, str(account)
-        waiting = await rosters.requests(owner)
-        known = {item.jid: Contact(item, waiting.get(item.jid)) for item in (await rosters.get(owner)).items}
+        # In a turn: what has begun to be changed comes before, and nothing is changed behind it.
+        reading = partial(self._roster.storage.rosters.relations, str(account))
+        _, items, waiting = await self._contacts.take_turn(account, reading, OF_REMOVAL)
+        known = {item.jid: Contact(item, waiting.get(item.jid)) for item in items}
         known |= {jid: Contact(None, stanza) for jid, stanza in waiting.items() if jid not in known}
         for jid, contact in known.items():
             await self._cancel(account, JID.parse(jid), contact)

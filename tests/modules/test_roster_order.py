@@ -187,6 +187,25 @@ class SlowStorageTest(SynchronousTestCase):
         heard = [element.get("type") for element in balcony.drain() if element.name == "presence"]
         self.assertEqual(heard[-1], "unavailable")
 
+    def test_the_next_owner_of_a_name_finds_nothing_that_waited_for_the_one_before(self) -> None:
+        romeo = arrive(self.world, ORCHARD)
+        self.slow("transition")
+        for number in range(3):
+            self.remote.send_later(f"<presence type='subscribe' from='{number}@remote.example' to='{ROMEO}'/>")
+        romeo.send(f"<presence to='{MERCUTIO}' type='subscribe'/>")
+        self.world.server.scope.spawn(self.world.host("example.org").accounts.remove("romeo"))
+        self.remote.got.clear()
+        self.go_on()
+        self.world.register(ROMEO)
+        rosters = self.world.server.storage.rosters
+        self.assertEqual(self.world.run(rosters.requests(ROMEO)), {})
+        self.assertEqual(self.world.run(rosters.get(ROMEO)).items, [])
+        # What had begun was ended, and taken back.
+        self.remote.expect(
+            f"<presence type='unsubscribed' to='{MERCUTIO}'/>", "<presence type='unsubscribed' to='0@remote.example'/>"
+        )
+        self.assertEqual(self.contacts()._changing, {})
+
     def state(self, owner: str, contact: str) -> str:
         item = self.world.run(self.world.server.storage.rosters.item(owner, contact))
         return state_of(Contact(item))
