@@ -84,12 +84,12 @@ class PresenceSessions:
     def _ask_again(self, account: JID, circle: Circle) -> None:
         """§3.1.2: "the user's server SHOULD resend the subscription request", as it may have been lost on its way.
 
-        Here, on the same host, nothing is lost.
+        On the same host as well: storage may have kept that the account asks, and failed for the contact; and a grant
+        that failed for the account comes again in answer.
         """
         for contact in list(circle.asked):
-            if contact.domain != self._host.name:
-                id = self._roster.contacts.new_id()
-                self._roster.probes.ask(account, presence("subscribe", to=contact, sender=account, id=id))
+            id = self._roster.contacts.new_id()
+            self._roster.probes.ask(account, presence("subscribe", to=contact, sender=account, id=id))
 
     # -- §4.5: unavailable --------------------------------------------------------------------------------------------
 

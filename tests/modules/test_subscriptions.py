@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.api import JID, Contact, Handled, Module, Presence, RosterItem, hooks
+from federix.api import JID, Contact, Handled, Module, Presence, RosterItem, StoreError, hooks
 from federix.modules.requests import MOST_STATUS, PAUSE, PIECE, PIECE_BYTES, to_keep
 from federix.testing import World
 from federix.testing.match import parse
@@ -367,6 +367,35 @@ class RequestsTest(SynchronousTestCase):
             each.close()
         arrive(self.world, f"{ROMEO}/orchard")
         self.remote.expect(f"<presence from='{ROMEO}' to='{MERCUTIO}' type='subscribe' id='*'/>")
+
+    def test_what_storage_lost_on_the_same_host_is_asked_again(self) -> None:
+        """A request that could not be kept for the contact, and then a grant that could not be kept for the user."""
+        rosters: Any = self.world.server.storage.rosters
+        transition = rosters.transition
+
+        def fail_for(lost: str) -> None:
+            async def failing(owner: str, *args: object) -> object:
+                if owner == lost:
+                    raise StoreError("it is gone")
+                return await transition(owner, *args)
+
+            rosters.transition = failing
+
+        romeo, juliet = arrive(self.world, f"{ROMEO}/orchard"), arrive(self.world, f"{JULIET}/balcony")
+        fail_for(JULIET)
+        romeo.send(f"<presence to='{JULIET}' type='subscribe'/>")
+        juliet.nothing()
+        rosters.transition = transition
+        romeo.close()
+        romeo = arrive(self.world, f"{ROMEO}/orchard")
+        juliet.expect(f"<presence from='{ROMEO}' type='subscribe'/>")
+        fail_for(ROMEO)
+        juliet.send(f"<presence to='{ROMEO}' type='subscribed'/>")
+        self.assertEqual(state_of(kept(self.world, JULIET, ROMEO)), FROM)
+        rosters.transition = transition
+        romeo.close()
+        arrive(self.world, f"{ROMEO}/orchard")
+        self.assertEqual(state_of(kept(self.world, ROMEO, JULIET)), TO)
 
     def test_that_the_one_sent_again_cannot_be_delivered_is_nobodys_affair(self) -> None:
         keep(self.world, ROMEO, "nurse@gone.example", contact_in(NONE_OUT, "nurse@gone.example"))
