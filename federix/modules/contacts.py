@@ -101,7 +101,7 @@ class Contacts:
 
         *first* is called when it is kept and before it is pushed. Raises what *change* raises, `Crowded` and `Leaving`.
         Where *change* may add an item, or make one larger, and the roster is full: `StanzaError` (policy-violation).
-        Where it may add a stranger's request and too many wait, the request is not kept.
+        Where it may add a request of one who is not, or no longer, in the roster and too many wait, that is not kept.
         """
 
         async def work() -> Transition:
@@ -239,6 +239,8 @@ def _within(change: Callable[[Contact], Contact], items: int, size: int, known: 
 
 
 def _among_too_many_requests(change: Callable[[Contact], Contact], known: Contact) -> Contact:
-    """Those in the roster are no strangers: their requests are bounded by it."""
+    """Those in the roster are no strangers: their requests are bounded by it, and no longer when they leave it."""
     after = change(known)
-    return known if known == Contact() and after.item is None else after
+    if after.item is not None or (known.item is None and known.request is not None):
+        return after
+    return Contact()

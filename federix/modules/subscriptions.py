@@ -212,7 +212,7 @@ class Subscriptions:
     async def remove(self, account: JID, contact: JID) -> None:
         """§2.5.2: take a contact out of the roster and end what subscriptions there are.
 
-        A request of the contact waits on: it is neither approved nor denied by that (§3.1.3).
+        A request of the contact waits on: it is neither approved nor denied by that (§3.1.3), unless too many wait.
         """
 
         def gone(known: Contact) -> Contact:
@@ -221,8 +221,8 @@ class Subscriptions:
             return replace(known, item=None)
 
         async def work() -> None:
-            before = (await self._contacts.change(account, contact, gone)).before
-            await self._cancel(account, contact, replace(before, request=None))
+            before, after, _ = await self._contacts.change(account, contact, gone, may_add="request")
+            await self._cancel(account, contact, before if after.request is None else replace(before, request=None))
 
         await self._in_order(account, work)
 

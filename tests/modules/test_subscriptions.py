@@ -333,6 +333,18 @@ class RequestsTest(SynchronousTestCase):
             self.remote.send(f"<presence from='{resource}@remote.example' to='{ROMEO}/{resource}' type='subscribe'/>")
             client.expect(f"<presence from='{resource}@remote.example' to='{ROMEO}' type='subscribe'/>")
 
+    def test_those_who_were_in_the_roster_when_they_asked_are_no_way_round_that(self) -> None:
+        client = arrive(self.world, f"{ROMEO}/orchard")
+        for name in ("a", "b", "c", "d"):
+            contact = f"{name}@remote.example"
+            set_item(client, f"<item jid='{contact}'/>")
+            self.ask(contact)
+            self.remote.got.clear()
+            set_item(client, f"<item jid='{contact}' subscription='remove'/>")
+        self.assertLessEqual(self.world.run(self.world.server.storage.rosters.request_count(ROMEO)), 2)
+        # Nobody waits for what he will never get.
+        self.remote.expect("<presence to='d@remote.example' type='unsubscribed'/>")
+
     def test_for_nobody_it_is_ignored(self) -> None:
         """§8.5.1."""
         for kind in ("subscribe", "subscribed", "unsubscribe", "unsubscribed"):
