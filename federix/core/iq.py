@@ -194,22 +194,21 @@ class IqTable:
         return StanzaError(Condition.BAD_REQUEST, "the namespace has no such request")
 
     async def _later(self, iq: IQ, payload: Element, waiting: Awaitable[Answer], handler: Callable[..., Any]) -> None:
+        sending: Awaitable[None] | None
         try:
             answer = await waiting
         except StanzaError as error:
-            self._host.server.router.bounce(iq, error)
-            return
+            sending = self._host.server.router.bounce(iq, error)
         except CancelledError:
             if not self._host.running:
                 raise
             # Its module was taken out while it worked.
-            self._host.server.router.bounce(iq, StanzaError(Condition.SERVICE_UNAVAILABLE))
-            return
+            sending = self._host.server.router.bounce(iq, StanzaError(Condition.SERVICE_UNAVAILABLE))
         except Exception:
             _failed(payload, handler)
-            self._host.server.router.bounce(iq, StanzaError(Condition.INTERNAL_SERVER_ERROR))
-            return
-        sending = self._send(iq, answer)
+            sending = self._host.server.router.bounce(iq, StanzaError(Condition.INTERNAL_SERVER_ERROR))
+        else:
+            sending = self._send(iq, answer)
         if sending is not None:
             await sending
 

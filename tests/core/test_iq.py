@@ -6,7 +6,19 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 
-from federix.api import IQ, IQ_TIMEOUT, JID, Condition, Element, Module, RequestError, StanzaError, iq_get, iq_set
+from federix.api import (
+    IQ,
+    IQ_TIMEOUT,
+    JID,
+    Condition,
+    Element,
+    Module,
+    RequestError,
+    StanzaError,
+    hooks,
+    iq_get,
+    iq_set,
+)
 from federix.core import iq as iq_module
 from federix.testing import World
 
@@ -62,6 +74,19 @@ class Service(Module):
     @iq_get(NS, "both")
     def both(self, iq: IQ) -> Element:
         return Element(iq.type or "", NS)
+
+
+class Thoughtful(Module):
+    """Thinks about what comes for an account."""
+
+    name = "mod_thoughtful"
+
+    async def on_start(self) -> None:
+        self.gate = Gate()
+
+    @hooks.sm_receive_packet.only(IQ)
+    async def think(self, account: JID, stanza: IQ) -> None:
+        await self.gate.wait()
 
 
 class AnswerTests(WorldTestCase):
@@ -125,6 +150,19 @@ class AnswerTests(WorldTestCase):
             self.module.gate.open(ZeroDivisionError())
             self.assertEqual(condition(self.romeo.receive()), "internal-server-error")
             self.failures(ZeroDivisionError)
+
+    def test_an_error_that_comes_later_may_take_its_time_to_its_receiver(self) -> None:
+        world = self.new_world(
+            modules={"mod_service": {}, "mod_thoughtful": {}},
+            own_modules={"mod_service": Service, "mod_thoughtful": Thoughtful},
+        )
+        romeo = world.client(ROMEO)
+        for name in ("slow", "detached"):
+            romeo.send(self.ask(name))
+            world.host("example.org").module(Service).gate.open(StanzaError(Condition.FORBIDDEN))
+            romeo.nothing()
+            world.host("example.org").module(Thoughtful).gate.open()
+            self.assertEqual(condition(romeo.receive()), "forbidden")
 
     def test_an_answer_for_who_has_gone_is_lost_in_silence(self) -> None:
         self.romeo.send(self.ask("slow"))
