@@ -10,6 +10,7 @@ from typing import Final
 from ..api import (
     ELEMENT,
     IQ,
+    JID,
     Condition,
     Element,
     Module,
@@ -100,7 +101,10 @@ class Private(Module):
 
     async def _store(self, owner: str, fragments: list[Element]) -> None:
         await self._check_room(owner, fragments)
+        local = JID.parse(owner).local
         for fragment in fragments:
+            if self.host.accounts.is_leaving(local):
+                raise StanzaError(Condition.SERVICE_UNAVAILABLE)  # the next owner of the name would find it
             if _is_empty(fragment):
                 # That is what is answered when there is none.
                 await self.kept.remove(owner, _key(fragment))

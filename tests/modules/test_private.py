@@ -222,3 +222,33 @@ class BoundTests(Case):
         self.assert_stored("<a xmlns='x:one'>1</a>")
         self.assert_kept("<a xmlns='x:one'/><b xmlns='x:one'/>", "<a xmlns='x:one'>1</a><b xmlns='x:one'/>")
         self.assertEqual(got, ["{x:one}a"])
+
+
+class RemovedAccountTests(Case):
+    def test_what_was_still_being_stored_is_not_found_by_the_next_owner_of_the_name(self) -> None:
+        kept, storage = self.world.host("example.org").module(Private).kept, self.world.server.storage
+        put, forget = kept.put, storage.forget
+        answers: list[Deferred[None]] = []
+
+        async def put_slowly(*args: Any) -> None:
+            await put(*args)
+            answers.append(Deferred())
+            await answers[-1]
+
+        async def forget_in_its_turn(owner: str) -> None:
+            """Behind what was written before."""
+            if not answers[-1].called:
+                answers[-1].callback(None)
+            await forget(owner)
+
+        self.patch(kept, "put", put_slowly)
+        self.patch(storage, "forget", forget_in_its_turn)
+        self.juliet.send(
+            "<iq type='set' id='1'><query xmlns='jabber:iq:private'>"
+            + "".join(f"<a xmlns='x:{number}'>1</a>" for number in range(5))
+            + "</query></iq>"
+        )
+        self.world.run(self.world.host("example.org").accounts.remove("juliet"))
+        while not answers[-1].called:
+            answers[-1].callback(None)
+        self.assertEqual(self.world.run(kept.sizes("juliet@example.org")), {})
