@@ -139,6 +139,8 @@ class Blocking(Module):
         await self._change(account, partial(self._block, account, items))
 
     async def _block(self, account: JID, items: Sequence[JID]) -> None:
+        if self.host.accounts.is_leaving(account.local):
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)  # the next owner of the name would find it
         named = [str(item) for item in items]
         update = await self.kept.update(str(account), partial(adding, named, self.options.max_items))
         before = frozenset(update.before or ())

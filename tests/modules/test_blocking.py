@@ -150,6 +150,35 @@ class CommandTests(BlockingCase):
             client.expect("<iq type='result'/>")
 
 
+class RemovedAccountTests(BlockingCase):
+    def test_the_next_owner_of_the_name_finds_nobody_blocked(self) -> None:
+        kept, storage = self.module.kept, self.world.server.storage
+        update, forget = kept.update, storage.forget
+        answers: list[Deferred[None]] = []
+
+        async def update_slowly(*args: Any) -> Any:
+            updated = await update(*args)
+            answers.append(Deferred())
+            await answers[-1]
+            return updated
+
+        async def forget_in_its_turn(owner: str) -> None:
+            """Behind what was written before."""
+            if not answers[-1].called:
+                answers[-1].callback(None)
+            await forget(owner)
+
+        self.patch(kept, "update", update_slowly)
+        self.patch(storage, "forget", forget_in_its_turn)
+        for number in range(5):
+            client = self.world.client(f"{ROMEO}/{number}")
+            client.send(f"<iq type='set' id='b'><block {BLOCKING}><item jid='{number}.example'/></block></iq>")
+        self.world.run(self.world.host("example.org").accounts.remove("romeo"))
+        while not answers[-1].called:
+            answers[-1].callback(None)
+        self.assertIsNone(self.world.run(kept.get(ROMEO)))
+
+
 class PushTests(BlockingCase):
     def test_all_resources_that_have_requested_the_list_must_be_sent_what_was_blocked_and_unblocked(self) -> None:
         orchard, garden, silent = (self.arrive(f"{ROMEO}/{name}") for name in ("orchard", "garden", "silent"))
