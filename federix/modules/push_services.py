@@ -170,9 +170,15 @@ class PushServices:
         self._wait(delay, account, key, client)
 
     async def _give_up(self, account: JID, key: Key, client: _Client, registration: Registration) -> None:
-        if client.registration == registration and self._active.get(key) is client:
-            del self._active[key]
-            await self._remove(account, registration)
+        if self._active.get(key) is not client:
+            return
+        if client.registration != registration:
+            # It was enabled anew meanwhile, and something has come since: it is told by the new one.
+            client.failing, client.retry = None, FIRST_RETRY
+            self._wait(PAUSE, account, key, client)
+            return
+        del self._active[key]
+        await self._remove(account, registration)
 
     def _wait(self, seconds: float, account: JID, key: Key, client: _Client) -> None:
         if self._active.get(key) is client:

@@ -342,6 +342,19 @@ class ErrorTests(PushCase):
         self.pushed(answer="error", error=GONE)
         self.assert_registered(True)
 
+    def test_what_comes_for_what_was_enabled_anew_meanwhile_is_told(self) -> None:
+        self.write()
+        desk = self.arrive(DESK)
+        self.enable(desk)
+        desk.close()
+        self.write()
+        self.assertEqual(len(self.pushed(answer="error", error=GONE)), 1)
+        self.settle()
+        self.assertEqual(self.nodes(), [NODE])
+        self.settle()
+        self.write()
+        self.assertEqual(self.nodes(), [NODE])
+
     def test_a_service_may_take_the_right_to_publish_back(self) -> None:
         """§8."""
         self.write()
