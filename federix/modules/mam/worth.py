@@ -64,6 +64,7 @@ def is_worth_keeping(message: Message) -> bool:
             if name == "store":
                 is_wished = True
         elif namespace in _KEPT and name not in _ASKING:
-            is_said = True
+            # Rooms mark what their occupants write each other in private so: alone it says no more than that.
+            is_said = is_said or namespace != ns.MUC_USER or child.first() is not None
     # "messages of type 'headline' … not generally suggested": only where their sender asks for it.
     return is_wished or (is_said and kind != "headline")

@@ -46,6 +46,7 @@ DROPPED = {
     "a message of a room that its sender wants stored": (f"{BODY}<store {HINT}/>", "groupchat"),
     "a headline": (BODY, "headline"),
     "a bare chat state": (STATE, "chat"),
+    "a chat state of somebody in a room": (f"{STATE}<x xmlns='http://jabber.org/protocol/muc#user'/>", "chat"),
     "nothing": ("", "chat"),
     "a thread alone": ("<thread>1</thread>", "chat"),
     "a request for a receipt alone": ("<request xmlns='urn:xmpp:receipts'/>", "chat"),
