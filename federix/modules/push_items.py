@@ -41,6 +41,7 @@ _BESIDE: Final = frozenset(
         ns.DELAY,
         ns.HINTS,
         ns.MAM,
+        ns.OCCUPANT_ID,
         ns.PUBSUB_EVENT,
         ns.RECEIPTS,
         ns.SID,
@@ -187,7 +188,12 @@ def is_worth_waking(message: Message, *, any_content: bool) -> bool:
     # What a room says without a text is about the room.
     if not any_content or message.type == "groupchat":
         return False
-    return any(child.ns not in _BESIDE for child in message.element.elements())
+    return any(child.ns not in _BESIDE and not _is_mark(child) for child in message.element.elements())
+
+
+def _is_mark(child: Element) -> bool:
+    """XEP-0045 §7.5: what an occupant of a room writes in private has an empty ``<x/>``."""
+    return child.ns == ns.MUC_USER and child.first() is None
 
 
 def notification(registration: Registration, fields: Iterable[tuple[str, str]]) -> Element:

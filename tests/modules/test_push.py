@@ -273,6 +273,9 @@ class WorthTests(PushCase):
             "<message/>",
             "<message type='chat'><body/></message>",
             "<message type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>",
+            "<message type='chat'><composing xmlns='http://jabber.org/protocol/chatstates'/>"
+            "<x xmlns='http://jabber.org/protocol/muc#user'/><occupant-id xmlns='urn:xmpp:occupant-id:0' id='1'/>"
+            "</message>",
             "<message><received xmlns='urn:xmpp:receipts' id='1'/><store xmlns='urn:xmpp:hints'/></message>",
             "<message type='chat'><displayed xmlns='urn:xmpp:chat-markers:0' id='1'/></message>",
             "<message><event xmlns='http://jabber.org/protocol/pubsub#event'/></message>",
