@@ -27,7 +27,7 @@ from ..api import (
     ns,
     on_demand,
 )
-from .copies import COPIES, Copies
+from .copies import COPIES, Copies, is_repeated
 from .directed import DIRECTED
 
 #: How many of an account's latest messages are remembered, so that errors in answer to them are known.
@@ -136,7 +136,7 @@ class Carbons(Module):
     def delivered(self, account: JID, message: Message, sessions: Sequence[Session]) -> None:
         """§7: "to each Carbons-enabled resource … that did not receive it under the RFC 6121 delivery rules"."""
         copied = self._accounts.get(account.local)
-        if copied is None or self._is_repeated(message) or not _takes(copied, message, "received"):
+        if copied is None or is_repeated(message, self.host.jid) or not _takes(copied, message, "received"):
             return
         # Who writes to himself has it already: §8 excludes "the sending client".
         sender = message.sender
@@ -149,11 +149,6 @@ class Carbons(Module):
                 if copies is None:
                     copies = other.notes[COPIES] = Copies()
                 copies.add(message)
-
-    def _is_repeated(self, message: Message) -> bool:
-        """Whether it was delivered and copied before, to a session that is over: this host has said when."""
-        delays = message.element.children_of(ns.DELAY, "delay")
-        return any(delay.get("from") == self.host.name for delay in delays)
 
     @on_demand
     @hooks.user_accepted_message

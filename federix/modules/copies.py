@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ..api import Key, Message
+from ..api import JID, Key, Message, ns
 
 #: How many are remembered, the latest: those before come twice.
 MOST_COPIES: Final = 128
@@ -30,6 +30,11 @@ class Copies:
             return False
         self._hashes.remove(found)
         return True
+
+
+def is_repeated(message: Message, host: JID) -> bool:
+    """Whether it was delivered before, to a session that is over: *host* has said when."""
+    return any(delay.get("from") == host.text for delay in message.element.children_of(ns.DELAY, "delay"))
 
 
 def _hash(message: Message) -> int:

@@ -31,6 +31,7 @@ from ..api import (
     ns,
     option,
 )
+from .copies import Copies, is_repeated
 from .push_items import (
     KEPT,
     MAX_BODY,
@@ -52,6 +53,9 @@ from .remembered import Remembered
 SOON: Final = 1.0
 #: In that time, so many accounts are looked at.
 MOST_ASKED: Final = 1000
+
+#: Seconds in which what waited in a session that is over is delivered again.
+DELIVERED_IN: Final = 60.0
 
 #: How much of what was on its way when a stream was lost is looked at: the last of it.
 MOST_LOST: Final = 100
@@ -91,6 +95,8 @@ class Push(Module):
         self.registrations = Remembered(self.host, self.scope, self._fetch, size=self.options.cache_size)
         self.services = PushServices(self.host, self.scope, is_away=self._is_away, remove=self._remove)
 
+        #: By account and registration, what clients were woken for whose sessions slept and are over.
+        self._told: dict[tuple[JID, tuple[str, str]], Copies] = {}
         #: Accounts that have been asked for a subscription.
         self._asked: set[JID] = set()
 
@@ -108,8 +114,20 @@ class Push(Module):
     def left(self, session: Session) -> None:
         for each in self.registrations.now(session.jid.local) or ():
             if each.resource == session.jid.resource:
-                self.services.seen(session.jid.bare, each)
+                self.services.seen(session.jid.bare, each, session.heard)
+                if session.asleep:
+                    self._note_told(session, each)
         self.registrations.left(session.jid.local)
+
+    def _note_told(self, session: Session, registration: Registration) -> None:
+        """Its client was woken for what waited there, which is delivered again now: it is not woken for that again."""
+        told = Copies()
+        for each in session.unacknowledged(MOST_LOST):
+            if isinstance(each, Message) and self._is_worth_it(each):
+                told.add(each)
+        key = session.jid.bare, registration.key
+        self._told[key] = told
+        self.scope.later(DELIVERED_IN, self._told.pop, key, None)
 
     @hooks.remove_user
     async def removed(self, account: JID) -> None:
@@ -185,13 +203,18 @@ class Push(Module):
         if sender is not None and sender.bare == account:
             return  # who has written it knows of it
         is_kept = _is_archived(message, account) or (not sessions and self._is_kept_offline(message))
+        is_again = is_repeated(message, self.host.jid)
         for each in known:
             session = self._client_of(account, each)
             if session is None:
-                if is_kept:
+                if is_kept and not (is_again and self._was_told(account, each, message)):
                     self.services.notify(account, each, self._notice(message))
             elif session.asleep and (is_kept or session in sessions):
                 self.services.notify(account, each, self._notice(message), session.heard)
+
+    def _was_told(self, account: JID, registration: Registration, message: Message) -> bool:
+        told = self._told.get((account, registration.key))
+        return told is not None and told.take(message)
 
     def _is_kept_offline(self, message: Message) -> bool:
         return bool(self.host.chains.of(hooks.offline_message)) and not hints.no_store(message)

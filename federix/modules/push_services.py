@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -124,14 +125,14 @@ class PushServices:
         if is_new:
             self._scope.spawn(self._tell(account, key, client))
 
-    def seen(self, account: JID, registration: Registration) -> None:
-        """Its client is there, or was: what waited for it does so no more."""
+    def seen(self, account: JID, registration: Registration, heard: float = math.inf) -> None:
+        """Its client is there, or was when it was last *heard*: what waited for it then does so no more."""
         key = _key(account, registration)
-        if key in self._idle:
-            del self._idle[key]
-        client = self._active.get(key)
-        if client is not None:
-            client.count = client.requests = 0
+        client = self._active.get(key) or self._idle.get(key)
+        if client is None or client.since > heard:
+            return
+        self._idle.pop(key, client)
+        client.count = client.requests = 0
 
     def drop(self, account: JID, registration: Registration) -> None:
         """§6: "When a service is not enabled, the server MUST NOT attempt publishing notifications to the service."""

@@ -143,6 +143,34 @@ class WhoTests(PushCase):
         self.write()
         self.assertEqual(self.nodes(), [NODE])
 
+    def test_what_waited_in_a_session_that_ends_is_told_once(self) -> None:
+        phone = self.register()
+        self.enable(phone, "second")
+        self.world.advance(1)
+        self.sleep(phone)
+        self.world.advance(1)
+        for said in "one", "two":
+            self.write(f"<body>{said}</body>")
+            self.assertEqual(self.nodes(), [NODE, "second"])
+            self.settle()
+        for _ in range(80):
+            self.world.advance(5)
+            self.assertEqual(self.nodes(), [])
+        self.assertIsNone(self.world.host("example.org").sessions.find("romeo", "phone"))
+        self.write()
+        self.assertEqual([self.fields(request)["message-count"] for request in self.pushed()], ["3", "3"])
+
+    def test_what_waited_in_a_session_that_ends_is_told_to_others(self) -> None:
+        self.register(node="phone").close()
+        self.sleep(self.register(DESK, node="desk"))
+        self.write()
+        self.assertEqual(self.nodes(), ["desk"])
+        told = []
+        for _ in range(80):
+            self.world.advance(5)
+            told += self.nodes()
+        self.assertEqual(told, ["phone"])
+
     def test_a_client_that_comes_back_with_its_resource_need_not_register_anew(self) -> None:
         self.register().close()
         phone = self.arrive(PHONE)
