@@ -133,6 +133,7 @@ class PushServices:
             return
         self._idle.pop(key, client)
         client.count = client.requests = 0
+        client.again = False
 
     def drop(self, account: JID, registration: Registration) -> None:
         """§6: "When a service is not enabled, the server MUST NOT attempt publishing notifications to the service."""

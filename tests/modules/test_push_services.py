@@ -353,6 +353,16 @@ class ErrorTests(PushCase):
         self.world.advance(2 * FIRST_RETRY)
         self.assertEqual(self.nodes(), [])
 
+    def test_who_has_come_and_gone_meanwhile_is_not_woken_for_what_came_before(self) -> None:
+        self.write()
+        self.pushed(answer="error", error=BUSY)
+        self.arrive(PHONE).close()
+        self.world.advance(2 * FIRST_RETRY)
+        self.assertEqual(self.nodes(), [])
+        self.write()
+        (request,) = self.pushed()
+        self.assertEqual(self.fields(request)["message-count"], "1")
+
     def test_a_service_that_fails_for_long_is_given_up(self) -> None:
         self.write()
         tries = 0
