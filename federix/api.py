@@ -20,6 +20,7 @@ from .core.s2s_rules import DIALBACK as S2S_DIALBACK
 from .core.session import Candidate, Session
 from .core.stream_management import STREAM_MANAGEMENT, StreamManagement
 from .life.scope import Scope, Timer
+from .life.together import together
 from .life.turns import Share, TooManyWait, Turns
 from .storage.archive import ArchiveRow, Archives, Span
 from .storage.codec import BYTES, ELEMENT, JSON, STANZA, TEXT, Codec, Json
@@ -130,5 +131,6 @@ __all__ = [
     "option",
     "presence",
     "rsm",
+    "together",
     "unclaimed",
 ]

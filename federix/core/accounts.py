@@ -9,9 +9,9 @@ from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.logger import Logger
 
+from ..life.together import together
 from ..storage.accounts import Account, AccountExists, NoSuchAccount
 from ..storage.codec import BYTES
 from ..storage.shapes import Document
@@ -237,8 +237,7 @@ class Accounts:
         One without a password gets one that nobody knows: until it is set, nobody can log in.
         """
         existing = self._host.storage.accounts
-        looking = [ensureDeferred(existing.exists(each.local, self._host.name)) for each in newcomers]
-        there: list[bool] = await gatherResults(looking, consumeErrors=True)
+        there = await together(existing.exists(each.local, self._host.name) for each in newcomers)
         making: list[tuple[int, Mapping[str, str]]] = []
         arrivals: list[Arrival] = [Arrived.THERE] * len(newcomers)
         for place, (newcomer, is_there) in enumerate(zip(newcomers, there, strict=True)):
@@ -252,10 +251,8 @@ class Accounts:
             return arrivals
         in_common = reduce(and_, (Forms.of(secrets) for _, secrets in making))
         async with self._common.writing(in_common):
-            working = [
-                ensureDeferred(self._bring(newcomers[place], there[place], secrets)) for place, secrets in making
-            ]
-            for (place, _), arrival in zip(making, await gatherResults(working, consumeErrors=True), strict=True):
+            working = (self._bring(newcomers[place], there[place], secrets) for place, secrets in making)
+            for (place, _), arrival in zip(making, await together(working), strict=True):
                 arrivals[place] = arrival
         for newcomer, arrival in zip(newcomers, arrivals, strict=True):
             if arrival is Arrived.ADDED:

@@ -8,8 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
-from twisted.internet.defer import ensureDeferred, gatherResults
-
 from ..api import (
     JID,
     STANZA,
@@ -24,6 +22,7 @@ from ..api import (
     Take,
     UnknownArchiveId,
     ns,
+    together,
 )
 from .offline_records import Record
 
@@ -78,9 +77,8 @@ class Waiting:
             arrival, record = self._taken(element, self._there)
             arrivals.append(arrival)
             if record is not None:
-                # What is begun first is kept first.
-                keeping.append(ensureDeferred(self._offline.kept.append(self._account.text, record)))
-        await gatherResults(keeping, consumeErrors=True)
+                keeping.append(self._offline.kept.append(self._account.text, record))
+        await together(keeping)  # what is begun first is kept first
         self._offline.deliveries.look_for_session(self._account.local)
         return arrivals
 

@@ -127,7 +127,7 @@ THEMES: Final[tuple[Theme, ...]] = (
         "Time, tasks and turns",
         "What a module starts, it starts in `self.scope` or in a session's: it ends with its owner. Time is"
         " `self.host.now()` and `self.host.clock`, never the module `time`.",
-        ("Scope", "Timer", "Turns", "Share", "TooManyWait"),
+        ("Scope", "Timer", "Turns", "Share", "TooManyWait", "together"),
     ),
     Theme(
         "codecs",

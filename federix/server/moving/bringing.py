@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from twisted.internet.defer import ensureDeferred, gatherResults
-
 from ...core.accounts import Newcomer
 from ...core.commands import CommandError
 from ...core.host import Host
 from ...core.portable import Arrival, Arrived, NotTaken, Portable, Take
+from ...life.together import together
 from ...xmpp import ns
 from ...xmpp.jid import JID, InvalidJID, prepare_domain, prepare_local
 from ...xmpp.sasl import ScramKeys
@@ -207,8 +206,7 @@ class Bringer:
             if user.late:
                 user.late = False
                 await user.host.accounts.bring([user.newcomer()], overwrite=True)
-        taking = [ensureDeferred(self._take_things(user)) for user in group if user.exists]
-        await gatherResults(taking, consumeErrors=True)
+        await together(self._take_things(user) for user in group if user.exists)
         for user in group:
             if user.made and user is not self._user and not user.newcomer().has_secrets:
                 self.report.odd(f"{user.local}: no password; nobody logs in until one is set", user.found.place, _KEYS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from typing import Any
+from typing import Any, NoReturn
 
+from federix.api import StoreError
 from federix.core.commands import CommandError
 from federix.server.moving import bringing
 
@@ -208,6 +209,23 @@ class BringingTest(MovingCase):
         with self.assertRaises(CommandError) as broken:
             self.ask("import_piefxis", file=self.file(text))
         self.assertRegex(str(broken.exception), "accounts: 1 added\n.*data.xml:2: unclosed token; nothing behind it")
+
+    def test_a_storage_that_fails_is_told_as_what_it_is(self) -> None:
+        storage = self.world.server.storage
+        waiting = f"<message xmlns='jabber:client' from='romeo@montague.net' to='{JULIET}'><body>hark</body></message>"
+
+        async def fail(*_: object) -> NoReturn:
+            raise StoreError("the disk is full")
+
+        for shape, name, inside in (
+            (storage.archives, "keep", archive(result("hark", "2020-01-01T00:00:00Z"))),
+            (storage.logs, "append", f"<offline-messages>{waiting}</offline-messages>"),
+            (storage.accounts, "exists", ""),
+        ):
+            with self.subTest(name):
+                failing = self.patch(shape, name, fail)
+                self.assertIn("cannot reach its storage", str(self.assertRaises(CommandError, self.bring, inside)))
+                failing.restore()
 
     def test_a_file_that_is_not_there_is_told(self) -> None:
         with self.assertRaisesRegex(CommandError, "cannot be read: No such file"):
