@@ -206,7 +206,12 @@ class Bringer:
             if user.late:
                 user.late = False
                 await user.host.accounts.bring([user.newcomer()], overwrite=True)
-        await together(self._take_things(user) for user in group if user.exists)
+        # Who stands there twice is one: what was brought first is there when the rest is looked at.
+        accounts: dict[tuple[Host, str], list[_User]] = {}
+        for user in group:
+            if user.exists:
+                accounts.setdefault((user.host, user.local), []).append(user)
+        await together(self._take_all_things(users) for users in accounts.values())
         for user in group:
             if user.made and user is not self._user and not user.newcomer().has_secrets:
                 self.report.odd(f"{user.local}: no password; nobody logs in until one is set", user.found.place, _KEYS)
@@ -225,6 +230,10 @@ class Bringer:
         there = {local for local, arrival in zip(newcomers, arrivals, strict=True) if isinstance(arrival, Arrived)}
         for user in users:
             user.exists = user.local in there
+
+    async def _take_all_things(self, users: Sequence[_User]) -> None:
+        for user in users:
+            await self._take_things(user)
 
     async def _take_things(self, user: _User) -> None:
         """His things, those of one kind together, in their order."""

@@ -6,11 +6,19 @@ import re
 from base64 import b64encode
 from typing import Any, NoReturn
 
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import deferLater
+
 from federix.api import StoreError
 from federix.core.commands import CommandError
 from federix.server.moving import bringing
 
 from .moving_case import JULIET, KEYS, PIE, XI, MovingCase, archive, privacy, result
+
+WAITING = (
+    f"<message xmlns='jabber:client' from='romeo@montague.net' to='{JULIET}'><body>hark</body>"
+    "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2020-01-01T00:00:00Z'/></message>"
+)
 
 
 class BringingTest(MovingCase):
@@ -169,6 +177,36 @@ class BringingTest(MovingCase):
         self.assertEqual(self.ask("import_piefxis", file=self.file(text)), ["accounts: 1 added", "contacts: 2 added"])
         self.world.client("a@example.org/x", "x")
 
+    def test_what_stands_in_a_file_twice_is_there_once(self) -> None:
+        storage = self.world.server.storage
+        rows, entries = storage.archives.rows, storage.logs.range
+
+        async def rows_slowly(*args: Any) -> Any:
+            found = await rows(*args)
+            await deferLater(self.world.clock, 0.1)
+            return found
+
+        async def entries_slowly(*args: Any) -> Any:
+            found = await entries(*args)
+            await deferLater(self.world.clock, 0.1)
+            return found
+
+        self.patch(storage.archives, "rows", rows_slowly)
+        self.patch(storage.logs, "range", entries_slowly)
+        said = archive(result("hark", "2020-01-01T00:00:00Z"), result("ay me", "2020-01-01T00:00:00Z"))
+        user = f"<user name='juliet'><offline-messages>{WAITING}</offline-messages>{said}</user>"
+        file = self.file(f"<server-data {PIE}><host jid='example.org'>{user * 2}</host></server-data>")
+        told = ensureDeferred(self.world.server.commands.run("import_piefxis", {"file": str(file)}))
+        self.world.advance(2)
+        self.assertEqual(
+            self.successResultOf(told)[:3],
+            [
+                "accounts: 1 added",
+                "archived messages: 2 added, 2 there already",
+                "offline messages: 1 added, 1 there already",
+            ],
+        )
+
     # -- what cannot be taken -----------------------------------------------------------------------------------------
 
     def test_what_nobody_understands_is_told_and_passed_by(self) -> None:
@@ -212,14 +250,13 @@ class BringingTest(MovingCase):
 
     def test_a_storage_that_fails_is_told_as_what_it_is(self) -> None:
         storage = self.world.server.storage
-        waiting = f"<message xmlns='jabber:client' from='romeo@montague.net' to='{JULIET}'><body>hark</body></message>"
 
         async def fail(*_: object) -> NoReturn:
             raise StoreError("the disk is full")
 
         for shape, name, inside in (
             (storage.archives, "keep", archive(result("hark", "2020-01-01T00:00:00Z"))),
-            (storage.logs, "append", f"<offline-messages>{waiting}</offline-messages>"),
+            (storage.logs, "append", f"<offline-messages>{WAITING}</offline-messages>"),
             (storage.accounts, "exists", ""),
         ):
             with self.subTest(name):
