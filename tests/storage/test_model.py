@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from federix.life.executor import InlineExecutor
 from federix.storage import memory, roster
 from federix.storage.accounts import Account
+from federix.storage.archive import ArchiveRow, Counted, Span
 from federix.storage.codec import TEXT
 from federix.storage.memory import MemoryStorage
 from federix.storage.roster import Contact, RosterItem
@@ -100,6 +101,42 @@ rosters: list[st.SearchStrategy[Operation]] = [
     st.builds(lambda o: lambda s: s.forget(o), owners),
 ]
 
+ids = st.sampled_from([1, 2, 3, 4, 5, 6, 2**63 - 2])
+rows = st.builds(
+    ArchiveRow, owners, ids, contacts, st.sampled_from(["", "r"]), st.booleans(), values, st.sampled_from([b"a", b"bc"])
+)
+edges = st.none() | st.sampled_from([-(2**70), 0, 1, 2, 3, 4, 5, 6, 7, 2**63 - 1, 2**70])
+spans = st.builds(Span, edges, edges, st.none() | contacts, st.none() | st.sampled_from(["", "r"]))
+counts = st.none() | st.builds(Counted, keys, owners, st.integers(0, 3), st.integers(0, 9).map(float))
+archives: list[st.SearchStrategy[Operation]] = [
+    st.builds(lambda r, c: lambda s: _kept(s, r, c), st.lists(rows, max_size=4), counts),
+    st.builds(lambda o, i, n: lambda s: s.archives.fingerprints(o, i, n), owners, ids, limits),
+    st.builds(lambda k: lambda s: s.archives.counted(k), keys),
+    st.builds(lambda k: lambda s: s.archives.forget_counted(k), keys),
+    st.builds(lambda at: lambda s: s.archives.forget_counted_before(at), st.integers(0, 9).map(float)),
+    st.builds(
+        lambda o, p, n, r: lambda s: s.archives.page(o, p, limit=n, reverse=r), owners, spans, limits, st.booleans()
+    ),
+    st.builds(
+        lambda o, p, n, r: lambda s: s.archives.sizes(o, p, limit=n, reverse=r), owners, spans, limits, st.booleans()
+    ),
+    st.builds(lambda o, i: lambda s: s.archives.rows(o, i), owners, st.lists(ids)),
+    st.builds(lambda o, i: lambda s: s.archives.existing(o, i), owners, st.lists(ids)),
+    st.builds(lambda o, p, n: lambda s: s.archives.count(o, p, most=n), owners, spans, st.none() | limits),
+    st.builds(lambda o: lambda s: s.archives.ends(o), owners),
+    st.builds(lambda o, n: lambda s: s.archives.newest_but(o, n), owners, limits),
+    st.builds(lambda a, n: lambda s: s.archives.owners(a, n), st.just("") | owners, limits),
+    st.builds(lambda o, p, n: lambda s: s.archives.remove(o, p, limit=n), owners, spans, limits),
+    st.builds(lambda o, i: lambda s: s.archives.remove_rows(o, i), owners, st.lists(ids)),
+    st.builds(lambda o: lambda s: s.forget(o), owners),
+]
+
+
+async def _kept(storage: Storage, rows: list[ArchiveRow], counted: Counted | None) -> None:
+    if counted is not None:
+        rows = [row._replace(id=rows[0].id) for row in rows]  # they are one message
+    await storage.archives.keep(rows, counted)
+
 
 class ModelTest(SynchronousTestCase):
     @settings(max_examples=150, deadline=None)
@@ -113,6 +150,11 @@ class ModelTest(SynchronousTestCase):
         for module in (memory, roster, sql_roster):
             # So few that a short history runs into the bound.
             self.patch(module, "MOST_TOMBSTONES", 1)
+        self.compare(operations)
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.lists(st.one_of(archives), max_size=40))
+    def test_archives(self, operations: list[Operation]) -> None:
         self.compare(operations)
 
     def compare(self, operations: list[Operation]) -> None:
