@@ -88,6 +88,8 @@ async def fetch(archives: Archives, owner: str, query: Query, ids: tuple[int, ..
     else:
         bounded = replace(query.span, after=min(ids) - 1, before=max(ids) + 1)
         rows = await archives.page(owner, bounded, limit=len(ids))
+        if any(row.id not in ids for row in rows):
+            rows = await archives.rows(owner, ids)  # others were brought between them meanwhile
     return rows if ids[0] <= ids[-1] else rows[::-1]
 
 

@@ -86,6 +86,16 @@ def test_a_page_of_none_tells_how_many_are_selected(numbers: list[tuple[int, str
     assert (page.ids, page.count) == ((), len(selected(numbers, span)))
 
 
+def test_what_is_brought_while_a_page_is_sent_takes_no_place_in_it() -> None:
+    archives = filled([(id, PEERS[0], "") for id in (1, 5, 9)])
+    query = Query()
+    page = done(plan(archives, OWNER, query, 50))
+    archives.keep([ArchiveRow(OWNER, 3, PEERS[0], "", True, "", b"brought")])
+    for flipped in (False, True):
+        sent = [row.id for piece in pieces(page, flipped) for row in done(fetch(archives, OWNER, query, piece))]
+        assert sent == ([9, 5, 1] if flipped else [1, 5, 9])
+
+
 @given(st.sampled_from((None, "always", "never", "roster")), st.frozensets(st.text()), st.frozensets(st.text()))
 def test_preferences_come_back_as_they_were_written(
     default: Any, always: frozenset[str], never: frozenset[str]
