@@ -61,7 +61,7 @@ Entries: TypeAlias = list[tuple[int, Record]]
 MOST_BEHIND: Final = 1000
 
 #: Children that make nothing worth keeping of a message that has no others.
-_SLIGHT: Final = frozenset((ns.CHAT_STATES, ns.DELAY, ns.HINTS, ns.SID))
+_SLIGHT: Final = frozenset((ns.CHAT_STATES, ns.DELAY, ns.HINTS, ns.OCCUPANT_ID, ns.SID))
 
 #: Namespaces of what a server adds to a message that it hands over late.
 _ADDED: Final = (ns.DELAY, ns.OFFLINE)
@@ -338,7 +338,10 @@ def _is_id_by(child: Element, account: JID) -> bool:
 
 def _is_slight(message: Message) -> bool:
     """XEP-0160 §3: "with the exception of messages that contain only Chat State Notifications (XEP-0085) content"."""
-    return all(
-        child.ns in _SLIGHT or (child.ns == ns.CLIENT and child.name == "thread")
-        for child in message.element.elements()
-    )
+    return all(map(_says_nothing, message.element.elements()))
+
+
+def _says_nothing(child: Element) -> bool:
+    if child.ns == ns.MUC_USER:
+        return child.first() is None  # XEP-0045 §7.5: that it comes from an occupant, not an invitation
+    return child.ns in _SLIGHT or (child.ns == ns.CLIENT and child.name == "thread")

@@ -59,6 +59,14 @@ class TypesTest(OfflineCase):
             f"{COMPOSING}<thread>t</thread><no-copy {HINTS}/><origin-id xmlns='urn:xmpp:sid:0' id='1'/>"
         )
 
+    def test_nor_that_of_somebody_in_a_room(self) -> None:
+        self.assert_refused(
+            f"{COMPOSING}<x xmlns='http://jabber.org/protocol/muc#user'/><occupant-id xmlns='urn:xmpp:occupant-id:0'/>"
+        )
+
+    def test_an_invitation_is(self) -> None:
+        self.assert_kept("<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@b.example'/></x>")
+
     def test_nor_what_is_altogether_empty(self) -> None:
         self.assert_refused("")
 
@@ -98,12 +106,18 @@ class EmptyKeptTest(TypesTest):
     def test_nor_with_its_thread_and_hints_and_the_ids_of_its_stanza(self) -> None:
         self.assert_kept(f"{COMPOSING}<thread>t</thread>")
 
+    def test_nor_that_of_somebody_in_a_room(self) -> None:
+        self.assert_kept(f"{COMPOSING}<x xmlns='http://jabber.org/protocol/muc#user'/>")
+
     def test_nor_what_is_altogether_empty(self) -> None:
         self.assert_kept("")
 
 
 class BodiesOnlyTest(TypesTest):
     options: ClassVar = {"store_empty_body": False}
+
+    def test_an_invitation_is(self) -> None:
+        self.assert_refused("<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@b.example'/></x>")
 
     def test_what_has_no_body_and_is_no_chat_state_is(self) -> None:
         self.assert_refused("<received xmlns='urn:xmpp:receipts' id='1'/>")
