@@ -136,7 +136,7 @@ class Outgoing:
         session, host = self._session, self._session.host
         if host.chains.of(hooks.user_accepted_message):
             # Not a method of ours: we and our passage would refer to each other, and stay until the collector comes.
-            self._passage.accepted = partial(_accepted, session, self._message)
+            self._passage.accepted = partial(_accepted, session, self._message, False)
         archive = host.archive
         if archive is None:
             return self._route()
@@ -229,6 +229,8 @@ class Outgoing:
             passage.accepted = None
             return passage.go(message, lambda _: None)
         passage.note(session.jid.bare, self._to, message, sent=True, fingerprint=self._said)
+        if passage.accepted is not None:
+            passage.accepted = partial(_accepted, session, message, True)
         return self._route()
 
     def _only_looks_like(self, known: int, ours: bool) -> bool:
@@ -239,8 +241,9 @@ class Outgoing:
         return known <= session.host.resending.known_to(session.jid) or (ours and not session.intake.counts)
 
 
-def _accepted(session: Session, message: Message, id_: str | None) -> None:
-    told = message if id_ is None else with_id(message, session.jid.bare, id_)
+def _accepted(session: Session, message: Message, archived: bool, id_: str | None) -> None:
+    # An id there is as well where only its recipient's archive keeps it.
+    told = with_id(message, session.jid.bare, id_ if archived else None)
     hooks.user_accepted_message.run(session.host.chains, session, told)
 
 

@@ -211,3 +211,38 @@ class AssumedUsageTests(ArchivingCase):
         self.assertEqual(self.again(got), [])
         (got,) = self.say(chat(JULIET, inside="<no-permanent-store xmlns='urn:xmpp:hints'/>"))
         self.assertEqual(len(self.again(got)), 1)
+
+
+class CopiesTests(ArchivingCase):
+    """XEP-0280 beside archives: a copy has the id that the archive of its account knows the message by, or none."""
+
+    modules: ClassVar[dict[str, Any]] = {"mod_roster": {}, "mod_carboncopy": {}}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.garden = self.world.client(f"{ROMEO}/garden")
+        self.garden.request("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+
+    def copied(self) -> Element:
+        """The message in the copy that Romeo's other client gets."""
+        (copy,) = self.garden.drain()
+        found = next(copy.elements()).child(ns.FORWARD, "forwarded")
+        assert found is not None
+        return next(found.elements())
+
+    def test_of_what_is_sent_it_is_that_of_the_senders_archive(self) -> None:
+        self.romeo.send(chat(JULIET))
+        (row,) = self.kept(ROMEO)
+        self.assertEqual(ids(self.copied()), [(ROMEO, self.told(row.id))])
+
+    def test_of_what_is_sent_it_has_none_where_only_the_recipients_archive_keeps_it(self) -> None:
+        self.romeo.request(f"<iq type='set' id='p'><prefs xmlns='{ns.MAM}' default='never'/></iq>")
+        self.romeo.send(chat(JULIET))
+        self.assertEqual((len(self.kept(ROMEO)), len(self.kept(JULIET))), (0, 1))
+        self.assertEqual(ids(self.copied()), [])
+
+    def test_of_what_is_received_it_has_none_where_only_the_senders_archive_keeps_it(self) -> None:
+        self.romeo.request(f"<iq type='set' id='p'><prefs xmlns='{ns.MAM}' default='never'/></iq>")
+        self.juliet.send(chat(f"{ROMEO}/orchard"))
+        self.assertEqual((len(self.kept(ROMEO)), len(self.kept(JULIET))), (0, 1))
+        self.assertEqual(ids(self.copied()), [])
