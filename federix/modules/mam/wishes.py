@@ -91,6 +91,9 @@ class Wishes:
     async def set(self, account: JID, preferences: Preferences) -> None:
         """Keep them for *account*; they hold from now on."""
         await self._kept.put(account.text, preferences)
+        self._changed(account, preferences)
+
+    def _changed(self, account: JID, preferences: Preferences) -> None:
         self._changes += 1
         if not self._host.accounts.is_leaving(account.local):
             self._remember(account, preferences)
@@ -98,7 +101,8 @@ class Wishes:
     async def activate(self, account: JID) -> None:
         """*account* has asked for its archive: where archives are kept only then, it has one from now on."""
         if self.on_request and await self._find(account) is None:
-            await self.set(account, UNSAID)
+            # What it has said meanwhile stays.
+            self._changed(account, await self._kept.put_new(account.text, UNSAID))
 
     def forget(self, account: JID) -> None:
         """The account is removed."""

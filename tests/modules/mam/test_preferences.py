@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from twisted.internet.defer import Deferred, ensureDeferred
+
 from federix.api import JID, STANZA, Message, RosterItem
 from federix.modules.mam import wishes
 from federix.modules.mam.preferences import MOST_LISTED, PREFERENCES, UNSAID, Preferences
@@ -189,6 +191,22 @@ class ActivationTests(PreferencesCase):
             client.send(request)
             self.world.advance(1)
             self.assertIs(self.mam.wants(account, account, message, True), True, request)
+
+    def test_preferences_that_are_set_while_it_is_activated_stay(self) -> None:
+        storage: Deferred[None] = Deferred()
+
+        async def slowly(owner: str) -> None:
+            await storage  # when it was read there was nothing
+
+        patch = self.patch(self.mam.wishes._kept, "get", slowly)
+        activating = ensureDeferred(self.mam.wishes.activate(JID.parse(ROMEO)))
+        patch.restore()
+        self.set(prefs("never"))
+        storage.callback(None)
+        self.successResultOf(activating)
+        self.assertIs(self.asked(JULIET), False)
+        said = self.world.run(self.mam.wishes.said(JID.parse(ROMEO)))
+        self.assertEqual(said.default, "never")
 
 
 class RememberedTests(PreferencesCase):
