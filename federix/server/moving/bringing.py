@@ -49,6 +49,11 @@ class Report:
         else:
             self._counts.setdefault(what, Counter())[arrival] += 1
 
+    def replaced_later(self, what: str) -> None:
+        """One that was told to be as it was is not any more."""
+        self._counts[what].subtract([Arrived.THERE])
+        self._counts[what][Arrived.REPLACED] += 1
+
     def odd(self, why: str, place: Place, what: str = "others") -> None:
         """Something was not taken; *what* it belongs to, in the plural."""
         if why in self._not_taken:
@@ -98,8 +103,9 @@ class _User:
     takes: dict[Tag, Take] = field(default_factory=dict)
     #: Whether the account is there: it was made, or it had been there.
     exists: bool = False
-    #: Whether it was made by us; then what is known of its password may follow behind much else.
+    #: Whether it was made by us, or is as it was; what is known of its password may follow behind much else.
     made: bool = False
+    untouched: bool = False
     late: bool = False
 
     def newcomer(self) -> Newcomer:
@@ -189,7 +195,7 @@ class Bringer:
             # §4.3: "they MUST all have a unique 'mechanism' attribute".
             self.report.odd(f"{user.local}: a second set of keys for SCRAM-{keys.hash_name}", place, _KEYS)
         else:
-            user.late = user.made
+            user.late = user.made or (user.exists and self._overwrite)
 
     # -- groups -------------------------------------------------------------------------------------------------------
 
@@ -206,6 +212,9 @@ class Bringer:
             if user.late:
                 user.late = False
                 await user.host.accounts.bring([user.newcomer()], overwrite=True)
+                if user.untouched:
+                    user.untouched = False
+                    self.report.replaced_later(ACCOUNTS)
         # Who stands there twice is one: what was brought first is there when the rest is looked at.
         accounts: dict[tuple[Host, str], list[_User]] = {}
         for user in group:
@@ -227,6 +236,7 @@ class Bringer:
         for (_, user), arrival in zip(newcomers.values(), arrivals, strict=True):
             self.report.note(ACCOUNTS, arrival, user.found.place, user.local)
             user.made = arrival is Arrived.ADDED
+            user.untouched = arrival is Arrived.THERE
         there = {local for local, arrival in zip(newcomers, arrivals, strict=True) if isinstance(arrival, Arrived)}
         for user in users:
             user.exists = user.local in there

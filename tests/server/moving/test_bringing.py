@@ -111,6 +111,17 @@ class BringingTest(MovingCase):
         self.assertIn("$100000:", self.secrets()["SCRAM-SHA-1"])
         self.assertEqual(len(self.rows()), 5)
 
+    def test_keys_that_stand_behind_much_else_overwrite_as_well_where_they_are_to(self) -> None:
+        self.patch(bringing, "MOST_THINGS", 2)
+        self.world.register(JULIET, "here")
+        results = [result(str(number), f"2020-01-01T00:00:0{number}Z") for number in range(5)]
+        user = f"<user name='juliet'>{archive(*results)}{KEYS}</user>"
+        file = self.file(f"<server-data {PIE}><host jid='example.org'>{user}</host></server-data>")
+        self.assertEqual(self.ask("import_piefxis", file=file)[0], "accounts: 1 there already")
+        self.world.client(f"{JULIET}/balcony", "here")
+        self.assertEqual(self.ask("import_piefxis", file=file, overwrite=True)[0], "accounts: 1 replaced")
+        self.assertIn("$100000:", self.secrets()["SCRAM-SHA-1"])
+
     def test_a_user_without_a_name_is_told_and_passed_by(self) -> None:
         """§4.2: "The <user/> element MUST have a 'name' attribute"."""
         users = "<user><a xmlns='b'/></user>\n<user name='a'/>"
