@@ -125,6 +125,47 @@ async def _apply(server: Server, config: Config) -> list[str]:
     known = {**server.config.host_configs, **config.host_configs}
     server.config = replace(config, host_configs=MappingProxyType(known))
     problems = server.certificates.reconfigure() + server.trust.reconfigure()
+    bound = await _bind(server, config)
+    try:
+        await _run(server, config, bound)
+    except BaseException:
+        for listener in bound.values():
+            await listener.release()
+        raise
+    for name in list(server.hosts.children):
+        if name not in config.hosts:
+            # What clients have not acknowledged is kept while there are modules to take it.
+            await server.hosts.children[name].drain(server.clock.seconds() + HOST_DRAIN_TIMEOUT)
+            await server.hosts.remove(name)
+    server.config = config
+    server.federation.reconfigure()
+    await server.components.expect(config.component_domains())
+    return problems
+
+
+async def _bind(server: Server, config: Config) -> dict[str, Listener]:
+    """New listeners, by name, with their ports: a port that is taken is told before a module has ended for nothing.
+
+    Where a listener that goes has the port still, the new one has to wait. Raises `CannotListen`.
+    """
+    names = {listener.name for listener in config.listeners}
+    going = [each for name, each in server.listeners.children.items() if name not in names]
+    taken = {(each.config.port, each.config.path) for each in going if isinstance(each, Listener)}
+    bound: dict[str, Listener] = {}
+    try:
+        for each in config.listeners:
+            if server.listeners.of(each) is None and (each.port, each.path) not in taken:
+                bound[each.name] = Listener(server, each)
+                bound[each.name].privilegedStartService()
+    except BaseException:
+        for listener in bound.values():
+            await listener.release()
+        raise
+    return bound
+
+
+async def _run(server: Server, config: Config, bound: dict[str, Listener]) -> None:
+    """Have hosts, modules and listeners run; those that are *bound* are taken from there."""
     await server.components.give_up(config.component_domains(), config.hosts)
     for name in config.hosts:
         host = server.hosts.children.get(name)
@@ -140,15 +181,7 @@ async def _apply(server: Server, config: Config) -> list[str]:
     for listener in config.listeners:
         running = server.listeners.of(listener)
         if running is None:
-            await server.listeners.add(Listener(server, listener))
+            ready = bound.pop(listener.name) if listener.name in bound else Listener(server, listener)
+            await server.listeners.add(ready)
         else:
             running.reconfigure(listener)
-    for name in list(server.hosts.children):
-        if name not in config.hosts:
-            # What clients have not acknowledged is kept while there are modules to take it.
-            await server.hosts.children[name].drain(server.clock.seconds() + HOST_DRAIN_TIMEOUT)
-            await server.hosts.remove(name)
-    server.config = config
-    server.federation.reconfigure()
-    await server.components.expect(config.component_domains())
-    return problems
