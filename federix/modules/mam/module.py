@@ -217,10 +217,12 @@ class MessageArchive(Module):
 
         TYPE is chat, groupchat or all: accounts keep chat, rooms keep groupchat.
         """
+        if days < 0:
+            raise CommandError("a number of days is never below 0")
         archives = [self] if host else self._everywhere()
         if type == "groupchat":
             return {archive.host.name: 0 for archive in archives}
-        old = Limits(age=max(days, 0) * DAY)
+        old = Limits(age=days * DAY)
         return {archive.host.name: await archive.retention.apply(old) for archive in archives}
 
     def _everywhere(self) -> list[MessageArchive]:

@@ -139,6 +139,12 @@ class CommandTests(RetentionCase):
         self.assertEqual(found, {"example.org": 7})
         self.assertEqual(self.owned(), [now - 2 * DAY])
 
+    def test_a_number_of_days_below_none_removes_nothing(self) -> None:
+        command = self.world.server.commands.run("delete_old_mam_messages", {"type": "all", "days": "-30"})
+        with self.assertRaises(CommandError):
+            self.world.run(command)
+        self.assertEqual(len(self.owned()), 6)
+
     def test_accounts_have_no_messages_of_rooms(self) -> None:
         found = self.run_command("delete_old_mam_messages", type="groupchat", days="0", host="example.org")
         self.assertEqual(found, {"example.org": 0})
