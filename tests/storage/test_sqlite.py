@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import federix
 from federix.life.executor import InlineExecutor
 from federix.storage.accounts import Account
-from federix.storage.archive import ArchiveRow, Counted
+from federix.storage.archive import EVERYTHING, ArchiveRow, Counted
 from federix.storage.chain import Chain
 from federix.storage.codec import TEXT
 from federix.storage.roster import Relations, RosterItem
@@ -53,6 +53,18 @@ for _ in range(2):
     Deferred.fromCoroutine(storage.stop())
     print("alembic" in sys.modules)
 """
+
+
+def _both_rows(id: int, size: int) -> list[ArchiveRow]:
+    """What both sides of a conversation keep of a message."""
+    return [
+        ArchiveRow(ROMEO, id, JULIET, "", True, str(id), b"x" * size),
+        ArchiveRow(JULIET, id, ROMEO, "", False, "", b"x" * size),
+    ]
+
+
+async def _awaited(waiting: Awaitable[T]) -> T:
+    return await waiting
 
 
 class SqliteTestCase(SynchronousTestCase):
@@ -184,6 +196,35 @@ class SqliteStorageTest(SqliteTestCase):
         self.assertEqual([self.successResultOf(each) for each in waiting], [[1, 1]] * 6)
         self.flushLoggedErrors()
         self.result(storage.stop())
+
+    def test_where_the_disk_is_full_all_that_was_answered_is_there(self) -> None:
+        executor = HeldExecutor()
+        storage = SqliteStorage(self.path, executor)
+        self.result(storage.start())
+        self.addCleanup(lambda: self.result(storage.stop()))
+        (writer, *_) = storage.database._connections
+        ((pages,),) = writer.execute("PRAGMA page_count").fetchall()
+        writer.execute(f"PRAGMA max_page_count={pages + 40}")
+        sizes = [100, 100, 400_000, 100, 100_000, 100_000, 100]
+        for begun in range(3):
+            executor.holds = True
+            keeping = [
+                Deferred.fromCoroutine(_awaited(storage.archives.keep(_both_rows(begun * 10 + n, size))))
+                for n, size in enumerate(sizes)
+            ]
+            executor.go_on()
+            for each in keeping:
+                each.addErrback(lambda failure: failure.trap(StoreError))
+            kept = [n for n, each in enumerate(keeping) if self.successResultOf(each) is not StoreError]
+            self.assertTrue(0 < len(kept) < len(sizes), kept)
+            there = {
+                owner: [row.id - begun * 10 for row in self.result(storage.archives.page(owner, EVERYTHING, limit=99))]
+                for owner in (ROMEO, JULIET)
+            }
+            for ids in there.values():
+                self.assertEqual([n for n in ids if n >= 0], kept)
+        writer.execute("PRAGMA max_page_count=1000000")
+        self.result(_awaited(storage.archives.keep(_both_rows(99, 400_000))))
 
     def test_readers_work_while_the_writer_does(self) -> None:
         executor = HeldExecutor()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -14,6 +14,9 @@ from .database import Change, Changes, Rows, Work
 from .statement import Compiler, Statement, Value
 
 T = TypeVar("T")
+
+#: So many rows are inserted by one statement: the driver remembers some that differ, not any number.
+MOST_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,32 @@ class BlockingTransaction:
         assert new is not None
         return new
 
+    def at_once(self, changes: Sequence[Change]) -> list[int] | None:
+        """Make *changes* with one statement, all or none, and count them; nothing is done where that is not possible.
+
+        A savepoint around them would cost as much again.
+        """
+        first = changes[0].statement
+        compiled = self._compiler(first)
+        others = len(changes) - 1
+        if others and (
+            not compiled.row or others >= MOST_AT_ONCE or any(change.statement is not first for change in changes)
+        ):
+            return None
+        values = [value for change in changes for value in compiled.parameters(change.values)]
+        count: int = self._connection.cursor().execute(compiled.sql + compiled.row * others, values).rowcount
+        return [1] * len(changes) if others else [count]
+
+    def all_of(self, statement: Statement, changes: Iterable[Change]) -> None:
+        """Make *changes*, all by *statement*."""
+        compiled = self._compiler(statement)
+        self._connection.cursor().executemany(compiled.sql, [compiled.parameters(each.values) for each in changes])
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the transaction goes on: SQLite ends it where the disk is full, for one."""
+        return bool(self._connection.in_transaction)
+
     def _execute(self, statement: Statement, values: dict[str, Value]) -> Any:
         compiled = self._compiler(statement)
         cursor = self._connection.cursor()
@@ -94,18 +123,19 @@ class _Counts:
     def __init__(self, transaction: BlockingTransaction, compiler: Compiler) -> None:
         self._transaction = transaction
         self._compiler = compiler
-        self._last: dict[tuple[Value, ...], Change] = {}
+        self._last: dict[Statement, dict[tuple[Value, ...], Change]] = {}
 
     def add(self, count: Change) -> None:
         """The job that says *count* is done."""
         key = self._compiler(count.statement).key
-        self._last[count.statement.name, *[count.values[name] for name in key]] = count
+        values = count.values
+        self._last.setdefault(count.statement, {})[tuple([values[name] for name in key])] = count
 
     def write(self) -> None:
         """Write what was added; raises `_Refused`."""
         try:
-            for count in self._last.values():
-                step(count(self._transaction))
+            for statement, counts in self._last.items():
+                self._transaction.all_of(statement, counts.values())
         except Exception as error:
             raise _Refused from error
         self._last.clear()
@@ -158,24 +188,39 @@ def _run_job(
 ) -> None:
     """Run one of several jobs, which may have their *counts* in common."""
     work, count = job.work, None
+    changes: Sequence[Change] = work.due() if isinstance(work, Changes) else ()
     if counts is not None:
-        if isinstance(work, Changes) and work.link is not None:
-            changes = work.due()
-            if len(changes) == len(work.all):
-                *others, count = changes
-                work = Changes(tuple(others))
-        if count is None:
+        if isinstance(work, Changes) and work.link is not None and len(changes) == len(work.all):
+            *changes, count = changes
+            work = Changes(tuple(changes))
+        else:
             counts.write()
-    execute("SAVEPOINT job")
-    _do(job, work, transaction)
-    if job.error is not None:
-        # A full disk, for one, makes SQLite roll back everything. There is no savepoint then, and this raises:
-        # all jobs of the batch are lost.
-        execute("ROLLBACK TO SAVEPOINT job")
-    execute("RELEASE SAVEPOINT job")
+    if not (changes and _make_at_once(job, changes, transaction)):
+        execute("SAVEPOINT job")
+        _do(job, work, transaction)
+        if job.error is not None:
+            # A full disk, for one, makes SQLite roll back everything. There is no savepoint then, and this raises:
+            # all jobs of the batch are lost.
+            execute("ROLLBACK TO SAVEPOINT job")
+        execute("RELEASE SAVEPOINT job")
     if job.error is None and count is not None and counts is not None:
         counts.add(count)
         job.answer.append(1)
+
+
+def _make_at_once(job: Job[Any], changes: Sequence[Change], transaction: BlockingTransaction) -> bool:
+    """Run a job that is nothing but *changes*; whether that needs no more than one statement."""
+    try:
+        counts = transaction.at_once(changes)
+    except Exception as error:
+        if not transaction.is_open:
+            raise
+        job.error = error
+        return True
+    if counts is None:
+        return False
+    job.answer = counts
+    return True
 
 
 def _do(job: Job[T], work: Work[T], transaction: BlockingTransaction) -> None:

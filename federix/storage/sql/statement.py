@@ -6,15 +6,19 @@ by name, in 0.2 µs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ClauseElement, Dialect, Table, bindparam
+from sqlalchemy import ClauseElement, Dialect, Insert, Table, bindparam
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql import visitors
 
 Value = str | int | float | bytes | None
+
+#: The row of an INSERT that has nothing behind it.
+_ROW: Final = re.compile(r" VALUES (\(\?(?:, \?)*\))$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class Compiled:
     """Parameters that stand in the statement itself, such as constants."""
     key: Sequence[str]
     """The parameters that tell which row is overwritten; none where the statement is no `Upsert`."""
+    row: str
+    """What is added for each further row that is to be inserted with the first; nothing where that is not possible."""
 
     def parameters(self, values: Mapping[str, Value]) -> tuple[Value, ...]:
         """*values* in order; raises ``KeyError`` for a missing one."""
@@ -106,4 +112,6 @@ class Compiler:
             clause = clause.written_for(self._dialect.name)
         compiled: Any = clause.compile(dialect=self._dialect)
         defaults = {name: value for name, value in compiled.params.items() if value is not None}
-        return Compiled(statement, compiled.string, tuple(compiled.positiontup or ()), defaults, key)
+        row = _ROW.search(compiled.string) if isinstance(clause, Insert) and not key else None
+        names = tuple(compiled.positiontup or ())
+        return Compiled(statement, compiled.string, names, defaults, key, f", {row[1]}" if row else "")
