@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
-from ...api import JID, Document, Host, Message
+from ...api import JID, Document, Element, Host, Message
 from .preferences import PREFERENCES, UNSAID, Default, Preferences
 from .worth import is_worth_keeping
 
@@ -29,6 +29,9 @@ class Wishes:
         self.on_request = on_request
         #: By account; ``None`` for those that have none in storage. Who was asked about first is forgotten first.
         self._remembered: dict[str, Preferences | None] = {}
+        #: The message that was looked at last, and whether any archive keeps it: that of its recipient asks as well.
+        self._looked_at: Element | None = None
+        self._is_worth = False
         #: Counts what makes answers of storage that are under way useless.
         self._changes = 0
 
@@ -40,7 +43,9 @@ class Wishes:
 
     def wants(self, account: JID, peer: JID, message: Message, sent: bool) -> bool | Awaitable[bool]:
         """Whether *account* keeps this message to or from *peer*."""
-        if not is_worth_keeping(message):
+        if message.element is not self._looked_at:
+            self._looked_at, self._is_worth = message.element, is_worth_keeping(message)
+        if not self._is_worth:
             return False
         try:
             preferences = self._remembered[account.text]

@@ -21,6 +21,7 @@ ALL: Final = 2**31 - 1
 
 _ROW = archive.c
 _NAMES = tuple(column.name for column in archive.columns)
+assert ArchiveRow._fields == _NAMES
 # One row each: a back end that joins rows joins those of many messages.
 INSERT: Final = Statement("archive.insert", insert(archive).values({name: bindparam(name) for name in _NAMES}))
 FINGERPRINTS = Statement(
@@ -104,11 +105,11 @@ class SqlArchives(Archives):
     # -- on the way of a message --------------------------------------------------------------------------------------
 
     def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[object]:
-        # What comes twice is kept once.
-        changes = [
-            Change(INSERT, _values(row)) for row in {(row.owner, row.id): row for row in reversed(rows)}.values()
-        ]
         owners = [row.owner for row in rows]
+        if len(set(owners)) < len(owners):
+            # What comes twice is kept once.
+            rows = list({(row.owner, row.id): row for row in reversed(rows)}.values())[::-1]
+        changes = [Change(INSERT, dict(zip(_NAMES, row, strict=True))) for row in rows]
         if counted is not None:
             owners.append(counted.owner)
             at = rows[0].id / 1_000_000 if rows else counted.at
@@ -211,18 +212,6 @@ async def forget_archive(tx: Transaction, owner: str) -> None:
     """Remove all of *owner*'s archive."""
     for statement in FORGET:
         await tx.change(statement, owner=owner)
-
-
-def _values(row: ArchiveRow) -> dict[str, Value]:
-    return {
-        "owner": row.owner,
-        "id": row.id,
-        "peer": row.peer,
-        "resource": row.resource,
-        "sent": 1 if row.sent else 0,
-        "fingerprint": row.fingerprint,
-        "stanza": row.stanza,
-    }
 
 
 def _row(owner: str, id: int, peer: str, resource: str, sent: int, fingerprint: str, stanza: bytes) -> ArchiveRow:
