@@ -176,4 +176,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
         """
         if reason is not None:
             reason.cleanFailure()  # type: ignore[no-untyped-call]
+        # A socket that has told a producer to wait tells it to go on when all is sent, and then waits for it instead of
+        # closing. There is nothing to wait for: what is written from here on is dropped.
+        self.transport.unregisterProducer()  # type: ignore[union-attr]
         super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]

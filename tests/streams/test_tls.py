@@ -339,6 +339,8 @@ class Pusher:
 class SocketTests(TestCase):
     """The same over the loopback device and the reactor's own transports."""
 
+    timeout = 30
+
     async def join(self, *, direct: bool) -> tuple[Starter, Starter]:
         from twisted.internet import reactor
 
@@ -412,6 +414,28 @@ class SocketTests(TestCase):
         server.transport.loseConnection()
         await server.lost
         await client.lost
+
+    async def test_a_peer_that_closes_before_it_has_read_all_is_lost_when_it_has(self) -> None:
+        server, client = await self.join(direct=False)
+        client.wanted = 0
+        pusher = Pusher(server.transport, self.reactor, 1000)
+        client.transport.pauseProducing()  # type: ignore[union-attr]
+        server.transport.registerProducer(pusher, True)  # type: ignore[union-attr]
+        pusher.push()
+        before = 0
+        while before != pusher.pieces or not pusher.paused:  # until nobody in between takes any more
+            before = pusher.pieces
+            for _ in range(10):
+                await self.turn()
+        written = 4 + (1000 - pusher.pieces) * 65536
+        pusher.push = lambda: None  # type: ignore[method-assign]  # like most it stays, though it has no more to say
+        client.transport.loseConnection()  # type: ignore[union-attr]
+        while not server.transport.transport.disconnecting:  # type: ignore[union-attr]
+            await self.turn()
+        client.transport.resumeProducing()  # type: ignore[union-attr]
+        await client.lost
+        await server.lost
+        self.assertEqual(len(client.received), written)
 
     async def test_an_abort_ends_both_ends_at_once(self) -> None:
         server, client = await self.join(direct=False)
