@@ -79,6 +79,9 @@ class TlsTransport(TLSMemoryBIOProtocol):
     _head = b""
     #: OpenSSL, once the handshake is done and until the connection is lost.
     _lean: Lean | None = None
+    #: Whether who sits on top wants to hear nothing at the moment, and whether the other side has closed meanwhile.
+    _reading_paused = False
+    _closed_meanwhile = False
 
     def __init__(self, maker: Maker, protocol: IProtocol) -> None:
         super().__init__(maker, protocol, _connectWrapped=False)  # type: ignore[no-untyped-call]
@@ -109,8 +112,27 @@ class TlsTransport(TLSMemoryBIOProtocol):
         if pieces:
             self.wrappedProtocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if closed and not self._lostTLSConnection:
-            self._shutdownTLS()  # type: ignore[no-untyped-call]
-            self._tlsShutdownFinished(None)
+            self._closed_meanwhile = self._reading_paused
+            if not self._closed_meanwhile:
+                self._answer_close()
+
+    def _answer_close(self) -> None:
+        self._shutdownTLS()  # type: ignore[no-untyped-call]
+        self._tlsShutdownFinished(None)
+
+    def pauseProducing(self) -> None:
+        self._reading_paused = True
+        self.transport.pauseProducing()  # type: ignore[union-attr]
+
+    def resumeProducing(self) -> None:
+        """Go on, be it with the end: it came in the same read as what was to be heard first, and on a plain connection
+        would not have been read yet.
+        """
+        self._reading_paused = False
+        if self._closed_meanwhile and not self._lostTLSConnection:
+            self._answer_close()
+        else:
+            self.transport.resumeProducing()  # type: ignore[union-attr]
 
     def write(self, data: bytes) -> None:
         if not self._handshakeDone or not 0 < len(data) <= RECORD or self.disconnecting or self._lostTLSConnection:

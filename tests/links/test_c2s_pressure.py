@@ -44,6 +44,17 @@ def bodies(client: Client) -> list[str]:
     return [e.text_of("jabber:client", "body") or "" for e in client.drain()]
 
 
+def say_and_close_at_once(client: Client, text: str) -> None:
+    """Say *text* and close TLS; the server reads both in one go."""
+    near, pieces = client.wire.near, list[bytes]()
+    near.write = pieces.append  # type: ignore[method-assign]
+    client.transport.write(text.encode())  # type: ignore[union-attr]
+    client.transport.loseConnection()  # type: ignore[union-attr]
+    del near.write
+    near.write(b"".join(pieces))
+    client.world.pump()
+
+
 class WaitingTests(WorldTestCase):
     def setUp(self) -> None:
         self.world = self.make(modules={"mod_slow": {}}, own_modules={"mod_slow": Slow})
@@ -116,6 +127,23 @@ class WaitingTests(WorldTestCase):
         self.world.pump()
         self.assertTrue(self.romeo.ended)
         self.assertEqual(bodies(self.juliet), ["wait"])
+
+    def test_so_does_an_end_of_tls(self) -> None:
+        mercutio = self.world.client("mercutio@example.org/street", tls=True)
+        last_words = chat("wait") + "".join(map(chat, "123456789")) + chat("x" * 10_000) + "</stream:stream>"
+        say_and_close_at_once(mercutio, last_words)
+        self.assertIsNone(mercutio.lost)
+        self.slow.go_on()
+        self.world.pump()
+        self.assertIsNotNone(mercutio.lost)
+        self.assertEqual(bodies(self.juliet), ["wait", *"123456789", "x" * 10_000])
+
+    def test_after_an_end_of_tls_it_does_not_wait_for_ever(self) -> None:
+        mercutio = self.world.client("mercutio@example.org/street", tls=True)
+        say_and_close_at_once(mercutio, chat("wait"))
+        self.world.host("example.org").sessions.of("mercutio")[0].end()
+        self.world.advance(2.5)
+        self.assertIsNotNone(mercutio.lost)
 
     def test_a_stream_that_waits_can_be_ended_by_the_server(self) -> None:
         self.romeo.send(chat("wait") + chat("2"))
