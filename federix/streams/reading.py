@@ -362,8 +362,9 @@ class ReadingStream(TwistedProtocol):
 
     def _hear_the_end(self) -> None:
         """The connection is being closed: read it all, whatever was to be waited for."""
-        if self._yielded or self.paused:
-            self.transport.resumeProducing()  # TLS has yet to hear the other side's close
+        # TLS has yet to hear the other side's close. Where this end was heard in a later turn, reading is paused though
+        # nothing is waited for any more.
+        self.transport.resumeProducing()
         self._shape_no_more()
 
     def _stop_reading(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 
 from federix.api import Module, Session, Stanza, hooks
 from federix.testing import Client, World
@@ -160,6 +161,15 @@ class WaitingTests(WorldTestCase):
         self.world.host("example.org").sessions.of("mercutio")[0].end()
         self.world.advance(2.5)
         self.assertIsNotNone(mercutio.lost)
+
+    def test_nor_where_the_end_comes_behind_more_than_is_handled_at_once(self) -> None:
+        for size in (10, 5000):
+            mercutio = self.world.client("mercutio@example.org/street", tls=True)
+            mercutio.send(chat("x" * size) * 20 + "</stream:stream>")
+            self.world.pump()
+            self.assertIsNotNone(mercutio.lost)
+            self.assertIs(mercutio.lost.type, ConnectionDone)  # type: ignore[union-attr]
+            self.assertEqual(len(bodies(self.juliet)), 20)
 
     def test_a_server_that_stops_leaves_no_wait_behind(self) -> None:
         world = World(modules={"mod_slow": {}}, own_modules={"mod_slow": Slow})
