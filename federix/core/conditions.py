@@ -22,11 +22,14 @@ RESERVED_LISTS = ("all", "none")
 ANYWHERE = "*"
 """In place of an IP address that is not known yet: what it may be from is asked, and not refused too early."""
 
+NO_ADDRESS = "unix socket"
+"""In place of an IP address where there is none, as streams call such a peer: it is in no network."""
+
 
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Whom a rule is asked about: an address, the IP address of the connection (None where there is none,
-    `ANYWHERE` where it is not known yet), the host."""
+    """Whom a rule is asked about: an address, the IP address of the connection (None or `NO_ADDRESS`
+    where there is none, `ANYWHERE` where it is not known yet), the host."""
 
     jid: JID | None = None
     ip: str | None = None
@@ -111,8 +114,10 @@ class FromNetwork:
     network: ipaddress.IPv4Network | ipaddress.IPv6Network
 
     def holds(self, who: Who, lists: Lists) -> bool:
-        if who.ip is None or who.ip == ANYWHERE:
-            return who.ip is not None
+        if who.ip is None or who.ip == NO_ADDRESS:
+            return False
+        if who.ip == ANYWHERE:
+            return True
         address = ipaddress.ip_address(who.ip.partition("%")[0])
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped

@@ -78,6 +78,11 @@ class Lists(SynchronousTestCase):
         mapped = access(access_rules={"rule": [{"allow": {"ip": "::ffff:192.0.2.0/120"}}]})
         self.assertTrue(mapped.allows("rule", Who(ip="192.0.2.9")))
 
+    def test_a_unix_socket_is_in_no_network(self) -> None:
+        rules = access(access_rules={"rule": [{"deny": {"ip": "192.0.2.0/24"}}, {"allow": "all"}]})
+        self.assertTrue(rules.allows("rule", Who(ip="unix socket")))
+        self.assertFalse(rules.allows("trusted_network", Who(ip="unix socket")))
+
     def test_a_list_may_name_a_list(self) -> None:
         rules = access(
             acl={"inner": {"user": "bob"}, "outer": [{"acl": "inner"}, {"user": "alice"}]},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from federix.testing import Client, World
+from twisted.internet.address import UNIXAddress
+
+from federix.testing import Client, Wire, World
 from federix.xmpp import ns
 from tests.links.support import WorldTestCase, plain
 
+SOCKET = "/run/federix.sock"
 UNLIMITED = {
     "max_connections_per_address": "infinity",
     "max_connections_per_second": "infinity",
@@ -136,3 +139,34 @@ class AddressLimitTests(WorldTestCase):
         self.wrong(world)
         client = world.connect()
         self.assertEqual(bytes(client.raw), b"")
+
+
+class UnixSocketTests(WorldTestCase):
+    """Who comes by a Unix socket has no address."""
+
+    def came(self, world: World) -> Client:
+        """A client that came so, nothing said yet."""
+        wire = Wire(world.clock, UNIXAddress(None), UNIXAddress(SOCKET.encode()))  # type: ignore[arg-type]
+        client = Client(world, wire)
+        world.wires.append(wire)
+        wire.near.attach(client)
+        factory = next(factory for path, factory, *_ in world.clock.unixServers if path == SOCKET)
+        wire.far.attach(factory.buildProtocol(UNIXAddress(None)))
+        return client
+
+    def logged_in(self, rule: list[Any]) -> bool:
+        """Whether he may log in under that rule of access."""
+        entry = {"module": "ejabberd_c2s", "port": f"unix:{SOCKET}", "access": rule}
+        world = self.make(listen=[entry])
+        world.register("romeo@example.org")
+        client = self.came(world)
+        client.open("example.org")
+        client.start_tls("example.org")
+        client.open("example.org")
+        client.send(plain("romeo"))
+        return client.receive().name == "success"
+
+    def test_he_is_in_no_network(self) -> None:
+        self.assertTrue(self.logged_in([{"deny": {"ip": "192.0.2.0/24"}}, "allow"]))
+        self.assertFalse(self.logged_in([{"allow": {"ip": "0.0.0.0/0"}}]))
+        self.assert_no_traceback()
