@@ -53,6 +53,8 @@ class Node:
         self.scope = Scope(clock, name)
         #: `on_start`, while it runs.
         self._beginning: Deferred[None] | None = None
+        #: Who waits for the end of a stop, while it stops.
+        self._ending: list[Deferred[None]] | None = None
 
     # -- to be overridden -----------------------------------------------------------------------------------------
 
@@ -82,7 +84,9 @@ class Node:
         self.since = self.clock.seconds()
 
     async def start(self) -> None:
-        """Start; what `on_start` raises is raised, with nothing left running."""
+        """Start; what `on_start` raises is raised, with nothing left running. A stop that is under way ends first."""
+        while self._ending is not None:
+            await _one_more(self._ending)
         if self.state in (State.RUNNING, State.STARTING):
             return
         if self.scope.closed:
@@ -109,7 +113,22 @@ class Node:
                 log.failure("could not drain", node=self.name)
 
     async def stop(self) -> None:
-        """Stop; a failure is logged, since the others must stop as well. A start that is under way is cancelled."""
+        """Stop; a failure is logged, since the others must stop as well. A start that is under way is cancelled.
+
+        Where it stops already, this waits for that.
+        """
+        if self._ending is not None:
+            await _one_more(self._ending)
+            return
+        waiting = self._ending = []
+        try:
+            await self._stop()
+        finally:
+            self._ending = None
+            for each in waiting:
+                each.callback(None)
+
+    async def _stop(self) -> None:
         if self._beginning is not None:
             await _cancelled(self._beginning)
         if self.state is State.FAILED:
@@ -152,6 +171,13 @@ class Node:
 
     def stopService(self) -> Deferred[None]:
         return ensureDeferred(self.stop())
+
+
+def _one_more(waiting: list[Deferred[None]]) -> Deferred[None]:
+    """One that fires with those that are *waiting* already."""
+    one: Deferred[None] = Deferred()
+    waiting.append(one)
+    return one
 
 
 def _cancelled(task: Deferred[None]) -> Deferred[None]:

@@ -16,13 +16,16 @@ from federix.life.tree import Branch, Loop, Node, State
 
 
 class Recording(Node):
-    """Writes down its life; fails where it is told to, and takes *seconds* to start."""
+    """Writes down its life; fails where it is told to, and takes *seconds* to start, *stopping* seconds to stop."""
 
-    def __init__(self, name: str, clock: Clock, heard: list[str], failing: str = "", seconds: float = 0) -> None:
+    def __init__(
+        self, name: str, clock: Clock, heard: list[str], failing: str = "", seconds: float = 0, stopping: float = 0
+    ) -> None:
         super().__init__(name, clock)
         self.heard = heard
         self.failing = failing
         self.seconds = seconds
+        self.stopping = stopping
 
     async def _do(self, what: str, seconds: float = 0) -> None:
         if seconds:
@@ -39,7 +42,7 @@ class Recording(Node):
         await self._do("drain")
 
     async def on_stop(self) -> None:
-        await self._do("stop")
+        await self._do("stop", self.stopping)
 
 
 class TreeTestCase(SynchronousTestCase):
@@ -47,8 +50,8 @@ class TreeTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.heard: list[str] = []
 
-    def node(self, name: str, failing: str = "", seconds: float = 0) -> Recording:
-        return Recording(name, self.clock, self.heard, failing, seconds)
+    def node(self, name: str, failing: str = "", seconds: float = 0, stopping: float = 0) -> Recording:
+        return Recording(name, self.clock, self.heard, failing, seconds, stopping)
 
     def branch(self, *nodes: Node, name: str = "branch") -> Branch:
         branch = Branch(name, self.clock)
@@ -126,6 +129,30 @@ class NodeTests(TreeTestCase):
             self.run_now(node.stop())
         self.assertEqual(self.heard, ["start a", "stop a"] * 3)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_who_stops_it_while_it_stops_waits_for_the_same_end(self) -> None:
+        node = self.node("a", stopping=1)
+        self.run_now(node.start())
+        stops = [ensureDeferred(node.stop()) for _ in range(3)]
+        for stop in stops:
+            self.assertNoResult(stop)
+        self.clock.advance(1)
+        for stop in stops:
+            self.successResultOf(stop)
+        self.assertEqual(self.heard, ["start a", "stop a"])
+
+    def test_a_start_while_it_stops_comes_after_the_end(self) -> None:
+        node = self.node("a", stopping=1)
+        self.run_now(node.start())
+        stopping = ensureDeferred(node.stop())
+        starting = ensureDeferred(node.start())
+        self.assertNoResult(starting)
+        self.clock.advance(1)
+        self.successResultOf(stopping)
+        self.successResultOf(starting)
+        self.assertEqual(self.heard, ["start a", "stop a", "start a"])
+        self.assertTrue(node.running)
+        self.assertFalse(node.scope.closed)
 
     def test_what_does_not_run_is_not_drained(self) -> None:
         node = self.node("a")
@@ -216,6 +243,16 @@ class BranchTests(TreeTestCase):
             self.assertFalse(node.running, node.name)
         self.assertIs(branch.state, State.STOPPED)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopping_it_twice_while_it_starts_stops_all_that_had_begun(self) -> None:
+        branch = self.branch(self.node("a", stopping=1), self.node("slow", seconds=10))
+        starting = ensureDeferred(branch.start())
+        stops = [ensureDeferred(branch.stop()) for _ in range(2)]
+        self.clock.advance(1)
+        for stop in stops:
+            self.successResultOf(stop)
+        self.failureResultOf(starting, CancelledError)
+        self.assertEqual(self.heard, ["start a", "stop a"])
 
 
 class LoopTests(TreeTestCase):
