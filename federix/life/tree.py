@@ -7,8 +7,9 @@ Twisted `IService`, so a tree can hang under any Twisted application.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from enum import StrEnum
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -180,8 +181,8 @@ def _one_more(waiting: list[Deferred[None]]) -> Deferred[None]:
     return one
 
 
-def _cancelled(task: Deferred[None]) -> Deferred[None]:
-    """Cancel *task*; fires when it has ended."""
+def _end_of(task: Deferred[None]) -> Deferred[None]:
+    """Fires when *task* has ended; cancelling it leaves *task* alone."""
     ended: Deferred[None] = Deferred()
 
     def tell(result: object) -> object:
@@ -189,8 +190,24 @@ def _cancelled(task: Deferred[None]) -> Deferred[None]:
         return result
 
     task.addBoth(tell)
+    return ended
+
+
+def _cancelled(task: Deferred[None]) -> Deferred[None]:
+    """Cancel *task*; fires when it has ended."""
+    ended = _end_of(task)
     task.cancel()
     return ended
+
+
+async def _whole(task: Coroutine[Any, Any, None]) -> None:
+    """Do all of *task*, whoever is cancelled meanwhile."""
+    doing = ensureDeferred(task)
+    while not doing.called:
+        try:
+            await _end_of(doing)
+        except CancelledError:
+            continue
 
 
 class Branch(Node):
@@ -233,9 +250,12 @@ class Branch(Node):
             try:
                 await node.start()
             except BaseException:
-                for earlier in reversed(started[:-1]):
-                    await earlier.stop()
+                await _whole(self._undo(started[:-1]))
                 raise
+
+    async def _undo(self, started: list[Node]) -> None:
+        for node in reversed(started):
+            await node.stop()
 
     async def on_drain(self, deadline: float) -> None:
         for node in reversed(list(self.children.values())):

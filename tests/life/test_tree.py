@@ -254,6 +254,17 @@ class BranchTests(TreeTestCase):
         self.failureResultOf(starting, CancelledError)
         self.assertEqual(self.heard, ["start a", "stop a"])
 
+    def test_stopping_it_while_a_failed_start_is_undone_lets_that_end(self) -> None:
+        branch = self.branch(self.node("a", stopping=1), self.node("b", failing="start"), name="inner")
+        outer = self.branch(branch, name="outer")
+        starting = ensureDeferred(outer.start())
+        stopping = ensureDeferred(outer.stop())
+        self.assertNoResult(stopping)
+        self.clock.advance(1)
+        self.successResultOf(stopping)
+        self.failureResultOf(starting, ZeroDivisionError)
+        self.assertEqual(self.heard, ["start a", "start b", "stop a"])
+
 
 class LoopTests(TreeTestCase):
     def setUp(self) -> None:
