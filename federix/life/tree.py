@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from enum import StrEnum
 from typing import Any
 
-from twisted.application.service import IService
+from twisted.application.service import IService, IServiceCollection
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
@@ -46,6 +46,8 @@ class Node:
         self.name = name
         self.clock = clock
         self.parent: Branch | None = None
+        #: The application, say, that it was put under as a service of Twisted.
+        self._collection: Any = None
         #: Where it stands: stopped, starting, running, draining, stopping, failed.
         self.state = State.STOPPED
         #: When that began, on the clock.
@@ -157,12 +159,16 @@ class Node:
         self.name = name
 
     def setServiceParent(self, parent: object) -> None:
-        from twisted.application.service import IServiceCollection
-
-        IServiceCollection(parent).addService(self)  # type: ignore[no-untyped-call]
+        self.disownServiceParent()
+        collection = IServiceCollection(parent)
+        collection.addService(self)  # type: ignore[no-untyped-call]
+        self._collection = collection
 
     def disownServiceParent(self) -> Deferred[object] | None:
-        return None
+        """Leave it; where it runs this stops, and the answer fires when it has."""
+        collection, self._collection = self._collection, None
+        left: Deferred[object] | None = None if collection is None else collection.removeService(self)
+        return left
 
     def privilegedStartService(self) -> None:
         """What needs rights is done here: see the listeners."""

@@ -169,6 +169,28 @@ class NodeTests(TreeTestCase):
         parent.stopService()  # type: ignore[no-untyped-call]
         self.assertEqual(self.heard, ["start a", "stop a"])
 
+    def test_a_service_that_is_taken_from_its_parent_stops(self) -> None:
+        node = self.node("a", stopping=1)
+        parent = MultiService()  # type: ignore[no-untyped-call]
+        parent.startService()  # type: ignore[no-untyped-call]
+        node.setServiceParent(parent)
+        self.assertTrue(node.running)
+        left = node.disownServiceParent()
+        assert left is not None
+        self.assertNoResult(left)
+        self.clock.advance(1)
+        self.successResultOf(left)
+        self.assertIs(node.state, State.STOPPED)
+        self.assertEqual(list(parent), [])  # type: ignore[call-overload]
+        self.assertIsNone(node.disownServiceParent())
+
+    def test_a_service_has_one_parent(self) -> None:
+        node = self.node("a")
+        one, other = MultiService(), MultiService()  # type: ignore[no-untyped-call]
+        node.setServiceParent(one)
+        node.setServiceParent(other)
+        self.assertEqual((list(one), list(other)), ([], [node]))  # type: ignore[call-overload]
+
 
 class BranchTests(TreeTestCase):
     def test_children_start_one_after_the_other_and_stop_in_reverse(self) -> None:
