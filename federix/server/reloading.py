@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from ..core.commands import CommandError
 from ..core.host import Host
 from ..core.loader import load, ordered
+from ..life.tree import State
 from .accepting.kinds import KINDS
 from .config import Config
 from .config.sql_options import AT_START
@@ -53,6 +54,8 @@ async def reload(server: Server, config: Config) -> list[str]:
     """See `Server.reload`."""
     if server.reloading:
         raise CommandError("a reload is under way: wait for its end")
+    if server.state is not State.RUNNING:
+        raise CommandError(f"the server is {server.state}: only one that runs can take another configuration")
     server.reloading = True
     try:
         remarks = list(needing_a_restart(server.config, config))

@@ -272,7 +272,7 @@ class Server(Branch):
         Hosts, modules and listeners come and go as *config* says, options are swapped in place, certificates are
         read again. Returns what the operator should know: which certificates are wrong, what needs a restart. Raises
         `ModuleError`, `TlsSettingsError`, `CannotListen`, or whatever a module raises that cannot start: then what was
-        in force before is in force again.
+        in force before is in force again. Raises `CommandError` where the server does not run, or reloads already.
         """
         return await reload(self, config)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.core.commands import CommandError
 from federix.life.executor import InlineExecutor
 from federix.life.tree import State
 from federix.server.config import Config
@@ -139,6 +141,52 @@ class ReloadTests(ServerCase):
         self.assertEqual(set(account.credentials), {"SCRAM-SHA-512"})
 
 
+class NotRunningTests(ServerCase):
+    """A reload is for a server that runs: what it bound for another one would be left behind."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.reactor = MemoryReactorClock()  # type: ignore[no-untyped-call]
+        self.server = Server(self.config(), self.reactor, executor=InlineExecutor(), ctl=False)
+
+    def config(self, *more: int) -> Config:
+        listen = [{"module": "ejabberd_c2s", "ip": "127.0.0.1", "port": port} for port in (5222, *more)]
+        return Config.load(
+            {"hosts": ["a.test"], "default_db": "memory", "listen": listen}, directory=self.folder.absolute()
+        )
+
+    def refused(self) -> str:
+        before, bound = self.server.config, len(self.reactor.tcpServers)
+        failure = self.failureResultOf(ensureDeferred(self.server.reload(self.config(5299))), CommandError)
+        self.assertIs(self.server.config, before)
+        self.assertEqual(len(self.reactor.tcpServers), bound)
+        return str(failure.value)
+
+    def test_one_that_is_stopped_is_not_reloaded(self) -> None:
+        self.successResultOf(ensureDeferred(self.server.start()))
+        self.successResultOf(ensureDeferred(self.server.stop()))
+        self.assertIn("stopped", self.refused())
+
+    def test_one_that_starts_is_not_reloaded(self) -> None:
+        waiting: Deferred[None] = Deferred()
+        self.patch(self.server.storage, "start", lambda: waiting)
+        starting = ensureDeferred(self.server.start())
+        self.assertIn("starting", self.refused())
+        waiting.callback(None)
+        self.successResultOf(starting)
+        self.successResultOf(ensureDeferred(self.server.reload(self.config(5299))))
+        self.successResultOf(ensureDeferred(self.server.stop()))
+
+    def test_one_that_stops_is_not_reloaded(self) -> None:
+        self.successResultOf(ensureDeferred(self.server.start()))
+        waiting: Deferred[None] = Deferred()
+        self.patch(self.server.storage, "stop", lambda: waiting)
+        stopping = ensureDeferred(self.server.stop())
+        self.refused()
+        waiting.callback(None)
+        self.successResultOf(stopping)
+
+
 class StoppingTests(ServerCase):
     def test_clients_hear_of_the_shutdown(self) -> None:
         world = World(hosts=["a.test"])
@@ -163,8 +211,6 @@ class StoppingTests(ServerCase):
         world.register("romeo@a.test")
         world.run(world.server.start())
         done: list[object] = []
-        from twisted.internet.defer import ensureDeferred
-
         ensureDeferred(world.server.stop()).addBoth(done.append)
         world.advance(10)
         self.assertEqual(done, [None])
