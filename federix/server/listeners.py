@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.defer import ensureDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
@@ -106,8 +107,9 @@ class Listener(Node):
 
     def privilegedStartService(self) -> None:
         """Bind the port while we may; nobody is let in before the start."""
-        self._bind()
-        self.listen(False)
+        if self.port is None:
+            self._bind()
+            self.listen(False)
 
     def listen(self, open: bool) -> None:
         """Let people in, or have them wait in the queue of the system."""
@@ -216,6 +218,15 @@ class Listeners(Branch):
         self.streams = self.gate.streams
         self.budget = self.gate.budget
         self.arrivals = self.gate.arrivals
+
+    def privilegedStartService(self) -> None:
+        """All of them or none: whoever cannot have one of its ports may try again."""
+        try:
+            super().privilegedStartService()
+        except BaseException:
+            for listener in self._listeners():
+                ensureDeferred(listener.release())
+            raise
 
     async def on_start(self) -> None:
         await super().on_start()

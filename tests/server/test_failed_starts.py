@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 from unittest import skipUnless
 
+from twisted.application.service import MultiService
+from twisted.internet import reactor
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import deferLater
 from twisted.internet.testing import MemoryReactorClock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from federix.api import Module
 from federix.life.executor import InlineExecutor
@@ -25,7 +28,7 @@ from federix.server.directory import DirectoryError, lock, make_directory
 from federix.server.failures import explained
 from federix.server.server import Server
 
-from .processes import PATIENCE, ProcessCase
+from .processes import PATIENCE, ProcessCase, free_port
 
 BROKEN = """\
 from federix.api import Module
@@ -194,3 +197,37 @@ class Explained(SynchronousTestCase):
         server = Server(config, clock, executor=InlineExecutor(), iterations=4096, ctl=False)
         (line,) = explained(self.failureResultOf(ensureDeferred(server.start())).value)
         self.assertRegex(line, r"^mod_odd could not start on a.test: KeyError: 'lost' \(.*test_failed_starts.py:\d+\)$")
+
+
+class Ports(TestCase):
+    """Bound with all rights, before the start."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="federix-start-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.ports = (free_port(), free_port())
+        listen = [{"module": "ejabberd_c2s", "ip": "127.0.0.1", "port": port} for port in self.ports]
+        settings = {"hosts": ["a.test"], "default_db": "memory", "listen": listen}
+        config = Config.load(settings, directory=self.folder)
+        self.server = Server(config, reactor, executor=InlineExecutor(), iterations=4096, ctl=False)
+        self.addCleanup(lambda: ensureDeferred(self.server.stop()))
+
+    async def test_where_one_is_taken_none_stays_bound_and_it_can_be_tried_again(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", self.ports[1]))
+            taken.listen()
+            self.assertRaises(CannotListenError, self.server.privilegedStartService)
+            await deferLater(reactor, 0.01, lambda: None)  # the reactor closes them
+            with socket.socket() as other:
+                other.bind(("127.0.0.1", self.ports[0]))
+        self.server.privilegedStartService()
+        await self.server.start()
+        self.assertTrue(self.server.running)
+
+    async def test_one_that_is_bound_is_not_bound_again(self) -> None:
+        self.server.privilegedStartService()
+        application = MultiService()  # type: ignore[no-untyped-call]
+        application.startService()  # type: ignore[no-untyped-call]
+        self.server.setServiceParent(application)  # which does the same once more
+        await deferLater(reactor, 0.01, lambda: None)
+        self.assertTrue(self.server.running)
