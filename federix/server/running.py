@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from twisted.application.service import IService, Service
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -67,10 +68,12 @@ class Running(Service):
         self._in_terminal = _has_terminal()
         self._process = Process(
             lambda: load_config(path, config.directory),
-            self._reactor.stop,
+            self._end,
             self._log.levels.set,
             lambda new: self._log.adopt(new.server),
         )
+        #: Who has ended the process before it ran: signals, by their names, or the operator.
+        self._ended_by: list[str] = []
         self.server = Server(config, reactor, process=self._process)
         self._collector = Collector(self._reactor)
 
@@ -119,15 +122,15 @@ class Running(Service):
     def _wait_for(self, start: Coroutine[Any, Any, None]) -> None:
         """Turn the reactor, which does not run yet, until the start is done; raise what it raises."""
         outcome = _outcome(start)
-        with _signals() as received:
-            while not outcome and not received:
+        with _signals(self._ended_by):
+            while not outcome and not self._ended_by:
                 self._reactor.iterate(_LOOK)
-            if received:
+            if self._ended_by:
                 ended = _outcome(self.server.stop())
                 deadline = self._reactor.seconds() + _GIVING_UP
                 while not (outcome and ended) and self._reactor.seconds() < deadline:
                     self._reactor.iterate(_LOOK)
-                raise InterruptedError(None, f"stopped by {received[0].name} before it had started")
+                raise InterruptedError(None, f"stopped by {self._ended_by[0]} before it had started")
         if isinstance(outcome[0], Failure):
             outcome[0].raiseException()
 
@@ -159,6 +162,13 @@ class Running(Service):
         self._log.reopen()
         ensureDeferred(reread(self.server, self._process)).addErrback(_told)
 
+    def _end(self) -> None:
+        """End the process, as the operator wishes."""
+        try:
+            self._reactor.stop()
+        except ReactorNotRunning:  # it starts still, or ends already
+            self._ended_by.append("federixctl")
+
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
         self._collector.stop()
@@ -188,14 +198,13 @@ def _has_terminal() -> bool:
 
 
 @contextmanager
-def _signals() -> Iterator[list[signal.Signals]]:
+def _signals(received: list[str]) -> Iterator[None]:
     """Collect the signals that end a process, as long as the reactor does not yet wait for them."""
-    received: list[signal.Signals] = []
     ending = (signal.SIGINT, signal.SIGTERM)
-    note: Callable[[int, object], None] = lambda number, _: received.append(signal.Signals(number))  # noqa: E731
+    note: Callable[[int, object], None] = lambda number, _: received.append(signal.Signals(number).name)  # noqa: E731
     before = {number: signal.signal(number, note) for number in ending}
     try:
-        yield received
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -7,8 +7,11 @@ import pwd
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import skipUnless
@@ -87,7 +90,9 @@ class Background(ProcessCase):
         finally:
             self.assertEqual(self.ctl("stop").returncode, 0)
 
-    def test_a_start_that_takes_for_ever_can_be_stopped(self) -> None:
+    @contextmanager
+    def starting_for_ever(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A process whose start waits for something that never comes."""
         path = self.write("modules: {mod_broken: {}}\n")
         (self.folder / "modules").mkdir()
         waiting = BROKEN.replace("raise RuntimeError", "from twisted.internet.defer import Deferred; await Deferred")
@@ -97,6 +102,10 @@ class Background(ProcessCase):
             end = time.monotonic() + PATIENCE
             while not (self.folder / "data" / "federix.sqlite").exists() and time.monotonic() < end:
                 time.sleep(0.05)
+            yield process
+
+    def test_a_start_that_takes_for_ever_can_be_stopped(self) -> None:
+        with self.starting_for_ever() as process:
             process.send_signal(signal.SIGTERM)
             self.assertEqual(process.wait(PATIENCE), 1)
             assert process.stdout is not None
@@ -104,6 +113,15 @@ class Background(ProcessCase):
                 process.stdout.read().decode(),
                 "stopped by SIGTERM before it had started\nfederix: not started\n",
             )
+
+    def test_a_start_that_takes_for_ever_can_be_stopped_by_federixctl(self) -> None:
+        with self.starting_for_ever() as process:
+            self.assertEqual(self.ctl("stop").returncode, 0)
+            self.assertEqual(process.wait(PATIENCE), 1)
+            assert process.stdout is not None
+            told = process.stdout.read().decode()
+            self.assertNotIn("Traceback", told)
+            self.assertIn("\nstopped by federixctl before it had started\nfederix: not started\n", told)
 
     @skipUnless(os.geteuid() == 0, "only root can give up rights")
     def test_a_directory_of_somebody_else(self) -> None:
