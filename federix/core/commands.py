@@ -207,7 +207,7 @@ class Commands:
             read[chosen.progress] = progress
         try:
             answer = chosen.function(**read)
-            done: Answer = await answer if isinstance(answer, Awaitable) else answer
+            done = _plain(await answer if isinstance(answer, Awaitable) else answer, name)
         except CommandError:
             raise
         except StanzaError as error:
@@ -232,3 +232,14 @@ class Commands:
             raise CommandError(
                 f"{given} has no command {name}; it is there for {', '.join(map(str, offered))}"
             ) from None
+
+
+def _plain(answer: object, name: str) -> Answer:
+    """What the command *name* returned, as what can be written down. Raises TypeError for what cannot."""
+    if answer is None or isinstance(answer, str | bool | int | float):
+        return answer
+    if isinstance(answer, Mapping):
+        return {str(key): _plain(value, name) for key, value in answer.items()}
+    if isinstance(answer, Sequence) and not isinstance(answer, bytes | bytearray | memoryview):
+        return [_plain(item, name) for item in answer]
+    raise TypeError(f"{name} answers with a {type(answer).__name__}, which is no plain data")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from types import MappingProxyType
 from typing import Any, Literal
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -37,6 +39,19 @@ class Shop:
     def crash(self) -> None:
         """Have a bug."""
         raise ZeroDivisionError("a secret")
+
+    @command()
+    def stock(self, kind: Literal["rows", "numbers", "set", "object", "endless"]) -> Any:
+        """Show what there is."""
+        endless: list[Any] = []
+        endless.append(endless)
+        return {
+            "rows": ({"what": "hat", "left": {1: 2}}, MappingProxyType({"what": "coat"})),
+            "numbers": range(3),
+            "set": {"hat", "coat"},
+            "object": {"shop": [self]},
+            "endless": endless,
+        }[kind]
 
     def not_a_command(self) -> None: ...
 
@@ -118,6 +133,20 @@ class CommandsTest(SynchronousTestCase):
         self.assertNotIn("secret", str(self.refused("crash")))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_an_answer_is_plain_data(self) -> None:
+        self.assertEqual(
+            json.dumps(self.run_("stock", kind="rows")), '[{"what": "hat", "left": {"1": 2}}, {"what": "coat"}]'
+        )
+        self.assertEqual(self.run_("stock", kind="numbers"), [0, 1, 2])
+
+    def test_an_answer_that_is_none_is_a_bug(self) -> None:
+        for kind, why in (("set", "stock answers with a set"), ("object", "stock answers with a Shop")):
+            self.assertIn("its log says what", str(self.refused("stock", kind=kind)))
+            (told,) = self.flushLoggedErrors(TypeError)
+            self.assertIn(why, str(told.value))
+        self.assertIn("its log says what", str(self.refused("stock", kind="endless")))
+        self.assertEqual(len(self.flushLoggedErrors(RecursionError)), 1)
+
     def test_a_secret_that_is_wrong_is_not_repeated(self) -> None:
         self.assertNotIn("sesame", str(self.refused("open_door", key=["sesame"])))
 
@@ -128,7 +157,9 @@ class CommandsTest(SynchronousTestCase):
             self.commands.add(Shop().sell, "example.org")
 
     def test_only_what_is_marked_is_a_command(self) -> None:
-        self.assertEqual([each.name for each in self.commands], ["crash", "explain", "open_door", "refuse", "sell"])
+        self.assertEqual(
+            [each.name for each in self.commands], ["crash", "explain", "open_door", "refuse", "sell", "stock"]
+        )
 
     def test_a_decorator_without_its_brackets_is_an_error(self) -> None:
         with self.assertRaisesRegex(TypeError, r"@command\(\)"):
