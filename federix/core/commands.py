@@ -121,7 +121,10 @@ class Command:
             raise WrongUse(f"{', '.join(missing)} is missing: {self.usage}")
         reader = Reader()
         try:
-            read = {name: reader.value(known[name].annotation, node_of(value), name) for name, value in given.items()}
+            read = {
+                name: reader.value(known[name].annotation, node_of(value, path=name), name)
+                for name, value in given.items()
+            }
         except ConfigError as error:
             raise WrongUse(str(error.problem)) from None
         if reader.errors:

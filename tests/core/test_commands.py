@@ -111,6 +111,8 @@ class CommandsTest(SynchronousTestCase):
 
     def test_what_cannot_be_an_argument_is_wrong_use(self) -> None:
         self.assertIsInstance(self.refused("sell", what=object()), WrongUse)
+        for what in ("\0", "\udcff", object()):
+            self.assertRegex(str(self.refused("sell", what=what)), "^what: ")
 
     def test_a_missing_argument_is_named(self) -> None:
         error = self.refused("sell")
