@@ -288,5 +288,9 @@ class PrintingTest(SynchronousTestCase):
         self.assertEqual(lines(rows), ["x     1", "long"])
         self.assertEqual(lines(rows, headed=True), ["A     B", "x     1", "long"])
 
+    def test_rows_that_have_other_columns(self) -> None:
+        rows = [{"a": "x"}, {"c": 3, "a": "y"}, {}]
+        self.assertEqual(lines(rows, headed=True), ["A  C", "x", "y  3", ""])
+
     def test_what_strangers_chose_cannot_move_the_cursor(self) -> None:
         self.assertEqual(lines(["juliet@example.org/\x1b[2J\n"]), ["juliet@example.org/\\x1b[2J\\n"])

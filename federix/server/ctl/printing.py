@@ -18,8 +18,9 @@ def lines(answer: Any, *, headed: bool = False) -> list[str]:
     if not isinstance(answer, list):
         return [printable(line) for line in str(answer).split("\n")]
     if answer and all(isinstance(row, Mapping) for row in answer):
-        heads = [[printable(name).upper() for name in answer[0]]] if headed else []
-        return table(heads + [[printable(value) for value in row.values()] for row in answer])
+        names = list(dict.fromkeys(name for row in answer for name in row))
+        heads = [[printable(name).upper() for name in names]] if headed else []
+        return table(heads + [[printable(row.get(name)) for name in names] for row in answer])
     return [printable(item) for item in answer]
 
 
