@@ -312,6 +312,9 @@ class CertificatesNode(Node):
             self._load()
         self._watch()
 
+    async def on_stop(self) -> None:
+        self._read = False
+
     def reconfigure(self) -> list[str]:
         """The configuration changed, or the files did; returns what is wrong."""
         return self._load()

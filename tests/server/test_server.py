@@ -90,6 +90,15 @@ class CertificateTests(ServerCase):
         self.assertEqual(romeo.request("<iq type='get' id='1'><x xmlns='y'/></iq>").get("type"), "error")
         self.assertIsNone(romeo.lost)
 
+    def test_a_server_that_starts_again_reads_them_again(self) -> None:
+        self.write("a.pem", "a", "a.test")
+        world = self.world(hosts=["a.test"])
+        world.run(world.server.start())
+        world.stop()
+        new = self.write("a.pem", "a", "a.test")
+        world.run(world.server.start())
+        self.assertEqual(shown(self.over_tls(world, "a.test", "a.test")), new.certificate)
+
     def test_without_certfiles_one_is_made_and_kept(self) -> None:
         world = World(hosts=["a.test"])
         self.addCleanup(world.stop)
