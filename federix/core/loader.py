@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
@@ -24,6 +25,9 @@ log = Logger()
 
 #: Installed packages offer modules under this entry-point group.
 GROUP: Final = "federix.modules"
+
+#: The attribute under which a Python module from a `modules_dir` remembers what its file was like.
+_VERSION: Final = "__federix_version__"
 
 
 class ModuleError(Exception):
@@ -63,16 +67,10 @@ class Catalogue:
         for directory in self._directories:
             path = directory / f"{name}.py"
             if path.is_file():
-                spec = importlib.util.spec_from_file_location(f"federix_modules_dir.{name}", path)
-                assert spec is not None and spec.loader is not None
-                python = importlib.util.module_from_spec(spec)
-                sys.modules[spec.name] = python
-                try:
-                    spec.loader.exec_module(python)
-                except Exception as error:
-                    del sys.modules[spec.name]
-                    raise ModuleError(f"{path}{_line(error, path)}: {_said(error)}") from error
-                return self._of_that_name(self._only_module(python.__dict__, str(path), spec.name), name, str(path))
+                python = _executed(path, f"federix_modules_dir.{name}")
+                return self._of_that_name(
+                    self._only_module(python.__dict__, str(path), python.__name__), name, str(path)
+                )
         return None
 
     def _only_module(self, names: Mapping[str, object], where: str, python_name: str) -> type[Module]:
@@ -118,6 +116,28 @@ class Catalogue:
         if isinstance(found, type) and issubclass(found, Module):
             return found
         raise ModuleError(f"{where} is not a Module")
+
+
+def _executed(path: Path, name: str) -> ModuleType:
+    """The file *path* as the Python module *name*: the same as before unless it has changed, so that a reload finds
+    the classes that run."""
+    status = path.stat()
+    version = (str(path.resolve()), status.st_mtime_ns, status.st_size, status.st_ino)
+    known = sys.modules.get(name)
+    if known is not None and getattr(known, _VERSION, None) == version:
+        return known
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    python = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(python)
+    except Exception as error:
+        del sys.modules[name]
+        if known is not None:
+            sys.modules[name] = known
+        raise ModuleError(f"{path}{_line(error, path)}: {_said(error)}") from error
+    setattr(python, _VERSION, version)
+    return python
 
 
 def _said(error: Exception) -> str:

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import Module, option
 from federix.core.loader import GROUP, Catalogue, ModuleError, ordered
+from federix.server.config import Config
 from federix.testing import World
 
 from .support import WorldTestCase
@@ -96,6 +97,20 @@ class FindingTests(SynchronousTestCase):
         assert found is not None
         self.assertEqual((found.__name__, found.name), ("Working", "mod_working"))
         self.assertIs(self.catalogue.find("mod_working"), found)
+
+    def test_one_in_a_directory_is_the_same_until_its_file_changes(self) -> None:
+        path = self.write("mod_working", WORKING)
+        found = self.catalogue.find("mod_working")
+        self.assertIs(Catalogue({}, [self.directory]).find("mod_working"), found)
+        # Elsewhere it is another one.
+        elsewhere = self.folder()
+        (elsewhere / "mod_working.py").write_text(WORKING)
+        self.assertIsNot(Catalogue({}, [elsewhere]).find("mod_working"), found)
+        found = Catalogue({}, [self.directory]).find("mod_working")
+        path.write_text(f"{WORKING}    features = ('new',)\n")
+        changed = Catalogue({}, [self.directory]).find("mod_working")
+        assert changed is not None
+        self.assertEqual(changed.features, ("new",))
 
     def test_our_own_comes_before_one_in_a_directory(self) -> None:
         self.write("mod_a", WORKING)
@@ -312,6 +327,25 @@ class RunningTests(WorldTestCase):
         self.assertEqual(self.reload(mod_one={"number": 2}), ["one 1→2"])
         self.assertIs(self.world.host("example.org").module(One), module)
         self.assertEqual(module.options.number, 2)
+
+    def test_options_of_one_in_a_directory_are_swapped_in_place_too(self) -> None:
+        world = self.arrange()
+        folder = world.directory / "modules"
+        folder.mkdir()
+        self.addCleanup(sys.modules.pop, "federix_modules_dir.mod_own", None)
+        (folder / "mod_own.py").write_text(
+            "from tests.core.test_loader import Recording\n\nclass Own(Recording):\n    name = 'mod_own'\n"
+        )
+
+        def reload(number: int) -> list[str]:
+            self.said.clear()
+            settings = {**world.settings, "modules_dir": [str(folder)], "modules": {"mod_own": {"number": number}}}
+            world.run(world.server.reload(Config.load(settings, directory=world.directory)))
+            return list(self.said)
+
+        self.assertEqual(reload(1), ["own starts"])
+        self.assertEqual(reload(1), [])
+        self.assertEqual(reload(2), ["own 1→2"])
 
     def test_one_that_cannot_take_its_options_does_not_stop_the_others(self) -> None:
         self.arrange(mod_one={}, mod_two={})
