@@ -56,6 +56,8 @@ class Node:
         self.scope = Scope(clock, name)
         #: `on_start`, while it runs.
         self._beginning: Deferred[None] | None = None
+        #: Who else waits for that.
+        self._started: list[Deferred[None]] = []
         #: Who waits for the end of a stop, while it stops.
         self._ending: list[Deferred[None]] | None = None
 
@@ -87,24 +89,35 @@ class Node:
         self.since = self.clock.seconds()
 
     async def start(self) -> None:
-        """Start; what `on_start` raises is raised, with nothing left running. A stop that is under way ends first."""
+        """Start; what `on_start` raises is raised, with nothing left running. A stop that is under way ends first.
+
+        Where it starts already, this waits for that, and raises the same.
+        """
         while self._ending is not None:
             await _one_more(self._ending)
+        if self._beginning is not None:
+            await _one_more(self._started)
+            return
         if self.state in (State.RUNNING, State.STARTING):
             return
         if self.scope.closed:
             self.scope = Scope(self.clock, self.name)
         self._enter(State.STARTING)
+        waiting = self._started = []
         self._beginning = ensureDeferred(self.on_start())
         try:
             await self._beginning
-        except BaseException:
+        except BaseException as error:
+            self._beginning = None
             self._enter(State.FAILED)
             self.scope.close()
+            for each in waiting:
+                each.errback(error)
             raise
-        finally:
-            self._beginning = None
+        self._beginning = None
         self._enter(State.RUNNING)
+        for each in waiting:
+            each.callback(None)
 
     async def drain(self, deadline: float) -> None:
         """Before a stop: `on_drain`, whose failure is logged."""

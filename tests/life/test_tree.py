@@ -130,6 +130,27 @@ class NodeTests(TreeTestCase):
         self.assertEqual(self.heard, ["start a", "stop a"] * 3)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_who_starts_it_while_it_starts_waits_for_the_same_start(self) -> None:
+        node = self.node("a", seconds=1)
+        starts = [ensureDeferred(node.start()) for _ in range(2)]
+        for start in starts:
+            self.assertNoResult(start)
+        self.clock.advance(1)
+        for start in starts:
+            self.successResultOf(start)
+        self.assertEqual(self.heard, ["start a"])
+
+    def test_who_starts_it_while_it_starts_hears_why_it_could_not(self) -> None:
+        node = self.node("a", failing="start", seconds=1)
+        starts = [ensureDeferred(node.start()) for _ in range(2)]
+        self.clock.advance(1)
+        for start in starts:
+            self.failureResultOf(start, ZeroDivisionError)
+        starts = [ensureDeferred(node.start()) for _ in range(2)]
+        self.run_now(node.stop())
+        for start in starts:
+            self.failureResultOf(start, CancelledError)
+
     def test_who_stops_it_while_it_stops_waits_for_the_same_end(self) -> None:
         node = self.node("a", stopping=1)
         self.run_now(node.start())
