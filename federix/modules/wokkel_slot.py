@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.words.protocols.jabber import xmlstream
 from twisted.words.xish.utility import EventDispatcher
@@ -15,6 +16,8 @@ from twisted.words.xish.utility import EventDispatcher
 from .._wokkel import domish, error, jid
 from ..api import IQ, IQ_TIMEOUT, JID, Condition, Message, Presence, Scope, Stanza, StanzaError, Timer
 from .wokkel_elements import stanza_from_domish, to_domish
+
+log = Logger()
 
 #: How many requests the handlers of one module may wait for at a time.
 MAX_REQUESTS: Final = 10_000
@@ -167,7 +170,10 @@ class Slot(xmlstream.XMPPHandlerCollection):
         self._open = False
         why = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
         for handler in list(self):
-            handler.connectionLost(why)
+            try:
+                handler.connectionLost(why)
+            except Exception:
+                log.failure("handler failed", hook="connectionLost")
         waiting, self._asked = self._asked, {}
         for asked in waiting.values():
             asked.timer.cancel()

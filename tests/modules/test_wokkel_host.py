@@ -264,6 +264,19 @@ class AtTheirOwnDomain(Everywhere, Hosted):
         self.assertEqual(condition(self.ask("answer")), "remote-server-not-found")
         self.assertEqual(self.ask("answer", to="moved.example.org").get("type"), "result")
 
+    def test_one_that_fails_at_its_end_is_logged_and_keeps_nobody_from_moving(self) -> None:
+        results, _ = self.request()
+
+        def fail(reason: object) -> None:
+            raise KeyError("lost")
+
+        self.patch(self.odd, "connectionLost", fail)
+        modules = {"mod_hosting": {"host": "moved.@HOST@"}, "mod_disco": {}}
+        self.world.run(self.world.server.reload(self.world.configure({**self.world.settings, "modules": modules})))
+        self.assertEqual(self.ask("answer", to="moved.example.org").get("type"), "result")
+        results[0].trap(ConnectionDone)
+        self.failures(KeyError)
+
 
 class AtTheHost(Everywhere, Hosted):
     gone = "service-unavailable"
