@@ -86,8 +86,9 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it; both ports accept connections when this returns. Raises `ServerFailed`."""
-        if self._process is not None:
+        if self.running:
             raise ServerFailed("it runs already")
+        self.kill()  # what is left of one that crashed
         self._folder = Path(tempfile.mkdtemp(prefix="federix-server-"))
         self._said.clear()
         path = [str(Path(folder).resolve()) for folder in sys.path]

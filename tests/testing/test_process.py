@@ -114,6 +114,16 @@ class Ending(SynchronousTestCase):
             with self.assertRaisesRegex(ServerFailed, "it has ended"):
                 server.command("connected_users")
 
+    def test_one_that_crashed_can_be_started_again(self) -> None:
+        with ServerProcess() as server:
+            folder = Path(server.ca_file).parent
+            assert server._process is not None
+            server._process.kill()
+            server._process.wait()
+            server.start()
+            self.assertEqual(server.register("romeo", "secret"), "romeo@localhost")
+            self.assertFalse(folder.exists())
+
     def test_one_that_does_not_run_says_so_when_asked(self) -> None:
         with self.assertRaisesRegex(ServerFailed, "it does not run"):
             ServerProcess().register("romeo", "secret")
