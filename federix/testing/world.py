@@ -87,17 +87,22 @@ class World:
             "modules": dict(modules or {}),
             **(config or {}),
         }
-        self.server = Server(
-            self.configure(self.settings),
-            self.clock,
-            now=lambda: BEGINNING + self.clock.seconds(),
-            executor=InlineExecutor(),
-            iterations=4096,
-            resolver=self.network.dns,
-        )
-        self.server.on_asking = refuse_deadlock
-        if start:
-            self.run(self.server.start())
+        try:
+            server = Server(
+                self.configure(self.settings),
+                self.clock,
+                now=lambda: BEGINNING + self.clock.seconds(),
+                executor=InlineExecutor(),
+                iterations=4096,
+                resolver=self.network.dns,
+            )
+            server.on_asking = refuse_deadlock
+            if start:
+                self.run(server.start())
+        except BaseException:
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+        self.server: Server = server
 
     def configure(self, settings: Mapping[str, Any]) -> Config:
         """A configuration of this world's server, as `Server.reload` takes it."""

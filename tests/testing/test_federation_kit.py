@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import FailTest, SynchronousTestCase
 
+from federix.api import Module
+from federix.server.config import ConfigErrors
 from federix.testing import Federation, Network, Peer, PeerStream, World
 from federix.testing.certificates import WRONG_NAME
 from federix.testing.peer import EXTERNAL, STARTTLS
@@ -277,3 +281,17 @@ class Alone(SynchronousTestCase):
         world = World(network=network)
         self.addCleanup(world.stop)
         self.assertRaises(ValueError, World, network=network)
+
+    def test_a_world_that_does_not_come_about_leaves_nothing(self) -> None:
+        class Broken(Module):
+            name = "mod_broken"
+
+            async def on_start(self) -> None:
+                raise ZeroDivisionError
+
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.patch(tempfile, "tempdir", str(folder))
+        self.assertRaises(ConfigErrors, World, modules={"mod_nowhere": {}})
+        self.assertRaises(ZeroDivisionError, World, modules={"mod_broken": {}}, own_modules={"mod_broken": Broken})
+        self.assertEqual([*folder.iterdir()], [])
