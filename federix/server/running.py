@@ -79,7 +79,10 @@ class Running(Service):
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
-        observer = self._log.observer()
+        try:
+            observer = self._log.observer()
+        except OSError as error:
+            raise SystemExit("\n".join([*explained(error), "federix: not started"])) from None
         if observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, observer)  # type: ignore[no-untyped-call]
 

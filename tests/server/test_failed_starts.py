@@ -76,6 +76,13 @@ class Background(ProcessCase):
             self.assertEqual(lines[1], "federix: not started")
         self.assertNotIn("Traceback", (self.folder / "twistd.log").read_text())
 
+    def test_a_log_that_cannot_be_written(self) -> None:
+        self.write()
+        for before in (("--logfile", "/nowhere/x.log"), ("-n", "--logfile", "/nowhere/x.log")):
+            self.assertEqual(
+                self.failed(*before), ["/nowhere/x.log: No such file or directory", "federix: not started"]
+            )
+
     def test_a_start_that_works_is_done_when_it_says_so(self) -> None:
         path = self.write()
         done = self.run_twistd("-c", "federix.yml", "-d", "data")
