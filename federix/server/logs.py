@@ -75,7 +75,8 @@ class ProcessLog:
         elif file == "-":
             return None  # a process in the background has no standard output, as twistd will say
         else:
-            self._stream = LogFile.fromFullPath(file or "twistd.log")  # type: ignore[no-untyped-call]
+            # By itself it would be moved aside at a megabyte, and again and again: that is for the system.
+            self._stream = LogFile.fromFullPath(file or "twistd.log", rotateLength=None)  # type: ignore[no-untyped-call]
         self._writer = Writer(self._stream, self._form, hide=self._hide)
         return self.levels.observe(self._writer)
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
+import tempfile
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.server.logs import HIDDEN, Levels, Writer
+from federix.server.config import Config
+from federix.server.logs import HIDDEN, Levels, ProcessLog, Writer
 
 
 class Lines(SynchronousTestCase):
@@ -102,3 +107,21 @@ class Lines(SynchronousTestCase):
         for name in ("emergency", "alert", "critical", "error", "warning", "notice", "info", "debug", "none"):
             self.levels.set(name)
         self.assertRaises(KeyError, self.levels.set, "loud")
+
+
+class Files(SynchronousTestCase):
+    def test_a_file_grows_until_the_system_moves_it(self) -> None:
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        file = folder / "federix.log"
+        options = Config.load({"hosts": ["example.org"]}, directory=folder).server
+        log = ProcessLog({"logfile": str(file)}, "text", options)
+        observer = log.observer()
+        assert observer is not None
+        self.addCleanup(lambda: log._stream.close())
+        logger = Logger("federix", observer=LogPublisher(observer))
+        for _ in range(30):
+            logger.info("long: {text}", text="x" * 50_000)
+        self.assertEqual(os.listdir(folder), [file.name])
+        log.rotate()
+        self.assertEqual(sorted(os.listdir(folder)), [file.name, f"{file.name}.1"])
