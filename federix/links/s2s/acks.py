@@ -30,6 +30,7 @@ def manage(link: Link, element: Element) -> None:
         case "enable":
             _enable(link)
         case "enabled" if link.settled is None and confirmations.way is Way.ACKS and not link.incoming:
+            confirmations.is_counted = True
             link.lanes.settled = Settled()
         case "failed" if confirmations.way is Way.ACKS:
             confirmations.counts_not()
@@ -56,3 +57,4 @@ def _enable(link: Link) -> None:
     link.lanes.settled = Settled()
     link.write(Element("enabled", ns.SM).to_bytes())
     link.confirmations.counts()
+    link.confirmations.is_counted = True

@@ -80,7 +80,7 @@ class Asking(Protocol):
 class Confirmations:
     """The sent and unconfirmed stanzas of one link, the oldest first."""
 
-    __slots__ = ("_answered", "_asked", "_base", "_gone", "_link", "_sent", "_timer", "size", "way")
+    __slots__ = ("_answered", "_asked", "_base", "_gone", "_link", "_sent", "_timer", "is_counted", "size", "way")
 
     def __init__(self, link: Asking) -> None:
         self._link = link
@@ -95,6 +95,8 @@ class Confirmations:
         self._answered = False
         self._timer: Timer | None = None
         self.way = Way.PING
+        #: Whether the peer has shown that it counts: it was asked to before.
+        self.is_counted = False
 
     def __len__(self) -> int:
         return len(self._sent)
@@ -105,7 +107,7 @@ class Confirmations:
         return self.size < MOST_BYTES and len(self._sent) < MOST_STANZAS
 
     def counts(self) -> None:
-        """The peer counts what is sent from now on (XEP-0198 §4)."""
+        """The peer counts what is sent from now on (XEP-0198 §4), or was asked to."""
         self._base = self._gone + len(self._sent)
         self.way = Way.ACKS
         self._asked = None
@@ -116,6 +118,7 @@ class Confirmations:
     def counts_not(self) -> None:
         """The peer has refused to count."""
         self.way = Way.PING
+        self.is_counted = False
         self._asked = None
         self._rest()
         if self._sent:
@@ -170,6 +173,7 @@ class Confirmations:
             number += WRAP
         if number > self._gone + len(self._sent):
             return False
+        self.is_counted = True
         if self._asked is not None:
             # It has answered, if only for a part: it is asked about the rest again.
             self._asked = None
@@ -203,7 +207,10 @@ class Confirmations:
     def _unanswered(self) -> None:
         self._timer = None
         self._asked = None
-        if self._answered or self.way is Way.ACKS or self._link.both_ways:
+        if self.way is Way.ACKS and not self.is_counted:
+            self.counts_not()  # it has offered to, and never did
+            return
+        if self._answered or self.is_counted or self._link.both_ways:
             self._link.silent()
             return
         # Its answers may have no way back to us: what is sent from now on is kept for a while only.

@@ -269,7 +269,7 @@ class Link(AuthorisedLink):
         unconfirmed = self.confirmations.close(federation.clock.seconds(), by_the_book=by_the_book)
         if by_the_book and self.settled is not None and self.settled.all_settled:
             federation.recent.forget({domains.remote for domains in self.accepts}, self.settled)
-        again = self.confirmations.way is Way.ACKS
+        again = self.confirmations.is_counted
         pairs, self.pairs = self.pairs, {}
         for domains in self.sends:
             federation.unauthorised(domains, self)

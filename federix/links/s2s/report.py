@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .confirm import Way
 from .link import Link
 from .pair import Domains, Pair
 
@@ -60,7 +59,7 @@ def _of_link(federation: Federation, link: Link) -> Iterator[Row]:
             cipher,
             _certificate(link, domains),
             link.bidi,
-            link.confirmations.way is Way.ACKS or link.settled is not None,
+            link.confirmations.is_counted or link.settled is not None,
             0 if pair is None else len(pair.queue),
             0.0 if pair is None else pair.age,
             len(link.confirmations),

@@ -121,6 +121,40 @@ class Counted(ReliableTestCase):
         self.acknowledge(stream, 2)
         self.assert_ended(stream, "undefined-condition")
 
+    def test_one_that_never_says_that_it_counts_gets_nothing_twice(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(SM, bidi=False)
+        stream.expect(ENABLE)
+        self.assertEqual(self.said(stream), ["1"])
+        stream.cut()
+        self.wait(20)
+        self.assertEqual(self.errors(), [("1", "remote-server-timeout")])
+        self.peer.nobody()
+
+    def test_one_that_acknowledges_counts_whatever_else_it_says(self) -> None:
+        self.begin()
+        self.say("1", "2")
+        stream = self.reached(SM, bidi=False)
+        stream.expect(ENABLE)
+        self.acknowledge(stream, 1)
+        stream.cut()
+        self.wait(5)
+        self.assertEqual(self.said(self.counting()), ["2"])
+        self.assertEqual(self.errors(), [])
+
+    def test_one_that_never_says_that_it_counts_is_asked_by_ping_at_last(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(SM, bidi=False)
+        self.wait(65)
+        self.assertIsNone(stream.lost)
+        (ping,) = self.pings(stream)
+        self.pong(self.connected(bidi=False), ping)
+        stream.cut()
+        self.wait(5)
+        self.assertEqual(self.errors(), [])
+
     def test_one_that_refuses_to_count_is_asked_by_ping(self) -> None:
         self.begin()
         self.say("1")
