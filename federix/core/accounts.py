@@ -324,7 +324,11 @@ class Accounts:
     async def _remove(self, jid: JID) -> bool:
         storage = self._host.storage
         self._shut_out(jid.local)
-        await hooks.remove_user.tell(self._host.chains, jid)
+        away = await hooks.remove_user.tell(self._host.chains, jid)
+        if away is not None:
+            # What was to be told others is not known when all is forgotten: its contacts would see the next owner.
+            log.error("account not removed: {reason}; it may be tried again", account=str(jid), reason=away.reason)
+            raise away
         await storage.forget(str(jid))
         removed = await storage.accounts.delete(jid.local, jid.domain)
         returning = self._host.sessions.returns.after(jid.local)

@@ -17,6 +17,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from ..life.scope import Scope
+from ..storage.storage import StoreError
 from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.stanza import KINDS, Stanza
 
@@ -158,8 +159,9 @@ class Event(Hook, Generic[P]):
         except Exception:
             self._failed(handler)
 
-    async def tell(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Tell one after the other and wait for each."""
+    async def tell(self, chains: Chains, *args: P.args, **kwargs: P.kwargs) -> StoreError | None:
+        """Tell one after the other and wait for each; the first `StoreError` of them, if there was one."""
+        away: StoreError | None = None
         for handler in chains.of(self):
             try:
                 waiting = handler(*args, **kwargs)
@@ -169,8 +171,11 @@ class Event(Hook, Generic[P]):
                 if chains.scope.closed:
                     raise
                 # Its module was taken out while it worked; the others are still to hear it.
-            except Exception:
+            except Exception as error:
                 self._failed(handler)
+                if isinstance(error, StoreError):
+                    away = away or error
+        return away
 
 
 class Watch(Event[[S, Stanza]], Generic[S]):

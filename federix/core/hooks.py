@@ -223,7 +223,8 @@ component_disconnected: Event[[JID, str]] = Event(
 register_user: Event[[JID]] = Event("register_user", "An account was made.")
 remove_user: Event[[JID]] = Event(
     "remove_user",
-    "An account is being removed: its sessions have ended, its stores are forgotten right after. Waited for.",
+    "An account is being removed: its sessions have ended, its stores are forgotten right after. Waited for. A"
+    " StoreError: the account is not removed, and whoever wanted it may try again.",
 )
 
 #: In their order; the reference is generated from this.

@@ -598,6 +598,29 @@ class RemovedAccountTest(SynchronousTestCase):
         self.assertEqual(world.run(world.server.storage.rosters.get(ROMEO)).items, [])
         self.assertEqual(world.run(world.server.storage.rosters.request_count(ROMEO)), 0)
 
+    def test_it_stays_where_they_cannot_be_told(self) -> None:
+        """Or they would go on seeing whoever takes the name next."""
+        world = World(modules={"mod_roster": {}})
+        self.addCleanup(world.stop)
+        world.register(JULIET)
+        befriend(world, ROMEO, JULIET)
+        arrive(world, f"{ROMEO}/orchard")
+
+        async def fail(owner: str) -> None:
+            raise StoreError("it is gone")
+
+        broken = self.patch(world.server.storage.rosters, "relations", fail)
+        accounts = world.host("example.org").accounts
+        self.assertRaises(StoreError, world.run, accounts.remove("romeo"))
+        broken.restore()
+        self.assertEqual(len(self.flushLoggedErrors(StoreError)), 1)
+        arrive(world, f"{ROMEO}/garden").send("<presence/>")
+        item = world.run(world.server.storage.rosters.item(ROMEO, JULIET))
+        self.assertEqual(state_of(Contact(item)), BOTH)
+        self.assertTrue(world.run(accounts.remove("romeo")))
+        item = world.run(world.server.storage.rosters.item(JULIET, ROMEO))
+        self.assertEqual(state_of(Contact(item)), NONE)
+
 
 class Watcher(Module):
     """Notes what is sent, and can hold what comes for an account."""
