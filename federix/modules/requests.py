@@ -8,10 +8,12 @@ large is kept without what makes it so, and a client gets those that wait in pie
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from ..api import ELEMENT, JID, Element, Key, Presence, Session, Timer, ns, presence
+from ..api import ELEMENT, JID, Element, Key, Presence, Session, StoreError, Timer, ns, presence
+from .contacts import Crowded
 
 if TYPE_CHECKING:
     from .roster import Roster
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 PIECE: Final = 20
 PIECE_BYTES: Final = 32 * 1024
 PAUSE: Final = 0.1
+#: Seconds until storage is asked again for those it could not give.
+AGAIN: Final = 30.0
 #: Characters of its id and its status that are kept of a request that is too large.
 MOST_ID: Final = 128
 MOST_STATUS: Final = 200
@@ -37,13 +41,27 @@ class Requests:
         """§3.1.3: "The contact's server MUST continue to deliver the subscription request whenever the contact creates
         an available resource, until the contact either approves or denies the request."
         """
-        await self._roster.contacts.take_turn(session.jid.bare, partial(self._hand_over, session))
+        try:
+            await self._roster.contacts.take_turn(session.jid.bare, partial(self._hand_over, session))
+        except (StoreError, Crowded):
+            self._next(session, AGAIN, self._hand_over_after_all, session)
 
-    async def _hand_over(self, session: Session) -> None:
-        waiting = await self._roster.storage.rosters.requests(str(session.jid.bare))
+    def _hand_over_after_all(self, session: Session) -> None:
+        if session.available:
+            self._roster.scope.spawn(self.hand_over(session))
+
+    def _next(self, session: Session, seconds: float, step: Callable[..., object], *args: object) -> None:
+        self._cancel_next(session)
+        session.notes[_NEXT] = session.scope.later(seconds, step, *args)
+
+    def _cancel_next(self, session: Session) -> None:
         earlier = session.notes.pop(_NEXT)
         if earlier is not None:
             earlier.cancel()
+
+    async def _hand_over(self, session: Session) -> None:
+        waiting = await self._roster.storage.rosters.requests(str(session.jid.bare))
+        self._cancel_next(session)
         self._hand_piece(session, deque(waiting.items()))
 
     def _hand_piece(self, session: Session, waiting: deque[tuple[str, bytes]]) -> None:
@@ -59,7 +77,7 @@ class Requests:
             size += len(stanza)
             session.send(Presence(ELEMENT.decode(stanza)))
         if waiting:
-            session.notes[_NEXT] = session.scope.later(PAUSE, self._hand_piece, session, waiting)
+            self._next(session, PAUSE, self._hand_piece, session, waiting)
 
 
 def to_keep(request: Presence, most: int) -> bytes:

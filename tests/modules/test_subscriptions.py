@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import JID, Contact, Handled, Module, Presence, RosterItem, StoreError, hooks
-from federix.modules.requests import MOST_STATUS, PAUSE, PIECE, PIECE_BYTES, to_keep
+from federix.modules.requests import AGAIN, MOST_STATUS, PAUSE, PIECE, PIECE_BYTES, to_keep
 from federix.testing import World
 from federix.testing.match import parse
 
@@ -300,6 +300,25 @@ class RequestsTest(SynchronousTestCase):
             counts.append(len([element for element in client.drain() if element.get("type") == "subscribe"]))
             self.world.advance(PAUSE + 0.001)
         self.assertEqual(counts, [2, 2, 2, 2])
+
+    def test_they_are_handed_over_when_storage_is_back(self) -> None:
+        keep(self.world, ROMEO, MERCUTIO, contact_in(NONE_IN, MERCUTIO))
+
+        async def fail(owner: str) -> None:
+            raise StoreError("it is gone")
+
+        broken = self.patch(self.world.server.storage.rosters, "requests", fail)
+        client, other = (self.world.client(f"{ROMEO}/{resource}") for resource in ("orchard", "garden"))
+        for each in (client, other):
+            each.send("<presence/>")
+        other.send("<presence type='unavailable'/>")
+        self.world.advance(1)
+        for each in (client, other):
+            self.assertNotIn("subscribe", [element.get("type") for element in each.drain()])
+        broken.restore()
+        self.world.advance(2 * AGAIN)
+        self.assertEqual([element.get("type") for element in client.drain()], ["subscribe"])
+        other.nothing()
 
     def test_those_answered_meanwhile_are_not_handed_over(self) -> None:
         for number in range(PIECE + 3):
