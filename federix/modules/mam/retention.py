@@ -24,6 +24,9 @@ THOROUGH: Final = 24
 ARCHIVES: Final = 100
 MESSAGES: Final = 500
 BETWEEN: Final = 0.25
+#: How many archives may fail, one after the other, before the rest is left to the next look: storage is away then, and
+#: not one archive damaged.
+MOST_FAILED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +68,31 @@ class Retention:
             self._scope.later(AGAIN, self._begin)
 
     async def apply(self, limits: Limits) -> int:
-        """Hold every archive to *limits*; returns how many messages went."""
-        removed = 0
+        """Hold every archive to *limits*; returns how many messages went.
+
+        One that fails does not keep it from the others; then the first `StoreError` is raised behind them.
+        """
+        removed = in_a_row = 0
+        failed: StoreError | None = None
         past = ""
         domain = f"@{self._host.name}"
         archives = self._host.storage.archives
         while found := await archives.owners(past, ARCHIVES):
             for owner, oldest in found:
-                if owner.endswith(domain):
+                if not owner.endswith(domain):
+                    continue
+                try:
                     removed += await self._hold(owner, oldest, limits)
+                    in_a_row = 0
+                except StoreError as error:
+                    failed = failed or error
+                    in_a_row += 1
+                    if in_a_row >= MOST_FAILED:
+                        raise failed from None
             past = found[-1].owner
             await self._pause()
+        if failed is not None:
+            raise failed
         return removed
 
     async def _hold(self, owner: str, oldest: int, limits: Limits) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from federix.api import StoreError
 from federix.core.commands import CommandError
 from federix.modules.mam import retention
 from federix.modules.mam.query import MICROSECONDS
@@ -45,6 +46,36 @@ class AgeTests(RetentionCase):
         self.keep(now - 31 * DAY, ROMEO, JULIET)
         self.world.advance(retention.AGAIN + 60)
         self.assertEqual(self.owned(), [])
+
+    def test_one_that_cannot_be_trimmed_does_not_keep_those_behind_it_from_it(self) -> None:
+        self.keep(-40 * DAY, JULIET, ROMEO)
+        self.keep(-40 * DAY, ROMEO, JULIET)
+        archives = self.world.server.storage.archives
+        remove = archives.remove
+
+        async def damaged(owner: str, *args: Any, **options: Any) -> int:
+            if owner == str(JULIET):
+                raise StoreError("malformed")
+            return int(await remove(owner, *args, **options))
+
+        self.patch(archives, "remove", damaged)
+        worried = worries(self)
+        self.pass_on()
+        self.assertEqual(self.owned(), [])
+        self.assertEqual(worried, ["could not remove old messages from archives: {reason}"])
+
+    def test_a_storage_that_is_away_is_left_alone_until_the_next_look(self) -> None:
+        for number in range(retention.MOST_FAILED + 5):
+            self.keep(-40 * DAY, f"user{number}@example.org", JULIET)
+        tried: list[str] = []
+
+        async def away(owner: str, *args: Any, **options: Any) -> int:
+            tried.append(owner)
+            raise StoreError("it is gone")
+
+        self.patch(self.world.server.storage.archives, "remove", away)
+        self.pass_on()
+        self.assertEqual(len(tried), retention.MOST_FAILED)
 
     def test_an_archive_of_another_host_is_left_alone(self) -> None:
         self.keep(-40 * DAY, "romeo@example.net", JULIET)
