@@ -43,6 +43,7 @@ _BESIDE: Final = frozenset(
         ns.MAM,
         ns.OCCUPANT_ID,
         ns.PUBSUB_EVENT,
+        ns.REACTIONS,
         ns.RECEIPTS,
         ns.SID,
     )

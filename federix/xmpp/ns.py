@@ -63,6 +63,7 @@ PRIVATE = "jabber:iq:private"  # 0049
 PUBSUB = "http://jabber.org/protocol/pubsub"  # 0060
 PUBSUB_EVENT = "http://jabber.org/protocol/pubsub#event"  # 0060
 PUSH = "urn:xmpp:push:0"  # 0357
+REACTIONS = "urn:xmpp:reactions:0"  # 0444
 RECEIPTS = "urn:xmpp:receipts"  # 0184
 REGISTER = "jabber:iq:register"  # 0077
 REGISTER_FEATURE = "http://jabber.org/features/iq-register"  # 0077

@@ -278,6 +278,8 @@ class WorthTests(PushCase):
             "</message>",
             "<message><received xmlns='urn:xmpp:receipts' id='1'/><store xmlns='urn:xmpp:hints'/></message>",
             "<message type='chat'><displayed xmlns='urn:xmpp:chat-markers:0' id='1'/></message>",
+            "<message type='chat'><reactions xmlns='urn:xmpp:reactions:0' id='1'><reaction>👋</reaction></reactions>"
+            "<store xmlns='urn:xmpp:hints'/></message>",
             "<message><event xmlns='http://jabber.org/protocol/pubsub#event'/></message>",
             "<message><thread>1</thread><stanza-id xmlns='urn:xmpp:sid:0' id='1' by='a.example'/></message>",
             "<message><propose xmlns='urn:x' id='1'/><no-store xmlns='urn:xmpp:hints'/></message>",
