@@ -50,7 +50,7 @@ class Notice:
 class _Client:
     """What is known of one registration's client."""
 
-    __slots__ = ("again", "count", "failing", "latest", "registration", "requests", "retry", "since", "timer")
+    __slots__ = ("again", "count", "failing", "latest", "registration", "requests", "retry", "since", "timer", "waits")
 
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
@@ -62,6 +62,8 @@ class _Client:
         self.latest = Notice()
         #: Whether there is something new since the last notification.
         self.again = False
+        #: Whether its client has not been there since what it was to be told of.
+        self.waits = False
         #: Since when its service has failed, and how long to wait now.
         self.failing: float | None = None
         self.retry = FIRST_RETRY
@@ -121,7 +123,7 @@ class PushServices:
             client.count, client.since = 0, self._host.clock.seconds()
         client.count += notice.messages
         client.latest = notice
-        client.again = True
+        client.again = client.waits = True
         if is_new:
             self._scope.spawn(self._tell(account, key, client))
 
@@ -133,7 +135,7 @@ class PushServices:
             return
         self._idle.pop(key, client)
         client.count = client.requests = 0
-        client.again = False
+        client.again = client.waits = False
 
     def drop(self, account: JID, registration: Registration) -> None:
         """§6: "When a service is not enabled, the server MUST NOT attempt publishing notifications to the service."""
@@ -167,7 +169,7 @@ class PushServices:
         elif now - client.failing >= FAILING_FOR:
             await self._give_up(account, key, client, registration)
             return
-        client.again = True
+        client.again = client.waits
         delay, client.retry = client.retry, min(2 * client.retry, LONGEST_RETRY)
         self._wait(delay, account, key, client)
 

@@ -363,6 +363,17 @@ class ErrorTests(PushCase):
         (request,) = self.pushed()
         self.assertEqual(self.fields(request)["message-count"], "1")
 
+    def test_who_has_come_and_gone_while_it_was_told_is_not_woken_again(self) -> None:
+        for come in (False, True):
+            self.write()
+            if come:
+                self.arrive(PHONE).close()
+            self.pushed(answer="error", error=BUSY)
+            self.world.advance(2 * FIRST_RETRY)
+            self.assertEqual(self.nodes(), [] if come else [NODE])
+            self.settle()
+            self.arrive(PHONE).close()
+
     def test_a_service_that_fails_for_long_is_given_up(self) -> None:
         self.write()
         tries = 0
