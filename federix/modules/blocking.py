@@ -42,6 +42,7 @@ from ..api import (
 )
 from .blocking_items import EMPTY, KEPT, BlockList, adding, command, owner_of, read_items, removing
 from .blocking_moving import PortableBlockList, PortableBlocklistElement
+from .client_state import ClientState
 from .remembered import Remembered
 from .roster import Roster
 
@@ -144,6 +145,10 @@ class Blocking(Module):
         named = [str(item) for item in items]
         update = await self.kept.update(str(account), partial(adding, named, self.options.max_items))
         before = frozenset(update.before or ())
+        # What has come already and waits for a client that nobody looks at is not to come behind the block.
+        client_state = self.host.find(ClientState)
+        if client_state is not None:
+            client_state.let_go(account)
         # "the user's server MUST send unavailable presence information to the JID": now, while it can still go out.
         roster = self.host.find(Roster)
         if roster is not None:

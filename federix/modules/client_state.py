@@ -11,6 +11,7 @@ from typing import Final
 
 from ..api import (
     HANDLED,
+    JID,
     Element,
     Key,
     Message,
@@ -130,6 +131,13 @@ class ClientState(Module):
         if options.queue_chat_states and (name := chat_state_name(stanza, account)) is not None:
             return name
         return event_name(stanza, account) if options.queue_pep else None
+
+    def let_go(self, account: JID) -> None:
+        """All that waits for clients of *account* goes now."""
+        for session in self.host.sessions.of(account.local):
+            held = session.notes.get(HELD)
+            if held is not None:
+                self._flush(session, held)
 
     def _flush(self, session: Session, held: Held) -> None:
         for stanza in held.taken(self.host.jid):
