@@ -23,6 +23,7 @@ from ..api import (
     Session,
     Slot,
     StanzaError,
+    StoreError,
     Timer,
     Xep,
     hooks,
@@ -36,6 +37,8 @@ MAX_STATUS: Final = 1024
 #: a crash may cost is the last words of those who left in its last moments.
 GATHER: Final = 1.0
 MOST_GATHERED: Final = 1000
+#: Seconds until what storage could not take is written again; so many farewells wait for that.
+AGAIN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,13 @@ class Last(Module):
     async def on_start(self) -> None:
         self._gathered: dict[str, Farewell] = {}
         self._writing: Timer | None = None
+        #: What is being written, and what could not be.
+        self._under_way: dict[str, Farewell] = {}
+        self._unwritten: dict[str, Farewell] = {}
+        self._again: Timer | None = None
 
     async def on_stop(self) -> None:
+        self._gathered = self._unwritten | self._gathered
         while self._gathered:
             await gatherResults(self._write())
 
@@ -92,6 +100,7 @@ class Last(Module):
         account = session.jid.bare
         if self.host.sessions.of(account.local):
             return
+        self._unwritten.pop(str(account), None)
         self._gathered[str(account)] = Farewell(self.host.now(), session.notes.get(STATUS) or "")
         if len(self._gathered) >= MOST_GATHERED:
             self._write()
@@ -104,17 +113,37 @@ class Last(Module):
         if timer is not None:
             timer.cancel()
         gathered, self._gathered = self._gathered, {}
-        return [self.scope.spawn(self.kept.put(owner, farewell)) for owner, farewell in gathered.items()]
+        self._under_way |= gathered
+        return [self.scope.spawn(self._put(owner, farewell)) for owner, farewell in gathered.items()]
+
+    async def _put(self, owner: str, farewell: Farewell) -> None:
+        try:
+            await self.kept.put(owner, farewell)
+        except StoreError:
+            is_latest = self._under_way.get(owner) is farewell and owner not in self._gathered
+            if is_latest and len(self._unwritten) < MOST_GATHERED:
+                self._unwritten[owner] = farewell
+                self._again = self._again or self.scope.later(AGAIN, self._write_again)
+        finally:
+            if self._under_way.get(owner) is farewell:
+                del self._under_way[owner]
+
+    def _write_again(self) -> None:
+        self._again = None
+        unwritten, self._unwritten = self._unwritten, {}
+        self._gathered = unwritten | self._gathered
+        self._write()
 
     async def farewell(self, account: JID) -> Farewell | None:
         """When *account* was last here, and its last words; ``None`` where it never was."""
         owner = str(account)
-        return self._gathered.get(owner) or await self.kept.get(owner)
+        return self._gathered.get(owner) or self._unwritten.get(owner) or await self.kept.get(owner)
 
     @hooks.remove_user
     def removed(self, account: JID) -> None:
         """The next owner of the name is not to find it."""
-        self._gathered.pop(str(account), None)
+        for farewells in (self._gathered, self._under_way, self._unwritten):
+            farewells.pop(str(account), None)
 
     # -- who may know -------------------------------------------------------------------------------------------------
 

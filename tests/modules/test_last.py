@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import StoreError
 from federix.modules import last
-from federix.modules.last import GATHER, MAX_STATUS, Last
+from federix.modules.last import AGAIN, GATHER, MAX_STATUS, Last
 from federix.testing import Client, World
 
 from .neighbours import FRIENDS
@@ -107,6 +107,37 @@ class OfflineTests(Case):
         self.assertEqual(self.gone("juliet"), [False])
         self.world.advance(GATHER)
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_what_a_store_could_not_take_is_written_when_it_is_back(self) -> None:
+        documents = self.world.server.storage.documents
+        broken = self.patch(documents, "put", lambda *_: fail(StoreError("the database is away")))
+        self.gone("juliet")
+        self.world.advance(GATHER)
+        broken.restore()
+        self.assert_answer(self.ask("juliet@example.org"), 1)
+        self.world.advance(AGAIN + GATHER)
+        self.assertEqual(self.written("juliet"), [True])
+
+    def test_what_comes_meanwhile_is_not_overwritten(self) -> None:
+        documents = self.world.server.storage.documents
+        broken = self.patch(documents, "put", lambda *_: fail(StoreError("the database is away")))
+        self.gone("juliet")
+        self.world.advance(GATHER)
+        broken.restore()
+        self.world.advance(5)
+        self.gone("juliet")
+        self.world.advance(2 * AGAIN)
+        self.assert_answer(self.ask("juliet@example.org"), int(2 * AGAIN))
+
+    def test_what_waits_to_be_written_again_is_bounded(self) -> None:
+        self.patch(last, "MOST_GATHERED", 2)
+        documents = self.world.server.storage.documents
+        self.patch(documents, "put", lambda *_: fail(StoreError("the database is away")))
+        self.gone("juliet", "nurse", "tybalt")
+        self.world.advance(GATHER)
+        module = self.world.host("example.org").module(last.Last)
+        self.assertEqual(sorted(module._unwritten), ["juliet@example.org", "nurse@example.org"])
+        self.world.run(self.world.host("example.org").modules.remove("mod_last"))  # and it ends
 
     def test_what_is_gathered_is_bounded(self) -> None:
         self.patch(last, "MOST_GATHERED", 2)
