@@ -208,9 +208,11 @@ class DialbackSide:
                 link.why = "its key is invalid"
                 link.stream.close()
         else:
-            if link.over or stream_id != self.stream_id or not link.federation.serves(domains.local):
+            if link.over or stream_id != self.stream_id:
                 return
-            if link.federation.speaks_with(domains, link.ip):
+            if not link.federation.serves(domains.local):
+                link.write(said.answer("error", Condition.ITEM_NOT_FOUND).to_bytes())
+            elif link.federation.speaks_with(domains, link.ip):
                 self._authorise(said, domains, certified=False)
             else:
                 link.write(said.answer("error", Condition.POLICY_VIOLATION).to_bytes())

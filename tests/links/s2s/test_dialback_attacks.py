@@ -374,3 +374,16 @@ class InTheMiddle(DialbackTestCase):
         world.run(world.server.reload(world.configure({**world.settings, "hosts": ["a.test"]})))
         asked.answer_verify()
         self.assertNotIn("valid", self.answers(stream))
+
+    def test_its_domain_is_served_no_more_and_the_key_is_good(self) -> None:
+        """Where the stream of another domain of ours was there to ask, that says so still, and it is to be told."""
+        self.begin(**TWO)
+        self.federation.client("romeo@a.test/y").send("<message to='x@b.test'><body>1</body></message>")
+        speaks = self.reached_by_dialback()
+        speaks.drain()
+        stream = self.secured()
+        stream.send(result("b.test", to="also.test"))
+        world = self.federation["a.test"]
+        world.run(world.server.reload(world.configure({**world.settings, "hosts": ["a.test"]})))
+        speaks.answer_verify()
+        self.assertEqual(self.answers(stream), ["item-not-found"])
