@@ -98,6 +98,10 @@ class Dialer:
         if resting is None or resting.until <= self._federation.clock.seconds():
             self._refuse(None, LinkFailed(why))
 
+    def reconsider(self) -> None:
+        """What it was refused for may have been mended: who was told that waiting is of no use may try at once."""
+        self.refusals = {key: refusal for key, refusal in self.refusals.items() if not refusal.error.final}
+
     def stop(self) -> None:
         if self._again is not None:
             self._again.cancel()

@@ -176,7 +176,9 @@ class Federation(Node):
         self.scope.later(SWEEP_EVERY, self._sweep)
 
     def reconfigure(self) -> None:
-        """Who may be spoken with has changed, perhaps: what is not allowed any more ends."""
+        """Who may be spoken with, and how, has changed, perhaps: what is not allowed any more ends."""
+        for dialer in self.dialers.values():
+            dialer.reconsider()
         for link in list(self.links):
             link.reconsider()
         for domains, pair in list(self.pairs.items()):

@@ -120,6 +120,22 @@ class Conditions(ReliableTestCase):
         self.wait(1)
         self.assertEqual(self.errors(), [("1", "internal-server-error")])
 
+    def test_a_reload_may_have_mended_what_it_was_refused_for(self) -> None:
+        self.begin(config={"s2s_use_starttls": "required"})
+        self.say("1")
+        self.peer.accept().answer(DIALBACK)
+        self.wait(0.1)
+        self.say("2")
+        self.assertEqual(self.errors(), [("1", "remote-server-timeout"), ("2", "remote-server-timeout")])
+        self.peer.nobody()
+        world = self.federation["a.test"]
+        world.run(world.server.reload(world.configure({**world.settings, "s2s_use_starttls": "optional"})))
+        self.say("3")
+        stream = self.peer.accept()
+        stream.answer(DIALBACK)
+        stream.accept_dialback()
+        self.assertEqual(self.said(stream), ["3"])
+
     def test_an_error_of_dialback(self) -> None:
         stream = self.asked()
         stream.expect("<db:result type='-'/>")
