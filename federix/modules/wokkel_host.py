@@ -102,7 +102,7 @@ class HandlerModule(Module):
             router.register(address.domain, self)
             self._unregister: Callable[[], None] = lambda: router.unregister(address.domain)
         else:
-            self._unregister = lambda: None
+            self._unregister = _nothing
         try:
             for handler in handlers:
                 # The parent is to be known when the handler begins, which `addHandler` alone does not see to.
@@ -112,7 +112,8 @@ class HandlerModule(Module):
             raise
 
     def _close(self) -> None:
-        self._unregister()
+        unregister, self._unregister = self._unregister, _nothing  # others may have the domain then
+        unregister()
         self._slot.close()
 
     def _may_speak_for(self, sender: JID) -> bool:
@@ -239,6 +240,9 @@ class Discovery(disco.DiscoHandler):  # type: ignore[misc]
             found = [disco.DiscoIdentity("component", "generic", self._name), *found]
         missing = {ns.DISCO_INFO, ns.DISCO_ITEMS}.difference(_features(found))
         return [*found, *map(disco.DiscoFeature, sorted(missing))]
+
+
+def _nothing() -> None: ...
 
 
 def _check_sender(stanza: Stanza) -> None:

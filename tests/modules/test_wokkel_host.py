@@ -387,6 +387,17 @@ class Configured(Hosted):
             module.reconfigure(right, wrong)
         self.assertEqual(self.ask("ping", ns="urn:xmpp:ping").get("type"), "result")
 
+    def test_a_reload_to_a_domain_that_is_taken_takes_nothing_from_who_comes_next(self) -> None:
+        self.world = self.world_of(host="s.@HOST@", handlers=HANDLERS)
+        module = self.world.host("example.org").module(Wokkel)
+        router = self.world.server.router
+        router.register("taken.example.org", module)
+        right, module.options = module.options, Wokkel.Options(host=HostPattern("taken.@HOST@"), handlers=HANDLERS)
+        self.assertRaises(ValueError, module.reconfigure, right, module.options)
+        router.register("s.example.org", self.world.host("example.org"))
+        self.world.run(self.world.host("example.org").modules.remove("mod_wokkel"))
+        self.assertTrue(router.serves("s.example.org"))
+
     def test_a_domain_that_is_taken_fails_the_start(self) -> None:
         world = World(
             start=False,
