@@ -43,6 +43,9 @@ MANY: Final = 8
 #: Seconds that a batch may take before another connection helps with what waits behind it.
 HELP_AFTER: Final = 0.02
 
+#: So many times as many jobs as may go together are looked at for some that another connection can do.
+LOOKED_AT: Final = 8
+
 #: How often a job is begun whose connection is lost before anything of it was kept.
 MOST_TRIES: Final = 3
 
@@ -257,7 +260,10 @@ class Lane(Generic[C]):
         self._dispatch(helping=True)
 
     def _next_batch(self) -> list[Job[Any]]:
-        """The jobs that go together next: the first that wait, without those that others must come before."""
+        """The jobs that go together next: the first that wait, without those that others must come before.
+
+        How far behind those it looks is bounded: this is the reactor's time.
+        """
         waiting = self._waiting
         together = min(len(waiting), self._most_together)
         if not self._under_way or not self._ordered:
@@ -265,7 +271,9 @@ class Lane(Generic[C]):
         batch: list[Job[Any]] = []
         left: list[Job[Any]] = []
         taken = {owner for running in self._under_way for job in running for owner in job.owners}
-        for _ in range(together):
+        for _ in range(min(len(waiting), LOOKED_AT * self._most_together)):
+            if len(batch) == together:
+                break
             job = waiting.popleft()
             if taken.isdisjoint(job.owners):
                 batch.append(job)

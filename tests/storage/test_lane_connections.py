@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.storage.lane import GATHER_FOR, HELP_AFTER, MOST_TRIES, Job, Lane, Lost, NotDone
+from federix.storage.lane import GATHER_FOR, HELP_AFTER, LOOKED_AT, MOST_TRIES, Job, Lane, Lost, NotDone
 from federix.storage.sql.database import Transaction
 from federix.storage.storage import StoreError
 
@@ -71,6 +71,21 @@ class WritersTest(ConnectionsCase):
         self.submit("a", "b", "c")
         self.clock.advance(HELP_AFTER)
         self.assertEqual(self.now(), {"second": ["a"], "first": ["b", "c"]})
+
+    def test_that_helps_who_is_far_behind_those_of_a_busy_owner(self) -> None:
+        self.submit("a")
+        self.submit(*["a"] * 12, "b", "a", "c")
+        self.clock.advance(HELP_AFTER)
+        self.assertEqual(self.now(), {"second": ["a"], "first": ["b", "c"]})
+        self.end("second")
+        self.clock.advance(HELP_AFTER + GATHER_FOR)
+        self.assertEqual(self.now()["second"], ["a"] * 10)
+
+    def test_how_far_it_looks_is_bounded(self) -> None:
+        self.submit("a")
+        self.submit(*["a"] * (10 * LOOKED_AT), "b")
+        self.clock.advance(HELP_AFTER)
+        self.assertEqual(self.now(), {"second": ["a"]})
 
     def test_nobody_is_called_when_all_is_done(self) -> None:
         self.submit("a", "b")
