@@ -108,7 +108,10 @@ class Returns:
 
     def _arrived(self, _: object) -> None:
         self._running -= 1
-        if not self._host.scope.closed:
+        if self._host.scope.closed:
+            while self._waiting:  # nothing goes back any more, and nobody is to wait for it
+                self._is_back(self._waiting.popleft().session.jid.local)
+        else:
             self._begin()
         if not len(self):
             self._be_idle()

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import ensureDeferred
+from twisted.internet.defer import Deferred, ensureDeferred
 
 from federix.api import HANDLED, JID, STREAM_MANAGEMENT, Message, Module, Outcome, hooks
+from federix.core import returning
 from federix.core.returning import TOGETHER
 from federix.testing import Client
 from federix.xmpp import ns
@@ -28,6 +29,17 @@ class Store(Module):
     @hooks.offline_message
     def keep(self, account: JID, message: Message) -> Outcome:
         self.kept.append(message)
+        return HANDLED
+
+
+class Stuck(Module):
+    """A store that never answers."""
+
+    name = "mod_stuck"
+
+    @hooks.offline_message
+    async def keep(self, account: JID, message: Message) -> Outcome:
+        await Deferred()
         return HANDLED
 
 
@@ -286,6 +298,28 @@ class ManyTests(ManagedCase):
             self.say(str(number), to=f"romeo@example.org/{number}")
         self.stop()
         self.assertEqual(sorted(int(message.body or "") for message in store.kept), list(range(count)))
+
+    def test_nobody_waits_for_ever_for_those_whose_turn_does_not_come(self) -> None:
+        """As who removes an account does."""
+        self.patch(returning, "TOGETHER", 1)
+        self.begin(modules={"mod_stuck": {}}, own_modules={"mod_stuck": Stuck})
+        for name in ("romeo", "mercutio"):
+            client = self.world.client(f"{name}@example.org/field")
+            self.enable(client)
+            self.say("1", to=f"{name}@example.org/field")
+            client.cut()
+            for session in self.world.host("example.org").sessions.of(name):
+                session.end()
+        self.world.pump()
+        returns = self.world.host("example.org").sessions.returns
+        behind = [returns.after(name) for name in ("romeo", "mercutio")]
+        stopping = ensureDeferred(self.world.server.stop())
+        self.world.advance(60)
+        self.successResultOf(stopping)
+        for waiting in behind:
+            assert waiting is not None
+            self.successResultOf(waiting)
+        self.assertEqual(len(returns), 0)
 
 
 class TooMuchTests(ManagedCase):
