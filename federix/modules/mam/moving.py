@@ -53,10 +53,23 @@ class PortableArchive(Portable):
             after = rows[-1].id
 
     def arriving(self, account: JID, *, overwrite: bool) -> Take:
-        return partial(self._take, account)
+        return _Arriving(self._host, account).take
 
-    async def _take(self, account: JID, results: Sequence[Element]) -> Sequence[Arrival]:
+
+class _Arriving:
+    """Takes messages for the archive of one account. One that is there is known by what it says and when; of several
+    that say the same at one time each is known once."""
+
+    def __init__(self, host: Host, account: JID) -> None:
+        self._host = host
+        self._account = account
+        #: The time of the last ones, as an id; and by the ids they have here those they were brought with.
+        self._time = 0
+        self._brought_as: dict[int, str] = {}
+
+    async def take(self, results: Sequence[Element]) -> Sequence[Arrival]:
         """What is there stays, and is not brought again; there is nothing to overwrite."""
+        account = self._account
         # What is given an id from now on has a greater one.
         newest = self._host.server.archive_id()
         ids = self._host.server.archive_ids
@@ -66,14 +79,19 @@ class PortableArchive(Portable):
         keeping: dict[int, ArchiveRow] = {}
         archives = self._host.storage.archives
         known = {row.id: row for row in await archives.rows(account.text, [row.id for row in rows])}
-        for row in wanted:
+        for row, result in zip(wanted, results, strict=True):
             if isinstance(row, NotTaken):
                 arrivals.append(row)
                 continue
+            brought_as = result.get("id") or ""
+            if row.id != self._time:
+                self._time, self._brought_as = row.id, {}
             # Times that are told to the second alone are those of many messages: the later ones come behind.
             for _ in range(MOST_LOOKED_AT):
                 there = known.get(row.id)
-                if there is None or _is_same(there, row):
+                is_it = there is not None and _is_same(there, row)
+                is_it = is_it and self._brought_as.get(row.id, brought_as) == brought_as
+                if there is None or is_it:
                     break
                 row = row._replace(id=row.id + 1)
                 if row.id not in known:
@@ -81,8 +99,12 @@ class PortableArchive(Portable):
             if there is None and row.id < newest:
                 known[row.id] = keeping[row.id] = row
                 arrivals.append(Arrived.ADDED)
+            elif is_it:
+                arrivals.append(Arrived.THERE)
             else:
-                arrivals.append(Arrived.THERE if there is not None and _is_same(there, row) else _TOO_MANY)
+                arrivals.append(_TOO_MANY)
+                continue
+            self._brought_as[row.id] = brought_as
         if keeping:
             await archives.keep([keeping[id] for id in sorted(keeping)])
         return arrivals

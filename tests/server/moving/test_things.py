@@ -193,6 +193,17 @@ class ThingsTest(MovingCase):
         self.assertEqual(self.bring(archive(*results))[1], "archived messages: 5 there already")
         self.assertEqual(self.rows(), rows)
 
+    def test_two_archived_messages_that_say_the_same_in_one_second_are_two(self) -> None:
+        results = [result("Ay me", "2010-07-10T23:08:25Z", f"id-{number}") for number in range(3)]
+        self.assertEqual(self.bring(archive(*results[:2]))[1], "archived messages: 2 added")
+        self.assertEqual(self.bring(archive(*results[:2]))[1], "archived messages: 2 there already")
+        self.assertEqual(self.bring(archive(*results))[1], "archived messages: 1 added, 2 there already")
+        self.assertEqual([row.id - self.rows()[0].id for row in self.rows()], [0, 1, 2])
+
+    def test_an_archived_message_that_stands_there_twice_is_one(self) -> None:
+        once = result("Ay me", "2010-07-10T23:08:25Z", "id")
+        self.assertEqual(self.bring(archive(once, once))[1], "archived messages: 1 added, 1 there already")
+
     def test_an_id_that_is_the_time_in_microseconds_is_kept(self) -> None:
         self.bring(
             archive(result("x", "2010-07-10T23:08:25Z", "1278803305123456"), result("y", "2010-07-10T23:08:26Z", "7"))
