@@ -193,6 +193,8 @@ class PushServices:
         if client.again and self._is_away(account, client.registration):
             self._scope.spawn(self._tell(account, key, client))
             return
+        # What it may fail with next is not in a row with what its client has not missed.
+        client.failing, client.retry = None, FIRST_RETRY
         del self._active[key]
         self._idle[key] = client
         if len(self._idle) > MOST_IDLE:

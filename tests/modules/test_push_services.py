@@ -374,6 +374,17 @@ class ErrorTests(PushCase):
             self.settle()
             self.arrive(PHONE).close()
 
+    def test_a_service_that_failed_before_its_client_came_again_is_not_given_up_for_that(self) -> None:
+        self.write()
+        self.pushed(answer="error", error=BUSY)
+        self.arrive(PHONE).close()
+        self.world.advance(FAILING_FOR)
+        self.write()
+        self.assertEqual(len(self.pushed(answer="error", error=BUSY)), 1)
+        self.assert_registered(True)
+        self.world.advance(FIRST_RETRY)
+        self.assertEqual(self.nodes(), [NODE])
+
     def test_a_service_that_fails_for_long_is_given_up(self) -> None:
         self.write()
         tries = 0
