@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
+from ..life.scope import Scope
 from ..life.tree import Node
 from ..storage.storage import Storage
 from .chain import places_of
@@ -76,6 +77,8 @@ class Module(Node):
         super().__init__(type(self).name, host.clock)
         self.host = host
         self.options = options
+        #: The scope in which its handlers are in their chains.
+        self._registered: Scope | None = None
 
     @property
     def storage(self) -> Storage:
@@ -113,11 +116,14 @@ class Module(Node):
     async def start(self) -> None:
         """Called by the host: `on_start`, then the decorated methods are put where they belong."""
         await super().start()
+        if self._registered is self.scope:
+            return  # it ran, or somebody else has waited for the same start
         try:
             self._register()
         except BaseException:
             await self.stop()
             raise
+        self._registered = self.scope
 
     def _register(self) -> None:
         for attribute in declared(type(self)):

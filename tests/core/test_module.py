@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import skipUnless
 
+from twisted.internet.defer import ensureDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import HANDLED, IQ, JID, Element, Module, Outcome, Session, Stanza, hooks, iq_get, on_demand
@@ -106,6 +107,20 @@ class Idle(Module):
         self.heard.append(stanza.kind)
 
 
+class Waiting(Module):
+    """Takes its time to start, where it has a gate."""
+
+    name = "mod_waiting"
+    gate: Gate | None = None
+
+    async def on_start(self) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+
+    @hooks.user_sent_packet
+    def watch(self, session: Session, stanza: Stanza) -> None: ...
+
+
 class FailsToRegister(Module):
     name = "mod_fails"
 
@@ -119,7 +134,7 @@ class FailsToRegister(Module):
     def answer(self, iq: IQ) -> None: ...
 
 
-CLASSES: list[type[Module]] = [Base, Derived, Overriding, Silencing, Busy, Idle, FailsToRegister]
+CLASSES: list[type[Module]] = [Base, Derived, Overriding, Silencing, Busy, Idle, Waiting, FailsToRegister]
 
 
 class ModuleTests(WorldTestCase):
@@ -198,6 +213,20 @@ class ModuleTests(WorldTestCase):
             world.run(host.modules.add(Busy(host, options)))
         self.assertEqual(len(host.chains.of(hooks.user_sent_packet)), 1)
         self.assertEqual(self.asked(), "")
+
+    def test_one_that_is_started_by_two_has_its_handlers_once(self) -> None:
+        world = self.arrange(Waiting)
+        host = world.host("example.org")
+        module = host.module(Waiting)
+        for _ in range(2):
+            world.run(module.start())
+            self.assertEqual(len(host.chains.of(hooks.user_sent_packet)), 1)
+            world.run(module.stop())
+            module.gate = Gate()
+            starts = [ensureDeferred(module.start()) for _ in range(2)]
+            module.gate.open()
+            for start in starts:
+                self.successResultOf(start)
 
     def test_one_that_cannot_register_all_of_its_handlers_registers_none(self) -> None:
         world = self.arrange(Base)
