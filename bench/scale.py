@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from .figures import figure
+from .figures import percentile
 from .load import Specification
 from .load_process import LoadProcess
 from .names import user
@@ -62,7 +62,7 @@ class Scale:
 
 ALONE: Final = Variant("alone", "alone")
 FULL: Final = Scale(
-    Size(clients=100, count=100, repeat=3),
+    Size(clients=100, count=40, repeat=9),
     1000.0,
     130.0,
     (
@@ -233,7 +233,8 @@ def bounds(measured: dict[str, Measured], variants: Iterable[Variant]) -> list[B
     return found
 
 
-def _times(name: str, title: str, ours: list[float], alone: list[float], limit: float) -> Bound:
-    """The least disturbed repetition of each, since others can only add to both."""
-    base = figure(alone).cost
-    return Bound(name, f"{title}, × alone", "×", [cost / base for cost in ours], limit)
+def _times(name: str, title: str, ours: Sequence[float], alone: Sequence[float], limit: float) -> Bound:
+    """The middle one of the turns, in each of which both were measured one after the other: a machine has quick hours
+    and slow ones."""
+    pairs = [cost / base for cost, base in zip(ours, alone, strict=True)]
+    return Bound(name, f"{title}, × alone", "×", [percentile(pairs, 0.5)], limit)

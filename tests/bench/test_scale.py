@@ -10,10 +10,11 @@ from bench.scale import ALONE, CPU_LIMIT, FULL, P99_LIMIT, QUICK, Measured, boun
 class BoundsTests(SynchronousTestCase):
     def setUp(self) -> None:
         (self.variant, *_) = FULL.variants
-        alone = Measured(cpu=[2e-4, 1e-4], median=[0.002, 0.001], p99=[0.008, 0.01])
+        # The machine was slow in the second turn, and something else went on in the third.
+        alone = Measured(cpu=[1e-4, 2e-4, 1e-4], median=[0.002, 0.001, 0.001], p99=[0.008, 0.02, 0.01])
         crowd = Measured(
-            cpu=[1.2e-4, 3e-4],
-            p99=[0.02, 0.012],
+            cpu=[1.2e-4, 2.2e-4, 3e-4],
+            p99=[0.012, 0.02, 0.03],
             pauses=[[], [0.002, 0.003]],
             session_bytes=40 * 1024,
             logins={"longest pause": 0.25},
@@ -22,7 +23,7 @@ class BoundsTests(SynchronousTestCase):
             bound.name: bound for bound in bounds({ALONE.name: alone, self.variant.name: crowd}, [self.variant])
         }
 
-    def test_costs_are_times_of_the_least_alone(self) -> None:
+    def test_costs_are_times_of_those_alone_in_the_same_turn(self) -> None:
         for name, limit, times in (("sessions-cpu", CPU_LIMIT, 1.2), ("sessions-p99", P99_LIMIT, 1.5)):
             figure = self.found[name].figure
             assert figure is not None
