@@ -7,7 +7,7 @@ from typing import Any
 from federix.links.s2s import incoming
 from federix.links.s2s.incoming import FEATURES
 from federix.streams.feature import StreamFeatures
-from federix.testing import Client, PeerStream
+from federix.testing import Client, Federation, PeerStream
 from federix.xmpp import ns
 from federix.xmpp.element import Element
 
@@ -16,6 +16,30 @@ from .bidi import SM, BidiTestCase, bodies, message
 ENABLE = f"<enable xmlns='{ns.SM}'/>"
 ENABLED = f"<enabled xmlns='{ns.SM}'/>"
 REQUEST = f"<r xmlns='{ns.SM}'/>"
+
+FAULTS = ("cut", "break", "crumble")
+"""What may happen to the network between a.test and b.test; "heal" ends it."""
+
+
+def befall(federation: Federation, what: str) -> bool:
+    """Have one of `FAULTS`, or "heal", happen; whether *what* is one of them."""
+    network = federation.network
+    match what:
+        case "cut":
+            network.cut("a.test", "b.test")
+        case "break":
+            network.partition("a.test", "b.test")
+        case "crumble":
+            # Broken for a while, then all connections are found to be dead.
+            network.partition("a.test", "b.test")
+            federation.advance(5)
+            network.cut("a.test", "b.test")
+            network.heal()
+        case "heal":
+            network.heal()
+        case _:
+            return False
+    return True
 
 
 class ReliableTestCase(BidiTestCase):

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from federix.links.s2s.pair import MOST_TRIES
 from federix.testing import Client, Federation
 
-from .reliable import ReliableTestCase
+from .reliable import FAULTS, ReliableTestCase, befall
 
 OURS = ("one@a.test/x", "two@also.test/x")
 THEIRS = ("three@b.test/x", "four@more.test/x")
 HOSTS = {"a.test": {"hosts": ("a.test", "also.test")}, "b.test": {"hosts": ("b.test", "more.test")}}
-FAULTS = ("cut", "break", "crumble")
 #: Who says something, and to whom; or what happens to the network; or how many seconds pass, among them such as bring
 #: a message into the moment in which idle streams are closed.
 STEP = st.one_of(
@@ -50,20 +49,9 @@ class ManyDomains(ReliableTestCase):
                 flow.sent.append(id)
                 clients[sender].write(f"<message id='{id}' to='{to}'><body>{id}</body></message>")
                 federation.advance(0)
-            elif what == "cut":
-                network.cut("a.test", "b.test")
-            elif what == "break":
-                network.partition("a.test", "b.test")
-            elif what == "crumble":
-                network.partition("a.test", "b.test")
-                federation.advance(5)
-                network.cut("a.test", "b.test")
-                network.heal()
-            elif what == "heal":
-                network.heal()
             elif what in ("slow", "fast"):
                 network.set_delay("a.test", "b.test", 0.4 if what == "slow" else 0.0)
-            else:
+            elif not befall(federation, what):
                 federation.advance(number)
         network.heal()
         federation.advance(600)

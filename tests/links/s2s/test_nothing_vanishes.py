@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from federix.links.s2s.pair import MOST_TRIES
 from federix.testing import Client, Federation
 
-from .reliable import ReliableTestCase
+from .reliable import FAULTS, ReliableTestCase, befall
 
-FAULTS = ("cut", "break", "crumble")
 STEP = st.one_of(
     st.tuples(st.sampled_from(("romeo", "juliet")), st.integers(1, 3)),
     st.tuples(st.sampled_from((*FAULTS, "heal")), st.just(0)),
@@ -38,7 +37,6 @@ class Chaos(ReliableTestCase):
             "romeo": Side(federation.client("romeo@a.test/x"), "juliet@b.test/y"),
             "juliet": Side(federation.client("juliet@b.test/y"), "romeo@a.test/x"),
         }
-        network = federation.network
         for what, number in steps:
             if what in sides:
                 side = sides[what]
@@ -46,21 +44,9 @@ class Chaos(ReliableTestCase):
                     id = f"{what}-{len(side.sent)}"
                     side.sent.append(id)
                     side.client.send(f"<message id='{id}' to='{side.to}'><body>{id}</body></message>")
-            elif what == "cut":
-                network.cut("a.test", "b.test")
-            elif what == "break":
-                network.partition("a.test", "b.test")
-            elif what == "crumble":
-                # Broken for a while, then all connections are found to be dead.
-                network.partition("a.test", "b.test")
-                federation.advance(5)
-                network.cut("a.test", "b.test")
-                network.heal()
-            elif what == "heal":
-                network.heal()
-            else:
+            elif not befall(federation, what):
                 federation.advance(number)
-        network.heal()
+        federation.network.heal()
         federation.advance(600)
         other = {"romeo": "juliet", "juliet": "romeo"}
         for name, side in sides.items():
