@@ -52,7 +52,7 @@ class XmppStream(ReadingStream):
         self.content = content
         self.bounds = Bounds()
         self.secure = False
-        #: The address of the other end.
+        #: The address of the other end; where it has none, `NO_ADDRESS` of `core/conditions.py`.
         self.peer = "unix socket"
         self._header_sent = False
         self._closing: Timer | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger
 
 from ...core import hooks
+from ...core.conditions import NO_ADDRESS
 from ...core.remote import Proof
 from ...core.rules import ShaperRule
 from ...core.s2s_rules import uses_dialback
@@ -126,7 +127,7 @@ class AuthorisedLink(ABC):
             local=domains.local,
             remote=domains.remote,
             by=by,
-            peer=self.ip or "unix socket",
+            peer=self.ip or NO_ADDRESS,
             direction="incoming" if self.incoming else "outgoing",
             bidi=self.bidi,
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from twisted.logger import Logger
 
+from ...core.conditions import NO_ADDRESS
 from ...core.remote import Proof
 from ...core.s2s_rules import uses_dialback
 from ...streams.accepted import AcceptedStream
@@ -75,7 +76,7 @@ class IncomingLink(Link):
     def ended(self, error: StreamError | None) -> None:
         if not (self.over or self.authorised) and self.remote:
             why = self.why or ("the connection was closed" if error is None else f"{error.condition} {error.text}")
-            log.info("server refused", remote=self.remote, local=self._local, peer=self.ip or "unix socket", why=why)
+            log.info("server refused", remote=self.remote, local=self._local, peer=self.ip or NO_ADDRESS, why=why)
         super().ended(error)
 
     def peer_condition(self, condition: str) -> None:

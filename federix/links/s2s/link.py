@@ -14,6 +14,7 @@ from weakref import proxy
 from twisted.logger import Logger
 
 from ...core import hooks
+from ...core.conditions import NO_ADDRESS
 from ...core.settled import Settled
 from ...life.scope import Scope, Timer
 from ...streams.owner import State
@@ -179,7 +180,7 @@ class Link(AuthorisedLink):
     def silent(self) -> None:
         """The peer answers no more: the connection is dead, though nobody has said so."""
         self.why = "it does not answer"
-        log.info("server does not answer: closed", peer=self.ip or "unix socket", remote=self.name)
+        log.info("server does not answer: closed", peer=self.ip or NO_ADDRESS, remote=self.name)
         self.stream.abort()
 
     # -- receiving ------------------------------------------------------------------------------------------------
@@ -288,7 +289,7 @@ class Link(AuthorisedLink):
             if host is not None:
                 hooks.s2s_disconnected.run(host.chains, remote, self.why)
         if used:
-            log.info("server disconnected", remote=self.name, peer=self.ip or "unix socket", why=self.why)
+            log.info("server disconnected", remote=self.name, peer=self.ip or NO_ADDRESS, why=self.why)
         lost = StanzaError(Condition.REMOTE_SERVER_TIMEOUT, "the connection broke: it may not have arrived")
         for waiting in unconfirmed:
             if not again or pairs.get(waiting.pair.domains) is not waiting.pair:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...core.conditions import NO_ADDRESS
 from .link import Link
 from .pair import Domains, Pair
 
@@ -53,7 +54,7 @@ def _of_link(federation: Federation, link: Link) -> Iterator[Row]:
             domains.remote,
             domains.local,
             direction,
-            link.ip or "unix socket",
+            link.ip or NO_ADDRESS,
             remote.authenticated_by,
             version,
             cipher,

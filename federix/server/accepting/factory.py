@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from ...core.conditions import NO_ADDRESS
 from ...links.listener import StreamListener
 from ...streams.accepted import AcceptedStream
 from ...streams.stream import Bounds
@@ -41,7 +42,7 @@ class StreamFactory(Factory[AcceptedStream]):
         listener = self._listener
         # Twisted takes twenty more each time as long as there are more, and hears nobody else meanwhile.
         self.port.numberAccepts = ACCEPTED_AT_ONCE
-        ip = str(getattr(addr, "host", "unix socket"))
+        ip = str(getattr(addr, "host", NO_ADDRESS))
         refusal = listener.addresses.admit(ip)
         if refusal is not None:
             self._tell(ip, refusal.value)
