@@ -203,10 +203,11 @@ class Running(ProcessCase):
         before = ("--uid", "nobody", "--gid", str(nobody.pw_gid))
         with self.twistd("-c", str(self.write()), "-d", str(data), before=before) as process:
             self.until_it_listens(process)
+            # It is bound before rights are given up: only who is answered knows that they are gone.
+            self.assertIn(b"mechanisms", self.header())
             status = Path(f"/proc/{process.pid}/status").read_text()
             uid = next(line for line in status.splitlines() if line.startswith("Uid:"))
             self.assertEqual(set(uid.split()[1:]), {str(nobody.pw_uid)})
-            self.assertIn(b"mechanisms", self.header())
         # The folder was not there: whoever runs the server owns it, and all that is in it.
         for path in (data.parent, data, *data.iterdir()):
             self.assertEqual(path.stat().st_uid, nobody.pw_uid, path)
