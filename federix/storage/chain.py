@@ -10,13 +10,15 @@ from __future__ import annotations
 class Chain:
     """The writes of one writer, in the order in which they are submitted and done."""
 
-    __slots__ = ("_last", "known", "number")
+    __slots__ = ("_last", "known", "number", "troubled")
 
     def __init__(self) -> None:
         #: How many there were.
         self.number = 0
         #: How many have failed that the writer knows of.
         self.known = 0
+        #: Whether any has ever failed. As long as none has, none needs to look at those before it.
+        self.troubled = False
         self._last: Link | None = None
 
     def next(self) -> Link:
@@ -32,7 +34,7 @@ class Chain:
 
 
 class Link:
-    """One write. Whoever does it says whether it *failed*, before the next one is tried."""
+    """One write. Whoever does it says whether it failed (`fail`), before the next one is tried."""
 
     __slots__ = ("_before", "_chain", "_failures", "_held", "_known", "failed", "number")
 
@@ -48,14 +50,21 @@ class Link:
         self._known = chain.known
         self._held = False
 
+    def fail(self, failed: bool = True) -> None:
+        """It has failed, or is tried again and has not yet."""
+        self.failed = failed
+        if failed:
+            self._chain.troubled = True
+
     def holds(self) -> bool:
         """Whether its writer knew of all that failed before it. To be asked each time that it is tried."""
-        self._held = self._count() <= self._known
+        self._held = not self._chain.troubled or self._count() <= self._known
         return self._held
 
     def end(self) -> bool:
         """It was done, and its writer knows: whether it held when it was."""
-        self._count()
+        if self._chain.troubled:
+            self._count()
         self._before = None
         return self._held
 

@@ -90,7 +90,7 @@ class Job(Generic[T]):
     def has_failed(self, failed: bool = True) -> None:
         """Those that are linked to it are to know."""
         if isinstance(self.work, Changes) and self.work.link is not None:
-            self.work.link.failed = failed
+            self.work.link.fail(failed)
 
 
 class Lane(Generic[C]):

@@ -26,7 +26,7 @@ class MemoryArchives(Archives):
         link = None if counted is None else counted.link
         if any(self._find(owner, id) is not None for owner, id in new):
             if link is not None:
-                link.failed = True
+                link.fail()
             return fail(StoreError("there is a message of that id already"))
         for row in new.values():
             insort(self._kept.setdefault(row.owner, []), row, key=_ID)

@@ -60,7 +60,7 @@ class SlowArchives(MemoryArchives):
         jobs, self.jobs = self.jobs[:most], [] if most is None else self.jobs[most:]
         for job, _, counted in jobs:
             if counted is not None and counted.link is not None:
-                counted.link.failed = True
+                counted.link.fail()
             self._done.append((job, False))
         self._answer()
 

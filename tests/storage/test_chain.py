@@ -24,14 +24,15 @@ class ChainTest(SynchronousTestCase):
 
     def test_behind_one_that_failed_none_holds_until_that_is_known(self) -> None:
         links = self.links(3)
-        links[1].failed = True
+        links[1].fail()
         unknowing = self.chain.next()
         links[1].lose()
         self.assertEqual(self.holding([*links, unknowing, self.chain.next()]), [True, True, False, False, True])
 
     def test_each_that_fails_is_to_be_known(self) -> None:
         links = self.links(4)
-        links[0].failed = links[2].failed = True
+        links[0].fail()
+        links[2].fail()
         self.assertEqual(self.holding(links), [True, False, False, False])
         links[0].lose()
         self.assertEqual(self.holding(self.links(1)), [False])
@@ -41,7 +42,8 @@ class ChainTest(SynchronousTestCase):
     def test_of_several_that_fail_together_after_they_were_tried_each_is_to_be_known(self) -> None:
         first, second = self.links(2)
         self.assertEqual(self.holding([first, second]), [True, True])
-        first.failed = second.failed = True
+        first.fail()
+        second.fail()
         first.lose()
         self.assertEqual(self.holding(self.links(1)), [False])
         second.lose()
@@ -49,35 +51,36 @@ class ChainTest(SynchronousTestCase):
 
     def test_of_several_that_fail_without_being_tried_each_is_to_be_known(self) -> None:
         first, second = self.links(2)
-        first.failed = second.failed = True
+        first.fail()
+        second.fail()
         first.lose()
         self.assertEqual(self.holding(self.links(2)), [False, False])
 
     def test_one_that_is_tried_again_and_does_not_fail_breaks_nothing(self) -> None:
         links = self.links(3)
-        links[0].failed = True
+        links[0].fail()
         self.assertEqual(self.holding(links), [True, False, False])
-        links[0].failed = False
+        links[0].fail(False)
         self.assertEqual(self.holding(links), [True, True, True])
 
     def test_one_that_was_late_and_did_not_fail_leaves_those_behind_it_as_they_were_done(self) -> None:
         first, second, third = self.links(3)
-        first.failed = True
+        first.fail()
         self.assertEqual(self.holding([first, second, third]), [True, False, False])
-        first.failed = False
+        first.fail(False)
         self.assertEqual([first.end(), second.end(), third.end()], [True, False, False])
         self.assertEqual(self.holding(self.links(2)), [True, True])
 
     def test_one_that_was_not_even_submitted_changes_nothing(self) -> None:
         first, second = self.links(2)
         second.lose()
-        first.failed = True
+        first.fail()
         third = self.chain.next()
         self.assertEqual(self.holding([first, third]), [True, False])
 
     def test_whether_it_held_is_known_at_its_end(self) -> None:
         first, second = self.links(2)
-        first.failed = True
+        first.fail()
         self.assertEqual(self.holding([first, second]), [True, False])
         first.lose()
         self.assertIs(second.end(), False)
@@ -85,8 +88,8 @@ class ChainTest(SynchronousTestCase):
     def test_nothing_is_remembered_of_those_that_are_over(self) -> None:
         for number in range(50):
             link = self.chain.next()
-            link.failed = number % 2 == 1
-            if link.failed:
+            if number % 2 == 1:
+                link.fail()
                 link.lose()
             else:
                 link.end()
