@@ -7,14 +7,14 @@ keeps its order; what touches different ones does not care.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..lane import Job
 from ..sql.database import Changes, Insertion
 from ..sql.plain import InOrder
-from .connection import PgError
+from ..sql.statement import Value
 from .statements import PgStatement, PgStatements
 
 Asking: TypeAlias = tuple[Job[Any], int | None]
@@ -27,8 +27,8 @@ class _Group:
 
     statement: PgStatement
     ids: bool
-    rows: dict[Any, bytes] = field(default_factory=dict)
-    """By what tells them apart: the key by which one replaces another, or nothing but their number."""
+    rows: dict[Any, Mapping[str, Value]] = field(default_factory=dict)
+    """The values of each, by what tells them apart: the key by which one replaces another, or else their number."""
     alone: bytes | None = None
     asking: list[Asking] = field(default_factory=list)
 
@@ -43,7 +43,8 @@ class _Group:
         joining = self.statement.joining
         assert joining is not None
         returning = self.statement.returning if self.ids else b""
-        return joining.head + b",".join(self.rows.values()) + joining.tail + returning
+        rows = b",".join([self.statement.row(values) for values in self.rows.values()])
+        return joining.head + rows + joining.tail + returning
 
     def answer(self, cursor: Any) -> None:
         if not self.ids:
@@ -64,7 +65,8 @@ class Round:
 
 
 class Plan:
-    """How *jobs*, all of plain work, are done. A job that cannot be written down has its error afterwards."""
+    """How *jobs*, all of plain work, are done. Where one of them cannot be written down, `PgError` or ``KeyError`` is
+    raised, also by `rounds`: which one that is shows when each is done by itself."""
 
     def __init__(self, jobs: list[Job[Any]], statements: PgStatements) -> None:
         self._statements = statements
@@ -86,40 +88,31 @@ class Plan:
 
     def _add(self, job: Job[Any]) -> None:
         work = job.work
-        several = isinstance(work, Changes)
-        changes: Sequence[Any] = work.due() if isinstance(work, Changes) else (work,)
-        statements = self._statements
-        try:
-            # All of them first: of a job that fails nothing must be done.
-            written = [_written(change, statements(change.statement)) for change in changes]
-        except (PgError, KeyError) as error:
-            job.error = error
-            return
-        job.answer = [1] * len(changes) if several else 1
-        for number, change in enumerate(changes):
-            self._join(change, statements(change.statement), written[number], job, number if several else None)
+        if isinstance(work, Changes):
+            changes = work.due()
+            job.answer = [1] * len(changes)
+            for number, change in enumerate(changes):
+                self._join(change, job, number)
+        else:
+            job.answer = 1
+            self._join(work, job, None)
 
-    def _join(self, change: Any, statement: PgStatement, text: bytes, job: Job[Any], number: int | None) -> None:
-        joining = statement.joining
+    def _join(self, change: Any, job: Job[Any], number: int | None) -> None:
+        statement = self._statements(change.statement)
+        joining, values = statement.joining, change.values
         ids = isinstance(change, Insertion)
         if joining is None:
-            group = _Group(statement, ids, alone=text, asking=[(job, number)])
-            self._groups.append(group, statement.tables)
+            alone = statement.text(values, returning=ids)
+            self._groups.append(_Group(statement, ids, alone=alone, asking=[(job, number)]), statement.tables)
             return
         found = self._groups.last(statement.tables)
         if found is None or found.statement is not statement or found.ids is not ids:
             found = _Group(statement, ids)
             self._groups.append(found, statement.tables)
-        key = tuple([change.values[name] for name in joining.key]) if joining.key else len(found.rows)
-        found.rows[key] = text
+        key = tuple([values[name] for name in joining.key]) if joining.key else len(found.rows)
+        found.rows[key] = values
         if ids:
             found.asking.append((job, number))
-
-
-def _written(change: Any, statement: PgStatement) -> bytes:
-    if statement.joining is not None:
-        return statement.row(change.values)
-    return statement.text(change.values, returning=isinstance(change, Insertion))
 
 
 def _tell(asking: Asking, number: int) -> None:

@@ -58,7 +58,8 @@ class Writing:
 
     async def _run(self, connection: PgConnection, batch: list[Job[Any]]) -> Outcome:
         for job in batch:
-            job.error = None  # it may have been tried before
+            if job.error is not None:
+                job.error = None  # it was tried before
         try:
             if not await self._joined(connection, batch):
                 await self._one_by_one(connection, batch)
@@ -73,8 +74,11 @@ class Writing:
         plain, rest = sorted_out(batch)
         if not plain:
             return False
+        try:
+            rounds = Plan(plain, self._statements).rounds()
+        except (PgError, KeyError):
+            return False
         transaction = PgTransaction(connection, self._statements)
-        rounds = Plan(plain, self._statements).rounds()
         # One message alone is a transaction.
         is_whole = len(rounds) <= 1 and not rest
         try:
