@@ -319,7 +319,8 @@ class Intake(Settled):
             self._hold(mark, error)
         elif not (mark.refused and self.over):  # or nobody was told
             self._done_with(mark)
-        self._hold_no_more()
+        if self._refused:
+            self._hold_no_more()
 
     def _hold_no_more(self) -> None:
         """What went back counts, though its client has not said that it knows, if too much has come behind it."""

@@ -98,9 +98,15 @@ class Resending:
         mine = self._on_their_way.get(local)
         return None if mine is None else mine.get(said)
 
-    def begin(self, local: str, said: str, intake: Intake, course: int) -> None:
-        """A message of an account is to be archived."""
-        self._on_their_way.setdefault(local, {})[said] = OnItsWay(intake, course)
+    def begin(self, local: str, said: str, intake: Intake, course: int) -> bool:
+        """A message of an account is to be archived; false where one is on its way that is known by the same."""
+        mine = self._on_their_way.get(local)
+        if mine is None:
+            mine = self._on_their_way[local] = {}
+        elif said in mine:
+            return False
+        mine[said] = OnItsWay(intake, course)
+        return True
 
     def end(self, local: str, said: str) -> None:
         """It is, or will not be."""

@@ -82,10 +82,13 @@ class Settled:
     def settle(self, mark: Mark) -> bool:
         """It is settled; whether `handled` has moved by that."""
         mark.settled = True
-        unsettled, before = self._unsettled, self.handled
+        unsettled, count = self._unsettled, 0
         while unsettled and unsettled[0].settled:
             unsettled.popleft()
-            self.handled = (self.handled + 1) % MODULUS
-        if unsettled is not None and not unsettled:
+            count += 1
+        if not count:
+            return False
+        self.handled = (self.handled + count) % MODULUS
+        if not unsettled:
             self._unsettled = None
-        return self.handled != before
+        return True

@@ -121,8 +121,7 @@ class Outgoing:
                 for known in (each.known, each.looking):
                     if known is not None:
                         known[self._said] = None
-        if resending.find(local, self._said) is None:
-            resending.begin(local, self._said, intake, self._course)
+        if resending.begin(local, self._said, intake, self._course):
             self._is_waited_for = True
 
     def settled(self) -> None:
