@@ -245,6 +245,7 @@ class Server(Branch):
         self.state = State.RUNNING
         await self.drain(self.clock.seconds() + DRAIN_TIMEOUT)
         await super().on_stop()
+        self.turn.readers.close()
         self._end_threads()
         log.info("server stopped")
 

@@ -66,7 +66,7 @@ class ReadingStream(TwistedProtocol):
         self.owner: Owner | None = None
         self.state = State.OPEN
         self._turn = turn
-        self._parser = StreamParser(limits)
+        self._parser = StreamParser(limits, turn.readers)
         # What is parsed and not yet handed on, the first last; and what was read and not yet parsed.
         self._pending: list[Event] | None = None
         self._unread: bytearray | None = None
@@ -122,7 +122,7 @@ class ReadingStream(TwistedProtocol):
 
     def rest_now(self) -> None:
         """Let go of what an idle stream does not need: it comes back with the next byte."""
-        if self._parser.hibernate() and self.secure and self.transport is not None:
+        if self._parser.rest() and self.secure and self.transport is not None:
             self.transport.rest()
 
     def weigh(self) -> None:
@@ -349,7 +349,7 @@ class ReadingStream(TwistedProtocol):
     def _begin_anew(self) -> None:
         """Forget what was read; what comes next is a header."""
         old = self._parser
-        self._parser = StreamParser(old.limits)
+        self._parser = StreamParser(old.limits, old.readers)
         old.close()
         self._pending = self._unread = None
 

@@ -8,6 +8,8 @@ from typing import Final, Protocol
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ..xmpp.readers import Readers
+
 log = Logger()
 
 #: How many go on in one turn of the reactor.
@@ -54,9 +56,12 @@ class Turn:
         "_until",
         "_waiting",
         "_yielding",
+        "readers",
     )
 
     def __init__(self, clock: IReactorTime) -> None:
+        #: What streams read by, one after the other.
+        self.readers = Readers()
         self._clock = clock
         self._due = False
         # Bytes heard in this turn; if any, more may be until then.

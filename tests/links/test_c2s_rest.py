@@ -22,7 +22,8 @@ class RestTests(SynchronousTestCase):
         parsers: list[Any] = [s._parser for s in self.world.server.listeners.streams if s.owner is not None]
         owners: list[Any] = [s.owner for s in self.world.server.listeners.streams if s.owner is not None]
         [parser] = [p for p, owner in zip(parsers, owners, strict=True) if owner.session.jid == client.jid]
-        return parser._expat is None
+        rests: bool = parser.rests
+        return rests
 
     def test_who_is_silent_rests_and_who_talks_does_not(self) -> None:
         for _ in range(5):

@@ -25,6 +25,7 @@ from federix.xmpp.errors import StreamCondition, StreamError
 from federix.xmpp.events import Event
 from federix.xmpp.limits import Limits
 from federix.xmpp.parser import StreamParser
+from federix.xmpp.readers import Readers
 from federix.xmpp.stanza import Message
 from tests.streams.lone_stream import HEADER, LIMITS, Owner, StreamTestCase
 
@@ -431,8 +432,8 @@ class EndingTests(StreamTestCase):
         parsers: weakref.WeakSet[StreamParser] = weakref.WeakSet()
 
         class Watched(StreamParser):
-            def __init__(self, limits: Limits) -> None:
-                super().__init__(limits)
+            def __init__(self, limits: Limits, readers: Readers | None = None) -> None:
+                super().__init__(limits, readers)
                 parsers.add(self)
 
         self.patch(reading, "StreamParser", Watched)

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.xmpp import ns
+from federix.xmpp import ns, readers
 from federix.xmpp import parser as module
 from federix.xmpp.element import Element
 from federix.xmpp.errors import StreamCondition, StreamError
@@ -163,6 +163,7 @@ class AnyCut(SynchronousTestCase):
         self, stream: list[tuple[bytes, bytes]], cuts: list[int], renewed_after: int
     ) -> None:
         self.patch(module, "MAX_EXPAT_BYTES", renewed_after)
+        self.patch(readers, "LENT_BELOW", renewed_after)
         data = HEADER
         ends = [len(HEADER)]
         for blank, stanza in stream:

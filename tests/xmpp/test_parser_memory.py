@@ -92,8 +92,9 @@ class Memory(SynchronousTestCase):
                 piece = pattern.format(n=number).encode()
                 parser.feed(rest + piece)
                 rest = b"ce></presence>" if piece.endswith(b"presen") else b"</presence>"
-                renewals += parser._fed < before
-                before = parser._fed
+                fed = parser._reader.fed if parser._reader is not None else before
+                renewals += fed < before
+                before = fed
                 self.assertLess(before, 2 * MAX_EXPAT_BYTES)
             self.assertGreater(renewals, 1, pattern)
 
@@ -165,28 +166,26 @@ class Memory(SynchronousTestCase):
         [stanza] = parser.feed(b"<message>" + b"<a b='c'>text</a>" * 1500 + b"</message>")
         self.assertIsInstance(stanza, Message)
 
-    def test_a_parser_that_slept_goes_on_where_it_was_and_is_not_woken_by_questions(self) -> None:
+    def test_a_parser_that_rested_goes_on_where_it_was_and_is_not_stirred_by_questions(self) -> None:
         parser = StreamParser(AFTER_AUTHENTICATION)
         parser.feed(HEADER)
         for _ in range(3):
-            parser.hibernate()
-            self.assertIsNone(parser._expat)
+            self.assertTrue(parser.rest())
+            self.assertFalse(parser.rest())
             parser.feed(b" ")
-            parser.hibernate()
             [question] = parser.feed(b"<r xmlns='urn:xmpp:sm:3'/>")
             assert isinstance(question, Element)
             self.assertEqual((question.name, question.ns), ("r", ns.SM))
-            self.assertIsNone(parser._expat)
+            self.assertTrue(parser.rests)
             [stanza] = parser.feed(HELLO)
             assert isinstance(stanza, Message)
             self.assertEqual(stanza.raw, HELLO)
+            self.assertFalse(parser.rests)
 
-    def test_nothing_sleeps_in_the_middle_of_something(self) -> None:
+    def test_nothing_rests_in_the_middle_of_something(self) -> None:
         parser = StreamParser(AFTER_AUTHENTICATION)
         for data in (HEADER[:20], HEADER[20:], HELLO[:5], HELLO[5:-2]):
             parser.feed(data)
-            awake = parser._expat is not None
-            parser.hibernate()
-            self.assertEqual(parser._expat is not None, awake and data != HEADER[20:])
+            self.assertEqual(parser.rest(), data == HEADER[20:])
         [stanza] = parser.feed(HELLO[-2:])
         self.assertIsInstance(stanza, Message)

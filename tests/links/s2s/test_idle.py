@@ -148,7 +148,7 @@ class Resting(ReliableTestCase):
     def asleep(self) -> list[bool]:
         """Of each link, whether it has let go of what it does not need."""
         streams: list[Any] = [link.stream for link in self.core.links]
-        return [stream._parser._expat is None for stream in streams]
+        return [stream._parser.rests for stream in streams]
 
     def test_one_that_is_opened_to_us_rests_until_something_is_said(self) -> None:
         self.begin()
