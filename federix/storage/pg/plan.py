@@ -7,14 +7,14 @@ keeps its order; what touches different ones does not care.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from ..lane import Job
-from ..sql.database import Changes, Insertion
+from ..sql.database import Change, Changes, Insertion
 from ..sql.plain import InOrder
-from ..sql.statement import Value
+from ..sql.statement import Statement, Value
 from .statements import PgStatement, PgStatements
 
 Asking: TypeAlias = tuple[Job[Any], int | None]
@@ -27,9 +27,11 @@ class _Group:
 
     statement: PgStatement
     ids: bool
+    alone: bytes | None
+    key: Sequence[str]
+    """The columns by which a row replaces another, if any."""
     rows: dict[Any, Mapping[str, Value]] = field(default_factory=dict)
-    """The values of each, by what tells them apart: the key by which one replaces another, or else their number."""
-    alone: bytes | None = None
+    """The values of each, by those of the key, or else by their number."""
     asking: list[Asking] = field(default_factory=list)
 
     @property
@@ -71,6 +73,8 @@ class Plan:
     def __init__(self, jobs: list[Job[Any]], statements: PgStatements) -> None:
         self._statements = statements
         self._groups: InOrder[_Group] = InOrder()
+        #: By their statements, those that are the last on their tables: most rows join one of them.
+        self._growing: dict[Statement, _Group] = {}
         for job in jobs:
             self._add(job)
 
@@ -98,21 +102,31 @@ class Plan:
             self._join(work, job, None)
 
     def _join(self, change: Any, job: Job[Any], number: int | None) -> None:
+        values = change.values
+        group = self._growing.get(change.statement)
+        if group is None or type(change) is not Change:
+            group = self._group(change, job, number)
+            if group is None:
+                return
+        key = group.key
+        group.rows[tuple([values[name] for name in key]) if key else len(group.rows)] = values
+
+    def _group(self, change: Any, job: Job[Any], number: int | None) -> _Group | None:
+        """The one that a row joins; nothing where it is none, and stands alone."""
         statement = self._statements(change.statement)
-        joining, values = statement.joining, change.values
         ids = isinstance(change, Insertion)
-        if joining is None:
-            alone = statement.text(values, returning=ids)
-            self._groups.append(_Group(statement, ids, alone=alone, asking=[(job, number)]), statement.tables)
-            return
-        found = self._groups.last(statement.tables)
+        joining = statement.joining
+        found = self._groups.last(statement.tables) if joining is not None else None
         if found is None or found.statement is not statement or found.ids is not ids:
-            found = _Group(statement, ids)
+            alone = statement.text(change.values, returning=ids) if joining is None else None
+            found = _Group(statement, ids, alone, () if joining is None else joining.key)
             self._groups.append(found, statement.tables)
-        key = tuple([values[name] for name in joining.key]) if joining.key else len(found.rows)
-        found.rows[key] = values
-        if ids:
+            self._growing.clear()
+        if found.answers:
             found.asking.append((job, number))
+        else:
+            self._growing[change.statement] = found
+        return None if joining is None else found
 
 
 def _tell(asking: Asking, number: int) -> None:
