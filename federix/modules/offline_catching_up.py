@@ -62,6 +62,15 @@ class CatchingUp:
         session = self.session
         return not (self._over or session.ended) and session.available and session.priority >= 0
 
+    @property
+    def is_broken_off(self) -> bool:
+        """Whether storage failed before what was handed over could be removed."""
+        return self.finished.called and bool(self._on_the_way)
+
+    def go_on_from(self, broken_off: CatchingUp) -> None:
+        """What its session was handed then it is not handed again: that is only to be removed."""
+        self._on_the_way.extend(broken_off._on_the_way)
+
     def look_again(self) -> None:
         """More has been stored; what is being read at this moment may be without it."""
         self._more_came = True

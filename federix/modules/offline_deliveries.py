@@ -26,7 +26,7 @@ RETRY_AFTER: Final = 60.0
 #: Seconds in which what a session was sent and had not taken is delivered anew when it is over.
 LEFT_BEHIND: Final = 60.0
 
-#: All that hand something to a session: one, unless it did not want it for a while.
+#: All that hand something to a session: one, unless it did not want it for a while; and one that was broken off.
 _HANDING: Final[Key[list[CatchingUp]]] = Key("mod_offline.handing")
 
 
@@ -74,7 +74,11 @@ class Deliveries:
         if earlier is not None:
             earlier.end()
         catching_up = self._catching_up[local] = CatchingUp(self._offline, session, earlier)
-        session.notes[_HANDING] = [*(session.notes.get(_HANDING) or ()), catching_up]
+        handing = session.notes.get(_HANDING) or []
+        for each in handing:
+            if each.is_broken_off:
+                catching_up.go_on_from(each)
+        session.notes[_HANDING] = [*(each for each in handing if not each.is_broken_off), catching_up]
         self._listen()
         self._offline.scope.spawn(self._run(local, catching_up))
 
@@ -83,18 +87,27 @@ class Deliveries:
             done = await catching_up.run()
         except StoreError as error:
             log.error("could not hand over what was kept: {error}", error=error)
-            self._offline.scope.later(RETRY_AFTER, self.look_for_session, local)
+            self._offline.scope.later(RETRY_AFTER, self._try_again, catching_up.session)
             done = True
         finally:
             if self._catching_up.get(local) is catching_up:
                 del self._catching_up[local]
                 self._listen()
             catching_up.end()
-            session = catching_up.session
-            session.notes[_HANDING] = [each for each in session.notes.get(_HANDING) or () if each is not catching_up]
             catching_up.finished.callback(None)
+            if not catching_up.is_broken_off:
+                session = catching_up.session
+                handing = session.notes.get(_HANDING) or []
+                session.notes[_HANDING] = [each for each in handing if each is not catching_up]
         if not done:
             self.look_for_session(local)
+
+    def _try_again(self, session: Session) -> None:
+        """Storage failed: the same session goes on, for it may have some of what waits."""
+        if not session.ended and session.available and session.priority >= 0:
+            self.begin(session)
+        else:
+            self.look_for_session(session.jid.local)
 
     def left(self, session: Session) -> None:
         """*session* is over: another of its account is handed what it has not taken.

@@ -725,16 +725,44 @@ class FailuresTest(OfflineCase):
         self.world.advance(RETRY_AFTER)
         self.assertEqual((self.got(juliet), self.kept()), (["a"], 0))
 
-    def test_what_cannot_be_removed_comes_twice(self) -> None:
+    def test_what_cannot_be_removed_comes_once_to_who_has_it(self) -> None:
         self.write("a")
         logs: Any = self.world.server.storage.logs
         method = logs.remove
         self.break_down("remove")
         juliet = self.come()
         self.assertEqual((self.got(juliet), self.kept()), (["a"], 1))
+        self.world.advance(2 * RETRY_AFTER)
+        self.assertEqual((self.got(juliet), self.kept()), ([], 1))
         logs.remove = method
         self.world.advance(RETRY_AFTER)
-        self.assertEqual((self.got(juliet), self.kept()), (["a"], 0))
+        self.assertEqual((self.got(juliet), self.kept()), ([], 0))
+
+    def test_and_twice_to_who_comes_again(self) -> None:
+        self.write("a")
+        logs: Any = self.world.server.storage.logs
+        method = logs.remove
+        self.break_down("remove")
+        self.come().close()
+        logs.remove = method
+        self.assertEqual((self.got(self.come()), self.kept()), (["a"], 0))
+
+    def test_what_came_before_one_that_could_not_be_read_comes_once(self) -> None:
+        self.patch(catching, "PIECE", 2)
+        self.write(*"abcd")
+        logs: Any = self.world.server.storage.logs
+        method, reads = logs.range, iter((True, False))
+
+        async def fail(*args: object, **more: object) -> object:
+            if next(reads, True):
+                return await method(*args, **more)
+            raise StoreError("too many jobs wait")
+
+        self.patch(logs, "range", fail)
+        juliet = self.come()
+        self.assertEqual(self.got(juliet), ["a", "b"])
+        self.world.advance(RETRY_AFTER)
+        self.assertEqual((self.got(juliet), self.kept()), (["c", "d"], 0))
 
     def test_what_cannot_be_read_at_all_is_logged_and_holds_up_nothing(self) -> None:
         self.write("a", "b")
