@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -433,15 +432,19 @@ class Host(Branch):
         hooks.sm_delivered_message.run(self.chains, to.bare, message, sessions)
 
     def _store(self, message: Message, account: JID, instead: Sequence[Session]) -> Awaitable[None] | None:
-        """Offer a message to offline storage. What the archive keeps is not lost: nothing goes back to its sender."""
+        """Offer a message to offline storage. What the archive keeps is not lost: nothing goes back to its sender.
+
+        But nobody who is there asks the archive for it: if there is no room behind what they are handed, they get it.
+        """
         kept = self.archive is not None and has_id(message, account)
         try:
             storing = self._unless_taken(hooks.offline_message, account, message, bounce=not kept, instead=instead)
         except StanzaError:
-            if kept:
-                return None
-            raise
-        return storing if storing is None or not kept else _without_errors(storing)
+            if not kept:
+                raise
+            _not_taken(message, False, instead)
+            return None
+        return storing if storing is None or not kept else _unless_refused(storing, message, instead)
 
     def _unless_taken(
         self, hook: Filter[JID], account: JID, stanza: Stanza, *, bounce: bool, instead: Sequence[Session] = ()
@@ -485,9 +488,11 @@ def _nothing_more(stanza: Stanza, passage: Passage | None) -> Awaitable[None] | 
     return passage.go(stanza, lambda _: None)
 
 
-async def _without_errors(waiting: Awaitable[None]) -> None:
-    with suppress(StanzaError):
-        await waiting
+async def _unless_refused(storing: Awaitable[None], message: Message, instead: Sequence[Session]) -> None:
+    try:
+        await storing
+    except StanzaError:
+        _not_taken(message, False, instead)
 
 
 async def _ignoring(waiting: Awaitable[object]) -> None:

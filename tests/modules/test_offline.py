@@ -558,6 +558,17 @@ class ArchivedTest(OfflineCase):
         self.write(*"abcd")
         self.assertEqual((self.errors(), self.got(self.come())), ({}, list("abc")))
 
+    def test_who_is_being_handed_what_waits_gets_it_all_the_same(self) -> None:
+        self.patch(offline, "MOST_BEHIND", 1)
+        self.write(*"abc")
+        juliet = self.world.client(f"{JULIET}/balcony")
+        juliet.wire.far.producer.pauseProducing()
+        juliet.send("<presence/>")
+        self.write(*"def")
+        juliet.wire.far.producer.resumeProducing()
+        self.world.advance(5)
+        self.assertEqual((self.errors(), sorted(self.got(juliet)), self.kept()), ({}, list("abcdef"), 0))
+
     def test_it_can_be_fetched_by_the_client(self) -> None:
         self.write("a")
         juliet = self.world.client(f"{JULIET}/balcony")
