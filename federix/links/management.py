@@ -118,8 +118,8 @@ async def _resume(link: ClientLink, host: Host, request: Element) -> None:
         return
     take_over(session, stream, request)
     link.speaks_for(session)
-    answer = await resumed(session, request)
-    if session.attachment is stream and session.managed is not None:
+    answer = await resumed(session, stream, request)
+    if answer is not None and session.managed is not None:
         stream.send_element(answer)
         log.info("client session resumed", session=str(session.jid), peer=stream.peer)
         session.managed.go_on()
@@ -202,10 +202,15 @@ def take_over(session: Session, attachment: Attachment, request: Element) -> Non
     managed.wake(attachment, h)
 
 
-async def resumed(session: Session, request: Element) -> Element:
-    """What the client is told: how much of what it sent has arrived. The rest it sends again."""
+async def resumed(session: Session, attachment: Attachment, request: Element) -> Element | None:
+    """What the client is told: how much of what it sent has arrived. The rest it sends again.
+
+    ``None`` where *session* is over meanwhile, or has lost *attachment*: nobody is told, and all counts on.
+    """
     intake = session.intake
     await intake.settled(session.host.scope, SETTLED_IN)
+    if session.ended or session.attachment is not attachment:
+        return None
     # §5: it "MUST include a 'previd' attribute … and MUST also include an 'h' attribute".
     attrs = {"previd": request.get("previd"), "h": str(intake.resume())}
     return Element("resumed", request.ns, attrs=attrs)

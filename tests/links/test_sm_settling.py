@@ -154,6 +154,18 @@ class SettlingTests(ManagedCase):
         self.archives.commit()
         self.resumed(self.id, 0)
 
+    def test_and_is_told_then_of_what_took_longer_than_he_waited(self) -> None:
+        self.tell("1")
+        self.romeo.cut()
+        client = self.logged_in()
+        client.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        client.cut()
+        self.world.advance(SETTLED_IN)
+        self.archives.commit()
+        self.archives.slow = False
+        _, answer = self.resume(self.id, 0)
+        self.assertEqual(answer.to_xml(), f"<resumed {SM} previd='{self.id}' h='1'/>")
+
     def test_of_two_who_come_back_at_once_the_later_one_goes_on(self) -> None:
         self.tell("1")
         self.romeo.cut()
