@@ -33,7 +33,8 @@ ASK_AFTER: Final = 50
 ASK_IN: Final = 1.0
 #: Answers that leave together at most.
 MOST_ANSWERS: Final = 16
-#: How much is sent again at once when a session is resumed, in stanzas and bytes; the rest as it is acknowledged.
+#: How much is on its way at most of what is sent again to a session that was resumed, in stanzas and bytes; the rest
+#: follows as that is acknowledged.
 AGAIN_STANZAS: Final = 500
 AGAIN_BYTES: Final = 128 * 1024
 
@@ -404,16 +405,18 @@ class Managed:
         hooks.session_resumed.run(session.host.chains, session)
 
     def _write_on(self) -> None:
-        """Send some more of what is to be sent again; the rest when the client has these."""
-        session, size = self._session, 0
-        following = slice(self._written, self._written + AGAIN_STANZAS)
+        """Send some more of what is to be sent again; the rest when the client has these.
+
+        Some clients acknowledge each stanza: they get as much more as they have taken.
+        """
+        session, size = self._session, sum(map(len, self.queue[: self._written]))
+        following = slice(self._written, AGAIN_STANZAS)
         for raw, since in zip(self.queue[following], self._since[following], strict=True):
-            stanza = again(raw, since, session)
-            session.attachment.send(stanza)
-            self._written += 1
-            size += len(raw)
             if size >= AGAIN_BYTES:
                 break
+            session.attachment.send(again(raw, since, session))
+            self._written += 1
+            size += len(raw)
         if self._written == len(self.queue):
             self._direct = True
         if self.queue:

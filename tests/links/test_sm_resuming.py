@@ -187,6 +187,26 @@ class ResumingTests(ManagedCase):
         self.assertEqual(got[:count], list(map(str, range(count))))
         self.assertEqual(len(got), count + 3)
 
+    def test_and_no_faster_to_who_acknowledges_each_of_them(self) -> None:
+        self.romeo.cut()
+        self.say(*map(str, range(2 * AGAIN_STANZAS)))
+        romeo = self.resumed(self.id, 0)
+        for h in range(1, 11):
+            romeo.send(a(h))
+        self.assertEqual(len(self.bodies(romeo)), AGAIN_STANZAS + 10)
+        romeo.send(a(AGAIN_STANZAS + 10))
+        self.assertEqual(len(self.bodies(romeo)), AGAIN_STANZAS - 10)
+
+    def test_nor_in_bytes(self) -> None:
+        self.romeo.cut()
+        self.juliet.send("<message to='romeo@example.org/orchard'><body>{}</body></message>".format("x" * 8000) * 64)
+        romeo = self.resumed(self.id, 0)
+        once = len(self.bodies(romeo))
+        for h in range(1, 11):
+            romeo.send(a(h))
+        self.assertEqual(len(self.bodies(romeo)), 10)
+        self.assertLess(once, 20)
+
     def test_who_closes_the_stream_ends_the_session(self) -> None:
         """§7: the client "MUST send a </stream:stream> so that the server can send unavailable presence"."""
         self.romeo.send("<presence to='juliet@example.org/balcony'/>")
