@@ -34,8 +34,8 @@ from .query import MICROSECONDS, Query
 MOST_WAITING: Final = 8
 #: How many queries are answered at the same time, whoever asks; the others take turns.
 TOGETHER: Final = 8
-#: A session of which more bytes than these wait for its connection gets no page now; it is looked at again so many
-#: seconds later.
+#: A session of which more bytes than these wait for its connection, or much for its client to acknowledge it, gets no
+#: page now; it is looked at again so many seconds later.
 BEHIND: Final = 64 * 1024
 LOOK_AGAIN: Final = 0.2
 
@@ -76,8 +76,8 @@ class Answers:
         return HANDLED
 
     async def _caught_up(self, session: Session) -> None:
-        """Wait until the connection of *session* has taken most of what was sent."""
-        while not session.ended and session.attachment.waiting > BEHIND:
+        """Wait until the connection of *session* has taken most of what was sent, and its client, where it says so."""
+        while not session.ended and (session.attachment.waiting > BEHIND or session.crowded):
             await self._pause(LOOK_AGAIN)
 
     async def _send(self, session: Session, iq: IQ, query: Query, size: int) -> None:

@@ -379,6 +379,29 @@ class BoundTests(Case):
         self.assertIsNone(self.world.host("example.org").archive)
 
 
+class ManagedTests(Case):
+    """Of what a client has not acknowledged only so much is kept: past that its session ends."""
+
+    modules: ClassVar[dict[str, Any]] = {"mod_disco": {}, "mod_stream_mgmt": {"max_ack_queue": 40}}
+
+    def test_no_page_is_sent_to_a_client_that_has_not_acknowledged_the_ones_before(self) -> None:
+        sm = "xmlns='urn:xmpp:sm:3'"
+        self.fill(80)
+        self.romeo.send(f"<enable {sm} resume='true'/>")
+        self.romeo.expect(f"<enabled {sm}/>")
+        for number in range(8):
+            self.romeo.send(f"<iq type='set' id='{number}'><query xmlns='{MAM}'>{page(max=10)}</query></iq>")
+        had, ended = 0, []
+        for _ in range(8):
+            self.world.advance(1)
+            came = [element for element in self.romeo.drain() if element.ns == ns.CLIENT]
+            ended += [element.get("id") for element in came if element.name == "iq"]
+            self.assertLess(len(came), 40)
+            had += len(came)
+            self.romeo.send(f"<a {sm} h='{had}'/>")
+        self.assertEqual(ended, [str(number) for number in range(8)])
+
+
 class TogetherTests(Case):
     def setUp(self) -> None:
         self.patch(answers, "TOGETHER", 2)
