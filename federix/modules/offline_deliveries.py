@@ -23,7 +23,7 @@ MOST_TOGETHER: Final = 8
 MOST_IN_TURN: Final = 8
 #: Seconds until what could not be read is tried again.
 RETRY_AFTER: Final = 60.0
-#: Seconds in which what a session was sent and had not taken is delivered anew when it is over.
+#: Seconds in which what a session was sent and had not taken is delivered anew when it is over, as a rule.
 LEFT_BEHIND: Final = 60.0
 
 #: All that hand something to a session: one, unless it did not want it for a while; and one that was broken off.
@@ -128,9 +128,14 @@ class Deliveries:
         self.look_for_session(local)
 
     def _forget(self, local: str, left_behind: list[Sign]) -> None:
-        if self._left_behind.get(local) is left_behind:
-            del self._left_behind[local]
-            self._listen()
+        if self._left_behind.get(local) is not left_behind:
+            return
+        if local in self._offline.host.sessions.returns.on_their_way:
+            # Its turn has not come, or storage takes its time.
+            self._offline.scope.later(LEFT_BEHIND, self._forget, local, left_behind)
+            return
+        del self._left_behind[local]
+        self._listen()
 
     def _listen(self) -> None:
         """Have messages held that are for sessions, as long as there may be one to be held."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
+from federix.core import returning
 from federix.modules import offline_catching_up as catching
+from federix.modules.offline_deliveries import LEFT_BEHIND
 from federix.testing import Client, World
 from federix.testing.login import scram_sha_1
 from federix.testing.world import PASSWORD
@@ -115,6 +119,28 @@ class ManagedTest(OfflineCase):
         self.world.advance(RESUME + 5)
         self.assertEqual(self.kept(), 6)
         self.assertEqual(self.read(self.managed("garden")), list("cde"))
+
+    def test_nor_twice_where_that_takes_long(self) -> None:
+        self.patch(returning, "TOGETHER", 1)
+        nurse = self.world.client("nurse@example.org/room")
+        nurse.send(f"<enable {SM} resume='true'/>")
+        self.write("z", to="nurse@example.org/room")
+        logs: Any = self.world.server.storage.logs
+        method, gate = logs.append_within, Deferred[None]()
+
+        async def slow(*args: object) -> object:
+            await gate
+            return await method(*args)
+
+        self.patch(logs, "append_within", slow)
+        juliet = self.managed()
+        nurse.cut()
+        self.world.advance(1)
+        juliet.cut()
+        self.world.advance(RESUME + 2 * LEFT_BEHIND)
+        gate.callback(None)
+        self.world.advance(1)
+        self.assertEqual((self.kept("nurse@example.org"), self.kept()), (1, 8))
 
     def test_another_session_gets_it_once(self) -> None:
         juliet = self.managed()
