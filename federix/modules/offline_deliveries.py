@@ -122,6 +122,9 @@ class Deliveries:
         # Of one that another has followed, too: what it has handed over may be on its way still.
         left_behind = [sign for each in handing for sign in each.leave()]
         if left_behind or fetches:
+            if self._comes_back(local):
+                # What was on its way to one that has ended before.
+                left_behind += self._left_behind.get(local, ())
             self._left_behind[local] = left_behind
             self._listen()
             self._offline.scope.later(LEFT_BEHIND, self._forget, local, left_behind)
@@ -130,12 +133,16 @@ class Deliveries:
     def _forget(self, local: str, left_behind: list[Sign]) -> None:
         if self._left_behind.get(local) is not left_behind:
             return
-        if local in self._offline.host.sessions.returns.on_their_way:
+        if self._comes_back(local):
             # Its turn has not come, or storage takes its time.
             self._offline.scope.later(LEFT_BEHIND, self._forget, local, left_behind)
             return
         del self._left_behind[local]
         self._listen()
+
+    def _comes_back(self, local: str) -> bool:
+        """Whether something of sessions that are over is on its way back to that account."""
+        return local in self._offline.host.sessions.returns.on_their_way
 
     def _listen(self) -> None:
         """Have messages held that are for sessions, as long as there may be one to be held."""

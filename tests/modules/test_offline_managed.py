@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -120,11 +121,11 @@ class ManagedTest(OfflineCase):
         self.assertEqual(self.kept(), 6)
         self.assertEqual(self.read(self.managed("garden")), list("cde"))
 
-    def test_nor_twice_where_that_takes_long(self) -> None:
+    def held_up(self) -> Callable[[], None]:
+        """What is called lets go back what sessions that end from now on have not acknowledged."""
         self.patch(returning, "TOGETHER", 1)
         nurse = self.world.client("nurse@example.org/room")
         nurse.send(f"<enable {SM} resume='true'/>")
-        self.write("z", to="nurse@example.org/room")
         logs: Any = self.world.server.storage.logs
         method, gate = logs.append_within, Deferred[None]()
 
@@ -132,15 +133,32 @@ class ManagedTest(OfflineCase):
             await gate
             return await method(*args)
 
+        self.write("z", to="nurse@example.org/room")
         self.patch(logs, "append_within", slow)
-        juliet = self.managed()
-        nurse.cut()
-        self.world.advance(1)
-        juliet.cut()
+        nurse.close()
+
+        def let_go() -> None:
+            gate.callback(None)
+            self.world.advance(1)
+
+        return let_go
+
+    def test_nor_twice_where_that_takes_long(self) -> None:
+        let_go = self.held_up()
+        self.managed().cut()
         self.world.advance(RESUME + 2 * LEFT_BEHIND)
-        gate.callback(None)
-        self.world.advance(1)
-        self.assertEqual((self.kept("nurse@example.org"), self.kept()), (1, 8))
+        let_go()
+        self.assertEqual(self.kept(), 8)
+
+    def test_nor_though_another_session_has_come_and_gone_meanwhile(self) -> None:
+        let_go = self.held_up()
+        self.managed().cut()
+        self.world.advance(RESUME)
+        garden = self.managed("garden")
+        self.assertEqual(self.read(garden), list("abc"))
+        garden.close()
+        let_go()
+        self.assertEqual(self.kept(), 5)
 
     def test_another_session_gets_it_once(self) -> None:
         juliet = self.managed()
