@@ -233,6 +233,8 @@ class Managed:
 
     def _wait(self, seconds: float) -> None:
         """Look after the client in so many *seconds*, and no earlier."""
+        if self.asleep:
+            return  # what was just written was too much for its stream; the timer is for the end of the session now
         if self.timer is None:
             self.timer = self._session.scope.later(seconds, self._look)
         else:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from federix.api import Module, Session, hooks
-from federix.core.managed import AGAIN_STANZAS
+from federix.core.managed import AGAIN_STANZAS, ASK_IN
 from federix.core.stream_management import MOST_ASLEEP
 from federix.links.management import MOST_ATTEMPTS
 from federix.testing import Client
@@ -233,6 +235,15 @@ class ResumingTests(ManagedCase):
         count = len(self.bodies(romeo))
         romeo.send(a(count))
         self.assertEqual(count + len(self.bodies(romeo)), 100)
+
+    def test_nor_does_he_lose_it_early_if_it_was_too_much_to_ask_him(self) -> None:
+        stream: Any = self.session().attachment
+        self.patch(stream, "write", lambda _: stream.overflowed(1))
+        self.say("1")
+        self.world.advance(ASK_IN)
+        self.assertTrue(self.session().asleep)
+        self.world.advance(290)
+        self.assertEqual(self.bodies(self.resumed(self.id, 0)), ["1"])
 
 
 class RefusalTests(ManagedCase):
