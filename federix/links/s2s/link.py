@@ -17,6 +17,7 @@ from ...core import hooks
 from ...core.conditions import NO_ADDRESS
 from ...core.settled import Settled
 from ...life.scope import Scope, Timer
+from ...streams.outbox import BURST
 from ...streams.owner import State
 from ...streams.stream import XmppStream
 from ...xmpp import ns
@@ -116,6 +117,12 @@ class Link(AuthorisedLink):
         )
 
     @property
+    def _most_bytes(self) -> int:
+        """The largest stanza that may be sent: what the peer takes, and what never ends the stream for all others."""
+        most = self.stream.bounds.queue_bytes + BURST - MOST_WAITING
+        return most if self.max_bytes is None else min(most, self.max_bytes)
+
+    @property
     def queued(self) -> int:
         """Bytes that wait in the pairs that go over it."""
         return sum(pair.size for pair in self.pairs.values())
@@ -126,14 +133,19 @@ class Link(AuthorisedLink):
 
     def send(self, waiting: Waiting) -> None:
         """Send a stanza of a pair that goes over it."""
-        if self.max_bytes is not None and len(waiting.raw) > self.max_bytes:
+        if len(waiting.raw) > self._most_bytes:
             # XEP-0478 §4: "it SHOULD NOT be sent on that stream. Instead, a server SHOULD return an error".
-            error = StanzaError(Condition.POLICY_VIOLATION, f"that server takes stanzas of {self.max_bytes} bytes")
+            error = StanzaError(Condition.POLICY_VIOLATION, f"that server takes stanzas of {self._most_bytes} bytes")
             self.federation.bounce(waiting.stanza, error)
             return
         if not waiting.is_own:
             self.active = self.federation.clock.seconds()
         self.stream.write(waiting.raw)
+        if self.over:
+            # With this too much waited: all that did was dropped, and what was sent before has been seen to.
+            error = StanzaError(Condition.REMOTE_SERVER_TIMEOUT, "the connection broke: it has not been sent")
+            self.federation.bounce(waiting.stanza, error)
+            return
         self.confirmations.add(waiting)
         self._look_for_room()
 

@@ -8,8 +8,10 @@ from unittest import mock
 from federix.links.s2s import federation as federation_module
 from federix.links.s2s.confirm import MOST_STANZAS
 from federix.links.s2s.pair import Domains, Waiting
+from federix.streams.outbox import Bounds as StreamBounds
 from federix.testing import Client
 from federix.xmpp import ns
+from federix.xmpp.reading import read_stanza
 
 from .reliable import ReliableTestCase, numbers
 
@@ -54,6 +56,33 @@ class Bounds(ReliableTestCase):
         self.addCleanup(gc.enable)
         self.federation.stop()
         self.assertEqual([each for each in gc.get_objects() if isinstance(each, Waiting)], [])
+
+    def test_what_is_too_large_for_any_stream_goes_back_and_ends_none(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.counting()
+        self.acknowledge(stream, 1)
+        start = "<message id='2' from='romeo@a.test/x' to='juliet@b.test/y'><body>"
+        large = read_stanza(f"{start}{'x' * 3_000_000}</body></message>".encode())
+        self.federation["a.test"].server.router.route(large)  # as a module may
+        self.assertEqual(self.errors(), [("2", "policy-violation")])
+        self.assertEqual(self.core.waiting, 0)
+        self.say("3")
+        self.assertEqual(self.said(stream), ["1", "3"])
+
+    def test_what_ends_its_stream_because_too_much_waits_there_goes_back(self) -> None:
+        self.begin()
+        stream = self.connected()
+        link = next(iter(self.core.links))
+        link.stream.bounds = StreamBounds(queue_stanzas=5)
+        stream.stop_reading()
+        sent = numbers(1, 40)
+        for id in sent:
+            self.full(self.romeo, id, 30_000)
+        self.assertTrue(link.over)
+        self.wait(200)
+        self.assertEqual(sorted(id for id, _ in self.errors()), sorted(sent))
+        self.assertEqual(self.core.waiting, 0)
 
     def test_the_bounds_are_those_of_one_pair(self) -> None:
         self.begin(config={"s2s_max_queue": 1})
