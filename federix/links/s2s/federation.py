@@ -71,6 +71,8 @@ MOST_PINGS: Final = 100_000
 SWEEP_EVERY: Final = 60.0
 #: Seconds that other servers have to take leave when the server stops.
 CLOSING_TAKES: Final = 2.0
+#: Why nothing goes to a server any more that is not connected.
+_STOPPING: Final = "this server is about to stop"
 #: What a server that we have connected to may send; of those who connect to us their listener says it.
 LIMITS: Final = Limits(stanza_bytes=512 * 1024, tree_bytes=5 * 512 * 1024)
 #: What may wait in one stream; what is not confirmed is bounded before that.
@@ -127,6 +129,8 @@ class Federation(Node):
         self.recent = Recent(clock)
         self.dialers: dict[str, Dialer] = {}
         self._forgotten = float("-inf")
+        #: The server is about to stop: no link is looked for any more.
+        self._is_leaving = False
         #: Bytes that wait in all pairs.
         self.waiting = 0
         self.keys = DialbackKeys(server.random_bytes(32))
@@ -140,6 +144,7 @@ class Federation(Node):
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
+        self._is_leaving = False
         self.router.elsewhere = self
         self.scope.add(self._leave)
         self.router.on_unregistered = self.withdraw
@@ -148,6 +153,13 @@ class Federation(Node):
     def _leave(self) -> None:
         self.router.elsewhere = None
         self.router.on_unregistered = None
+
+    def let_go(self) -> None:
+        """The server is about to stop: what has no link goes back, as long as those who sent it are there."""
+        self._is_leaving = True
+        for pair in list(self.pairs.values()):
+            if pair.link is None:
+                pair.bounce(StanzaError(Condition.REMOTE_SERVER_TIMEOUT, _STOPPING))
 
     async def on_drain(self, deadline: float) -> None:
         """What waits may still leave."""
@@ -318,6 +330,9 @@ class Federation(Node):
         for link in self._by_domains.get(pair.domains, ()):
             link.pairs[pair.domains] = pair
             pair.assign(link)
+            return
+        if self._is_leaving:
+            pair.bounce(StanzaError(Condition.REMOTE_SERVER_TIMEOUT, _STOPPING))
             return
         dialer = self.dialers.get(pair.domains.remote)
         if dialer is None:

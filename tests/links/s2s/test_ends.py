@@ -130,6 +130,29 @@ class Stop(ReliableTestCase):
         self.successResultOf(stopping)
         self.assertEqual([stream.lost is None for stream in streams], [False, False, False])
 
+    def test_what_waits_for_a_connection_goes_back_before_its_sender_is_sent_away(self) -> None:
+        self.begin()
+        self.peer.stop_listening()
+        self.say("1")
+        stopping = ensureDeferred(self.federation["a.test"].server.stop())
+        self.assertEqual(self.errors(), [("1", "remote-server-timeout")])
+        self.wait(10)
+        self.successResultOf(stopping)
+
+    def test_so_does_what_is_sent_after_that_and_what_a_connection_carried_that_breaks(self) -> None:
+        self.begin(modules={"mod_stream_mgmt": {}})
+        self.romeo.send(f"<enable xmlns='{ns.SM}'/><message to='romeo@a.test/x'/>")  # he has something to acknowledge
+        self.say("1")
+        stream = self.counting()
+        self.say("2")
+        self.acknowledge(stream, 1)
+        stopping = ensureDeferred(self.federation["a.test"].server.stop())
+        stream.cut()
+        self.say("3")
+        self.assertEqual([id for id, _ in self.errors()], ["2", "3"])
+        self.wait(10)
+        self.successResultOf(stopping)
+
     def test_nothing_is_left(self) -> None:
         def queued() -> None:
             self.say("1")
