@@ -154,8 +154,13 @@ class Link(AuthorisedLink):
 
     def relieved(self) -> None:
         """There is room for more of what waits."""
-        for pair in list(self.pairs.values()):
+        for domains, pair in list(self.pairs.items()):
+            if not self.takes:
+                break
             pair.flush()
+            if pair.queue and pair.link is self:
+                # It has had its turn: next time the others come before it.
+                self.pairs[domains] = self.pairs.pop(domains)
         self._look_for_room()
 
     def _look_for_room(self) -> None:

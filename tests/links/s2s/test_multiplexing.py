@@ -7,11 +7,12 @@ from unittest import mock
 
 from federix.links.s2s import authorised as authorised_module
 from federix.links.s2s import dialback as dialback_module
+from federix.links.s2s.confirm import MOST_STANZAS
 from federix.testing import Client, PeerStream
 from federix.testing.peer import BIDI, DIALBACK, EXTERNAL, STARTTLS
 from federix.xmpp import ns
 
-from .reliable import ReliableTestCase
+from .reliable import ReliableTestCase, numbers
 
 SILENT = f"<dialback xmlns='{ns.DIALBACK_FEATURE}'/>"
 
@@ -171,6 +172,20 @@ class Multiplexing(ReliableTestCase):
             self.send("3", to="juliet@more.b.test")
             self.assertEqual(self.said(self.reached(bidi=False)), ["3"])
             self.assertEqual(self.errors(self.crowd), [])
+
+    def test_one_who_sends_without_end_does_not_keep_others_from_the_stream(self) -> None:
+        self.begin(config={"s2s_max_queue": 5000})
+        self.say("0")
+        stream = self.counting()
+        self.send("crowd")
+        stream.send("<db:result from='b.test' to='conference.a.test' type='valid'/>")
+        self.acknowledge(stream, taken := len(self.said(stream)))
+        self.say(*numbers(1, 3 * MOST_STANZAS))
+        self.send("patient")
+        for last in (MOST_STANZAS, 2 * MOST_STANZAS):
+            self.assertEqual(self.said(stream)[-1], str(last))
+            self.acknowledge(stream, taken := taken + MOST_STANZAS)
+        self.assertEqual(self.said(stream), ["patient", *numbers(2 * MOST_STANZAS + 1, 3 * MOST_STANZAS - 1)])
 
     def test_one_stream_takes_so_many_pairs_and_no_more(self) -> None:
         with mock.patch.object(authorised_module, "MOST_PAIRS", 1):
