@@ -194,8 +194,9 @@ class Federation(Node):
         for link in list(self.links):
             link.reconsider()
         for domains, pair in list(self.pairs.items()):
-            if pair.queue and not self.speaks_with(domains, ANYWHERE):
+            if not self.speaks_with(domains, ANYWHERE):
                 pair.bounce(StanzaError(Condition.FORBIDDEN, f"{domains.local} does not speak with {domains.remote}"))
+                del self.pairs[domains]
 
     def _forget_pairs(self) -> None:
         self._forgotten = self.clock.seconds()

@@ -102,6 +102,17 @@ class Rules(ReliableTestCase):
         self.assertEqual((self.said(stream), stream.ended), ([], True))
         self.assertEqual(self.errors(), [("2", "forbidden")])
 
+    def test_nobody_looks_for_one_where_nothing_waits_when_he_may_not_be_spoken_with_any_more(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.counting()
+        self.acknowledge(stream, 1)
+        self.forbid()
+        self.say("2")
+        self.assertEqual(self.errors(), [("2", "forbidden")])
+        self.wait(30)
+        self.peer.nobody()
+
     def test_another_domain_that_is_being_proved_is_not_granted(self) -> None:
         self.begin()
         self.say("1")
