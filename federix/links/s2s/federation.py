@@ -197,6 +197,8 @@ class Federation(Node):
             if not self.speaks_with(domains, ANYWHERE):
                 pair.bounce(StanzaError(Condition.FORBIDDEN, f"{domains.local} does not speak with {domains.remote}"))
                 del self.pairs[domains]
+            elif pair.queue and pair.link is None:
+                self.find_link(pair)  # it may have had one, to an address that is not allowed any more
 
     def _forget_pairs(self) -> None:
         self._forgotten = self.clock.seconds()

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.links.s2s.pair import Domains
 from federix.testing import Federation
 from federix.testing.peer import DIALBACK, EXTERNAL, STARTTLS
 from federix.xmpp import ns
@@ -112,6 +113,25 @@ class Rules(ReliableTestCase):
         self.assertEqual(self.errors(), [("2", "forbidden")])
         self.wait(30)
         self.peer.nobody()
+
+    def test_what_waits_for_a_stream_that_ends_for_its_address_goes_back(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(SM, DIALBACK, bidi=False)
+        stream.expect(ENABLE)
+        stream.send(ENABLED)
+        self.say("2", to="juliet@rooms.b.test")
+        stream.send("<db:result from='rooms.b.test' to='a.test' type='valid'/>")
+        self.said(stream)
+        self.acknowledge(stream, 2)
+        stream.stop_reading()
+        self.large(1, 15)
+        self.assertGreater(len(self.core.pairs[Domains("a.test", "b.test")].queue), 0)
+        here = [{"deny": [{"ip": ip}]} for ip in self.peer.machine.addresses]
+        self.forbid({"allow": [{"server": "rooms.b.test"}]}, *here, {"allow": "all"})
+        self.wait(1)
+        self.assertEqual({condition for _, condition in self.errors()}, {"forbidden"})
+        self.assertFalse(self.core.pairs[Domains("a.test", "b.test")].queue)
 
     def test_another_domain_that_is_being_proved_is_not_granted(self) -> None:
         self.begin()
