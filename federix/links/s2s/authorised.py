@@ -157,7 +157,8 @@ class AuthorisedLink(ABC):
             await self.dialback.ask(domains)
         except DialbackFailed as failed:
             # Where the stream ended meanwhile, that may have had other reasons: one of its own is tried.
-            raise LinkFailed(failed.text, bounced_with(failed), final=not self.over, alone=True) from None
+            final = not (self.over or failed.passes)
+            raise LinkFailed(failed.text, bounced_with(failed), final=final, alone=True) from None
         if not self.federation.speaks_with(domains, self.ip):
             text = f"s2s_access does not allow {domains.remote} at {self.ip} any more"
             raise LinkFailed(text, Condition.FORBIDDEN, final=True, alone=True)

@@ -37,6 +37,11 @@ class DialbackFailed(Exception):
         self.condition = condition
         self.text = text
 
+    @property
+    def passes(self) -> bool:
+        """Whether it may go well in a while: the other side has too much to do (RFC 6120 §8.3.3.18)."""
+        return self.condition is Condition.RESOURCE_CONSTRAINT
+
 
 class DialbackSide:
     """Asks and answers on the stream of one link."""

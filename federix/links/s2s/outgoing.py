@@ -289,7 +289,7 @@ class OutgoingLink(Link):
             await self.dialback.ask(self.domains)
         except DialbackFailed as failed:
             if not self.over:
-                self._give_up(failed.text, bounced_with(failed), alone=True)
+                self._give_up(failed.text, bounced_with(failed), final=not failed.passes, alone=True)
         else:
             self.step("Dialback succeeded")
             self._done(self.domains, self._proof)

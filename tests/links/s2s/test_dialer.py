@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from federix.links.s2s.federation import VERIFICATIONS_PER_ADDRESS
 from federix.streams.resolver import Srv
 from federix.testing import PeerStream
 from federix.testing.peer import DIALBACK, EXTERNAL, STARTTLS
@@ -287,6 +288,20 @@ class Others(ReliableTestCase):
         crowd.send("<message id='crowd-4' to='juliet@b.test'/>")
         self.assertEqual(self.errors(), [])
         self.peer.nobody()
+
+    def test_one_who_has_too_much_to_do_is_asked_again(self) -> None:
+        """As whoever serves more domains than keys that he verifies at a time for one address."""
+        domains = [f"{number}.b.test" for number in range(VERIFICATIONS_PER_ADDRESS + 5)]
+        hosts = {"b.test": {"hosts": ("b.test", *domains)}}
+        federation = self.make("a.test", "b.test", certificates="self-signed", bidi=False, worlds=hosts)
+        romeo = federation.client("romeo@a.test/x")
+        people = [federation["b.test"].client(f"juliet@{domain}/y") for domain in domains]
+        federation.network.set_delay("a.test", "b.test", 0.2)
+        for domain in domains:
+            romeo.write(f"<message id='{domain}' to='juliet@{domain}/y'/>")
+        federation.advance(60)
+        self.assertEqual(self.errors(romeo), [])
+        self.assertEqual([[each.get("id") for each in juliet.drain()] for juliet in people], [[one] for one in domains])
 
 
 class Targets(ReliableTestCase):
