@@ -11,7 +11,7 @@ from ...core import hooks
 from ...core.conditions import NO_ADDRESS
 from ...core.remote import Proof
 from ...core.rules import ShaperRule
-from ...core.s2s_rules import uses_dialback
+from ...core.s2s_rules import dialback_suffices, uses_dialback
 from ...streams.shaper import Shaper
 from ...streams.stream import XmppStream
 from ...xmpp.errors import Condition, StreamCondition, StreamError
@@ -173,13 +173,24 @@ class AuthorisedLink(ABC):
             self.stream.fail(StreamError(self.federation.good_bye))
 
     def reconsider(self) -> None:
-        """Who may be spoken with has changed, perhaps."""
+        """Who may be spoken with, and how, has changed, perhaps."""
         both = self.accepts | self.sends
-        refused = [domains for domains in both if not self.federation.speaks_with(domains, self.ip)]
+        refused = [domains for domains, remote in both.items() if not self._is_still_good(domains, remote)]
         self._revoke(refused)
         if refused and not self.authorised:
             self.why = "it is not allowed any more"
-            self.stream.fail(StreamError(StreamCondition.POLICY_VIOLATION, "we do not speak with you any more"))
+            self.stream.fail(StreamError(StreamCondition.POLICY_VIOLATION, "this is not allowed any more"))
+
+    def _is_still_good(self, domains: Domains, remote: Remote) -> bool:
+        """Whether *remote* would be authorised for *domains* now, in the way in which it was."""
+        federation = self.federation
+        host = federation.host_of(domains.local)
+        return (
+            host is not None
+            and (self.secure or not federation.options(domains.local).tls_required)
+            and (remote.authenticated_by == "certificate" or dialback_suffices(host, domains.remote, self.ip))
+            and federation.speaks_with(domains, self.ip)
+        )
 
     def _revoke(self, all_domains: list[Domains]) -> None:
         for domains in all_domains:

@@ -48,11 +48,14 @@ class Stopping(SynchronousTestCase):
 
 
 class Rules(ReliableTestCase):
+    def reload(self, options: dict[str, Any]) -> None:
+        world = self.federation["a.test"]
+        world.run(world.server.reload(world.configure(world.settings | options)))
+        self.federation.pump()
+
     def forbid(self, *rules: dict[str, Any]) -> None:
         """Let servers be spoken with as *rules* say from now on; nobody unless given."""
-        world = self.federation["a.test"]
-        options = {"access_rules": {"some": [*rules, {"deny": "all"}]}, "s2s_access": "some"}
-        world.run(world.server.reload(world.configure(world.settings | options)))
+        self.reload({"access_rules": {"some": [*rules, {"deny": "all"}]}, "s2s_access": "some"})
 
     def test_who_may_not_be_spoken_with_any_more_is_sent_away(self) -> None:
         self.begin()
@@ -156,11 +159,31 @@ class Rules(ReliableTestCase):
         asked.answer_verify()
         stream.expect("<db:result type='error'><error><policy-violation xmlns='*'/></error></db:result>")
 
+    def test_a_stream_without_tls_ends_where_that_is_demanded_from_now_on(self) -> None:
+        self.begin(config={"s2s_use_starttls": "optional"})
+        self.say("1")
+        stream = self.peer.accept()
+        stream.answer(DIALBACK)
+        stream.accept_dialback()
+        self.assertEqual(self.said(stream), ["1"])
+        self.reload({"s2s_use_starttls": "required"})
+        self.assert_ended(stream, "policy-violation")
+        self.say("2")
+        self.assertEqual(self.said(self.reached()), ["2"])
+
+    def test_so_does_one_that_was_proved_by_dialback_where_that_does_not_suffice_any_more(self) -> None:
+        for trusted in (False, True):
+            self.begin(peer={"certificate": "trusted" if trusted else "self-signed"})
+            self.say("1")
+            stream = self.reached_by_dialback()
+            self.reload({"s2s_use_starttls": "required_trusted"})
+            self.assertEqual(stream.ended, not trusted)
+            self.federation.stop()
+
     def test_who_may_stays(self) -> None:
         self.begin()
         stream = self.connected()
-        world = self.federation["a.test"]
-        world.run(world.server.reload(world.configure(world.settings)))
+        self.reload({})
         stream.nothing()
         self.assertFalse(stream.ended)
 
