@@ -303,6 +303,18 @@ class Others(ReliableTestCase):
         self.assertEqual(self.errors(romeo), [])
         self.assertEqual([[each.get("id") for each in juliet.drain()] for juliet in people], [[one] for one in domains])
 
+    def test_what_is_said_when_all_that_waited_first_has_gone_back_is_answered_with_the_outcome(self) -> None:
+        self.begin(config={"s2s_queue_timeout": 50})
+        self.say("1")
+        stream = self.peer.accept()
+        stream.expect_header()
+        stream.send_header(id="x")
+        self.wait(70)
+        self.assertEqual(self.errors(), [("1", "remote-server-timeout")])
+        self.say("2")
+        stream.send(f"<stream:error><host-unknown xmlns='{ns.STREAM_ERROR}'/></stream:error></stream:stream>")
+        self.assertEqual(self.errors(), [("2", "remote-server-not-found")])
+
 
 class Targets(ReliableTestCase):
     def test_the_next_target_is_tried(self) -> None:
