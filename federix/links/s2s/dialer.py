@@ -206,11 +206,12 @@ class Dialer:
         return failures
 
     def _failed(self, pair: Pair, failed: LinkFailed) -> None:
-        if self._refuse(pair.domains if failed.alone else None, failed) == 1:
+        alone = failed.alone or failed.ours
+        if self._refuse(pair.domains if alone else None, failed) == 1:
             log.info("no stream to {remote}: {why}", local=pair.domains.local, remote=self.remote, why=failed.text)
         # It may be another one by now: all that waited had gone back, and something came since.
         pair = self.wanting.get(pair.domains, pair)
-        concerned = [pair] if failed.alone else list(self.wanting.values())
+        concerned = [pair] if alone else list(self.wanting.values())
         for each in concerned:
             each.last_error, each.last_condition = failed.text, failed.condition
             if failed.final:

@@ -13,20 +13,22 @@ class LinkFailed(Exception):
     """No link came about: *text* says why to the operator, *condition* is what stanzas are bounced with.
 
     *final*: to wait is of no use, so what waits goes back at once. *alone*: it concerns this pair of domains, and says
-    nothing about others that go to the same server.
+    nothing about others that go to the same server, nor would another machine of that be better. *ours*: our domain
+    demands more than that machine has; other domains of ours may not.
     """
 
     text: str
     condition: Condition = Condition.REMOTE_SERVER_TIMEOUT
     final: bool = False
     alone: bool = False
+    ours: bool = False
 
     def __str__(self) -> str:
         return self.text
 
     def anew(self) -> LinkFailed:
         """The same without the frames of those through whom it went: whoever keeps it would keep them and the link."""
-        return LinkFailed(self.text, self.condition, self.final, self.alone)
+        return LinkFailed(self.text, self.condition, self.final, self.alone, self.ours)
 
 
 def bounced_with(failed: DialbackFailed) -> Condition:

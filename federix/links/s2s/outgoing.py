@@ -135,7 +135,8 @@ class OutgoingLink(Link):
         """Whether the peer may not be spoken with: then it ends."""
         if self.federation.speaks_with(self.domains, self.ip):
             return False
-        self._give_up(f"s2s_access does not allow {self.domains.remote} at {self.ip}", Condition.FORBIDDEN)
+        text = f"s2s_access does not allow {self.domains.remote} at {self.ip}"
+        self._give_up(text, Condition.FORBIDDEN, ours=True)
         return True
 
     def _open(self) -> None:
@@ -220,7 +221,7 @@ class OutgoingLink(Link):
         if host is not None and dialback_suffices(host, domain, self.ip):
             return False
         reason = "there is no TLS, so no certificate" if verdict is None else f"its certificate: {verdict.reason}"
-        self._give_up(f"{reason}; and dialback does not suffice for it")
+        self._give_up(f"{reason}; and dialback does not suffice for it", ours=True)
         return True
 
     # -- features -------------------------------------------------------------------------------------------------
@@ -235,7 +236,7 @@ class OutgoingLink(Link):
                 return
             self.step("It offers no TLS")
             if options.tls_required:
-                self._give_up("it offers no TLS, which s2s_use_starttls demands")
+                self._give_up("it offers no TLS, which s2s_use_starttls demands", ours=True)
                 return
             if self.purpose is not Purpose.VERIFY and self._mistrusts(self.domains.remote):
                 return
@@ -364,9 +365,10 @@ class OutgoingLink(Link):
         *,
         final: bool = True,
         alone: bool = False,
+        ours: bool = False,
     ) -> None:
         self.step(f"So no stream: {text}")
-        self._failure = LinkFailed(text, condition, final, alone)
+        self._failure = LinkFailed(text, condition, final, alone, ours)
         self.why = text
         self.stream.close()
 

@@ -315,6 +315,31 @@ class Others(ReliableTestCase):
         stream.send(f"<stream:error><host-unknown xmlns='{ns.STREAM_ERROR}'/></stream:error></stream:stream>")
         self.assertEqual(self.errors(), [("2", "remote-server-not-found")])
 
+    def test_what_one_domain_of_ours_demands_is_nothing_to_the_others(self) -> None:
+        elsewhere = {"access_rules": {"elsewhere": [{"allow": [{"ip": "203.0.113.1"}]}, {"deny": "all"}]}}
+        for demands, condition in (
+            ({"s2s_use_starttls": "required"}, "remote-server-timeout"),
+            ({"s2s_use_starttls": "required_trusted"}, "remote-server-timeout"),
+            ({"s2s_access": "elsewhere"}, "forbidden"),
+        ):
+            config = {"s2s_use_starttls": "optional", "host_config": {"conference.a.test": demands}, **elsewhere}
+            self.begin(worlds={"a.test": {"hosts": ("a.test", "conference.a.test")}}, config=config)
+            crowd = self.federation["a.test"].client("crowd@conference.a.test/x")
+            self.federation.network.dns.delay = 1
+            crowd.send("<message id='2' to='juliet@b.test'/>")
+            self.say("1")
+            self.wait(3)
+            refused = self.peer.accept()
+            if condition != "forbidden":
+                refused.answer(DIALBACK)
+            self.assertEqual((self.errors(), self.errors(crowd)), ([], [("2", condition)]))
+            self.wait(3)
+            stream = self.peer.accept()
+            stream.answer(DIALBACK)
+            stream.accept_dialback()
+            self.assertEqual(self.said(stream), ["1"])
+            self.federation.stop()
+
 
 class Targets(ReliableTestCase):
     def test_the_next_target_is_tried(self) -> None:
