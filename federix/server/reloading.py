@@ -137,7 +137,9 @@ async def _apply(server: Server, config: Config) -> list[str]:
         raise
     for name in list(server.hosts.children):
         if name not in config.hosts:
-            # What clients have not acknowledged is kept while there are modules to take it.
+            # What clients have not acknowledged is kept while there are modules to take it; what they said and has not
+            # left goes back while they are there.
+            server.federation.let_go([name])
             await server.hosts.children[name].drain(server.clock.seconds() + HOST_DRAIN_TIMEOUT)
             await server.hosts.remove(name)
     server.config = config

@@ -243,7 +243,7 @@ class Server(Branch):
     async def on_stop(self) -> None:
         """In two passes: everything lets go of what can end well, then all of it ends, storage last."""
         self.state = State.RUNNING
-        self.federation.let_go()
+        self.federation.let_go(self.router.domains())
         await self.drain(self.clock.seconds() + DRAIN_TIMEOUT)
         await super().on_stop()
         self.turn.readers.close()

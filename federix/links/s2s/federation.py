@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
@@ -72,7 +72,7 @@ SWEEP_EVERY: Final = 60.0
 #: Seconds that other servers have to take leave when the server stops.
 CLOSING_TAKES: Final = 2.0
 #: Why nothing goes to a server any more that is not connected.
-_STOPPING: Final = "this server is about to stop"
+_STOPPING: Final = "this server, or its domain, is about to stop"
 #: What a server that we have connected to may send; of those who connect to us their listener says it.
 LIMITS: Final = Limits(stanza_bytes=512 * 1024, tree_bytes=5 * 512 * 1024)
 #: What may wait in one stream; what is not confirmed is bounded before that.
@@ -129,8 +129,8 @@ class Federation(Node):
         self.recent = Recent(clock)
         self.dialers: dict[str, Dialer] = {}
         self._forgotten = float("-inf")
-        #: The server is about to stop: no link is looked for any more.
-        self._is_leaving = False
+        #: Domains of ours that are about to go: no link is looked for any more.
+        self._leaving: set[str] = set()
         #: Bytes that wait in all pairs.
         self.waiting = 0
         self.keys = DialbackKeys(server.random_bytes(32))
@@ -144,7 +144,7 @@ class Federation(Node):
     # -- life -----------------------------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
-        self._is_leaving = False
+        self._leaving.clear()
         self.router.elsewhere = self
         self.scope.add(self._leave)
         self.router.on_unregistered = self.withdraw
@@ -154,11 +154,11 @@ class Federation(Node):
         self.router.elsewhere = None
         self.router.on_unregistered = None
 
-    def let_go(self) -> None:
-        """The server is about to stop: what has no link goes back, as long as those who sent it are there."""
-        self._is_leaving = True
+    def let_go(self, domains: Iterable[str]) -> None:
+        """*domains* of ours are about to go: what has no link goes back, as long as those who sent it are there."""
+        self._leaving.update(domains)
         for pair in list(self.pairs.values()):
-            if pair.link is None:
+            if pair.link is None and pair.domains.local in self._leaving:
                 pair.bounce(StanzaError(Condition.REMOTE_SERVER_TIMEOUT, _STOPPING))
 
     async def on_drain(self, deadline: float) -> None:
@@ -334,7 +334,7 @@ class Federation(Node):
             link.pairs[pair.domains] = pair
             pair.assign(link)
             return
-        if self._is_leaving:
+        if pair.domains.local in self._leaving:
             pair.bounce(StanzaError(Condition.REMOTE_SERVER_TIMEOUT, _STOPPING))
             return
         dialer = self.dialers.get(pair.domains.remote)
@@ -409,6 +409,7 @@ class Federation(Node):
             if domains.local == local:
                 pair.bounce(StanzaError(Condition.REMOTE_SERVER_TIMEOUT))
                 del self.pairs[domains]
+        self._leaving.discard(local)
 
     # -- dialback -------------------------------------------------------------------------------------------------
 

@@ -53,6 +53,18 @@ class Domain(ReliableTestCase):
         stream.send("<message from='juliet@b.test' to='other@also.test/x'/>")
         self.assertTrue(stream.ended)
 
+    def test_what_waits_for_it_goes_back_before_its_sender_is_sent_away(self) -> None:
+        self.begin(worlds=HOSTS)
+        self.peer.stop_listening()
+        other = self.federation["a.test"].client("other@also.test/x")
+        other.send("<message id='1' to='juliet@b.test'><body>1</body></message>")
+        self.reload("a.test")
+        self.assertEqual(self.errors(other), [("1", "remote-server-timeout")])
+        self.reload("a.test", "also.test")
+        again = self.federation["a.test"].client("other@also.test/x")
+        again.send("<message id='2' to='juliet@b.test'><body>2</body></message>")
+        self.assertEqual(self.errors(again), [])
+
     def test_what_waits_for_it_is_forgotten_and_nothing_is_dialled(self) -> None:
         self.begin(worlds=HOSTS)
         other = self.federation["a.test"].client("other@also.test/x")
