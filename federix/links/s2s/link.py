@@ -24,7 +24,7 @@ from ...xmpp import ns
 from ...xmpp.element import Element
 from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import JID
-from ...xmpp.stanza import Stanza, iq
+from ...xmpp.stanza import IQ, Stanza, error_element, iq
 from ..lanes import Lanes
 from .acks import acknowledgement, manage
 from .authorised import AuthorisedLink
@@ -134,9 +134,7 @@ class Link(AuthorisedLink):
     def send(self, waiting: Waiting) -> None:
         """Send a stanza of a pair that goes over it."""
         if len(waiting.raw) > self._most_bytes:
-            # XEP-0478 §4: "it SHOULD NOT be sent on that stream. Instead, a server SHOULD return an error".
-            error = StanzaError(Condition.POLICY_VIOLATION, f"that server takes stanzas of {self._most_bytes} bytes")
-            self.federation.bounce(waiting.stanza, error)
+            self._return_large(waiting)
             return
         if not waiting.is_own:
             self.active = self.federation.clock.seconds()
@@ -148,6 +146,18 @@ class Link(AuthorisedLink):
             return
         self.confirmations.add(waiting)
         self._look_for_room()
+
+    def _return_large(self, waiting: Waiting) -> None:
+        """XEP-0478 §4: "it SHOULD NOT be sent on that stream. Instead, a server SHOULD return an error"."""
+        stanza, most = waiting.stanza, self._most_bytes
+        if not isinstance(stanza, IQ) or stanza.type != "result":
+            error = StanzaError(Condition.POLICY_VIOLATION, f"that server takes stanzas of {most} bytes")
+            self.federation.bounce(stanza, error)
+            return
+        # No error answers an answer, but whoever waits for this one is to hear of it.
+        why = error_element(Condition.POLICY_VIOLATION, f"the answer is larger than {most} bytes")
+        answer = iq("error", why, id=stanza.id or "", to=stanza.to, sender=stanza.sender)
+        self.send(Waiting(waiting.pair, answer, answer.to_bytes(ns.SERVER), waiting.since))
 
     def write(self, data: bytes) -> None:
         self.stream.write(data)

@@ -220,6 +220,18 @@ class Limits(ReliableTestCase):
         assert link is not None
         self.assertEqual(self.core.waiting, link.confirmations.size)
 
+    def test_in_place_of_a_large_answer_whoever_waits_for_it_gets_an_error(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(self.limits(20_000), bidi=False)
+        self.assertEqual(self.said(stream), ["1"])
+        self.romeo.send(f"<iq type='result' id='2' to='juliet@b.test/y'><query xmlns='x'>{'x' * 30_000}</query></iq>")
+        stream.expect(
+            "<iq type='error' id='2' from='romeo@a.test/x' to='juliet@b.test/y'>"
+            "<error><policy-violation xmlns='*'/></error></iq>"
+        )
+        self.assertEqual(self.romeo.drain(), [])
+
     def test_the_later_features_count(self) -> None:
         self.begin()
         self.big("1", 30_000)
