@@ -200,6 +200,10 @@ class Link(AuthorisedLink):
         ping = iq("get", Element("ping", ns.PING), id=name, to=JID("", domains.remote), sender=JID("", domains.local))
         self.stream.send(ping)
 
+    def has_asked(self, answer: IQ) -> bool:
+        """Whether a ping with the id of *answer* went over it, which may be answered whatever it may carry by now."""
+        return self.bidi and answer.id in self._pings
+
     def quiet(self) -> None:
         """All of the little that was sent has arrived: nothing may be said for a while."""
         self.stream.rest_now()

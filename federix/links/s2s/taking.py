@@ -28,15 +28,18 @@ def take(link: Link, stanza: Stanza) -> Awaitable[None] | None:
         raise StreamError(StreamCondition.IMPROPER_ADDRESSING, "a stanza between servers has 'from' and 'to'")
     remote = link.accepts.get((to.domain, sender.domain))  # type: ignore[call-overload]
     federation = link.federation
-    if remote is None or federation.serves(sender.domain):
+    is_known = remote is not None and not federation.serves(sender.domain)
+    if isinstance(stanza, IQ) and (is_known or link.has_asked(stanza)):
+        tell = federation.answered(stanza, to, sender)
+        if tell is not None:
+            # Counted first: who hears of it may close the stream, and that tells what is settled.
+            link.received_count += 1
+            _settled_at_once(link)
+            tell()
+            return None
+    if remote is None or not is_known:
         _refuse(link, to.domain, sender.domain)
     link.received_count += 1
-    tell = federation.answered(stanza, to, sender) if isinstance(stanza, IQ) else None
-    if tell is not None:
-        # Counted first: who hears of it may close the stream, and that tells what is settled.
-        _settled_at_once(link)
-        tell()
-        return None
     if not between_servers(stanza, to, sender):
         link.active = link.heard
     host = federation.host_of(to.domain)

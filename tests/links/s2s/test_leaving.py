@@ -91,6 +91,21 @@ class Rules(ReliableTestCase):
         stream.cut()
         self.assertEqual(self.errors(), [("1", "remote-server-timeout")])
 
+    def test_an_answer_to_a_ping_of_ours_ends_no_stream_though_its_domain_is_forbidden_by_then(self) -> None:
+        self.begin()
+        self.say("1")
+        stream = self.reached(DIALBACK)
+        self.say("2", to="juliet@rooms.b.test")
+        stream.expect("<message id='1'/>")
+        stream.accept_dialback()
+        self.wait(0.6)
+        (ping,) = self.pings(stream)
+        self.forbid({"allow": [{"server": "rooms.b.test"}]})
+        self.pong(stream, ping)
+        self.wait(1)
+        self.assertFalse(stream.ended)
+        self.assertEqual(self.errors(), [])
+
     def test_one_that_we_are_connecting_to_is_left(self) -> None:
         self.begin()
         self.say("1")
