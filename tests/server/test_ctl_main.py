@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from federix.server.ctl.asking import NoServer, Refused
 from federix.server.ctl.bar import Bar
 from federix.server.ctl.printing import lines
 from federix.testing import World
+from tests.server.processes import PATIENCE, ROOT
 
 CONFIGURATION = """\
 hosts: [example.org]
@@ -97,6 +99,12 @@ class WithServerTest(MainTest):
     def test_a_password_may_begin_with_a_hyphen(self) -> None:
         self.federixctl("register", "juliet", "example.org", "-c")
         self.assertEqual(self.connection.ran[0][1]["password"], "-c")
+
+    def test_a_closed_standard_input_has_no_password(self) -> None:
+        self.patch(sys, "stdin", None)
+        with self.assertRaises(SystemExit) as ended:
+            program.secret("password", typed=True, twice=True)
+        self.assertEqual(ended.exception.code, 2)
 
     def test_no_password_at_all_is_wrong_use(self) -> None:
         result = self.federixctl("register", "juliet", "example.org", given="")
@@ -274,6 +282,37 @@ class CheckTest(MainTest):
         self.assertEqual(result.exit_code, 0)
         self.assertIn("hosts: [localhost]", result.stdout)
         self.assertEqual([*self.folder.iterdir()], [])
+
+
+class NowhereToWriteTest(MainTest):
+    """As a program of its own: what Python says at its end counts, too."""
+
+    def told(self, words: str, streams: str) -> tuple[int, str]:
+        ran = subprocess.run(
+            ["/bin/sh", "-c", f'exec "$0" -m federix.server.ctl.main {words} {streams}', sys.executable],
+            cwd=self.folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        return ran.returncode, ran.stderr
+
+    def test_a_full_disk_is_told_in_one_line(self) -> None:
+        full = "federixctl: standard output: No space left on device\n"
+        self.assertEqual(self.told("--version", ">/dev/full"), (1, full))
+        self.assertEqual(self.told("check", ">/dev/full"), (1, full))
+
+    def test_where_nobody_can_be_told_the_exit_code_tells(self) -> None:
+        self.assertEqual(self.told("status", ">/dev/full 2>&1"), (3, ""))
+        self.assertEqual(self.told("--version", ">/dev/full 2>&1"), (1, ""))
+
+    def test_a_closed_output_takes_nothing_and_harms_nothing(self) -> None:
+        code, said = self.told("check", ">&-")
+        self.assertEqual(code, 0, said)
+        self.assertEqual(said, "the configuration of who has none: a server would start with it\n")
+        self.assertEqual(self.told("check", ">&- 2>&-"), (0, ""))
 
 
 class PrintingTest(SynchronousTestCase):

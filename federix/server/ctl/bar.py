@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
@@ -31,7 +31,7 @@ class Bar:
 
     def __call__(self, done: int, of: int, note: str = "") -> None:
         """So much is *done*, *of* so much, which may grow."""
-        if sys.stderr.isatty():
+        if is_terminal(sys.stderr):
             self._draw(done, of, note)
             return
         hundredths = 100 * done // of if of else 0
@@ -46,3 +46,8 @@ class Bar:
             )
         self._bar.length = of
         self._bar.update(done - self._bar.pos, note)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream of the program is a terminal; one that was closed before it began is none at all."""
+    return stream is not None and stream.isatty()

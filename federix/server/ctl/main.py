@@ -8,7 +8,9 @@ Exit codes are those of ejabberdctl: 0 done, 1 it failed, 2 wrong use, 3 no serv
 from __future__ import annotations
 
 import json
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -16,7 +18,7 @@ import click
 
 from ... import __version__
 from .asking import Connection, NoServer, Refused
-from .bar import Bar
+from .bar import Bar, is_terminal
 from .place import DATA
 from .printing import lines, printable, table
 
@@ -54,10 +56,19 @@ class Place:
 
 
 def fail(text: str, code: int) -> NoReturn:
-    """Say what is wrong and end the program."""
-    for line in text.split("\n"):
-        click.echo(f"federixctl: {printable(line)}", err=True)
+    """Say what is wrong and end the program, with this code also where nobody can be told."""
+    try:
+        for line in text.split("\n"):
+            click.echo(f"federixctl: {printable(line)}", err=True)
+    except OSError:
+        _discard(sys.stderr)
     sys.exit(code)
+
+
+def _discard(stream: Any) -> None:
+    """What could not be written is not tried again: Python would do so at the end, and complain."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def show(answer: Any, as_json: bool) -> None:
@@ -65,12 +76,20 @@ def show(answer: Any, as_json: bool) -> None:
         click.echo(json.dumps(answer, ensure_ascii=False, indent=2))
         return
     # People want to know what a column is; programs that read them count on each line being one of the answer.
-    for line in lines(answer, headed=sys.stdout.isatty()):
+    for line in lines(answer, headed=is_terminal(sys.stdout)):
         click.echo(line)
 
 
 class Federixctl(click.Group):
     """Finds the commands that the running server has."""
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run the program; a full disk, below standard output or elsewhere, is told in one line."""
+        try:
+            return super().main(*args, **settings)
+        except OSError as error:
+            _discard(sys.stdout)
+            fail(f"{error.filename or 'standard output'}: {error.strerror}", FAILED)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, cmd_name) or remote(cmd_name)
@@ -153,10 +172,10 @@ def arguments(described: dict[str, Any], words: tuple[str, ...]) -> dict[str, st
 
 def secret(name: str, *, typed: bool, twice: bool) -> str:
     """A password: asked for on the terminal, or the first line of standard input."""
-    if typed and sys.stdin.isatty():
+    if typed and is_terminal(sys.stdin):
         found: str = click.prompt(name, hide_input=True, confirmation_prompt=twice, err=True)
         return found
-    line = sys.stdin.readline(MAX_SECRET).rstrip("\r\n")
+    line = sys.stdin.readline(MAX_SECRET).rstrip("\r\n") if sys.stdin is not None else ""
     if not line:
         fail(f"no {name} on standard input", WRONG_USE)
     return line
