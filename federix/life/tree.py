@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import IService, IServiceCollection
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -21,6 +21,9 @@ from zope.interface import implementer
 from .scope import Scope
 
 log = Logger()
+
+#: Seconds that a node has for its `on_stop`, and for its `on_drain` beyond the deadline, before the others go on.
+STOP_TIMEOUT: Final = 10.0
 
 
 class State(StrEnum):
@@ -41,6 +44,9 @@ class Node:
     *clock* tells a monotonic time in seconds (`clock.seconds()`) and belongs to the server; *parent* is the branch it
     hangs under.
     """
+
+    #: Seconds that its end may take; ``None`` where others bound it.
+    stop_timeout: float | None = STOP_TIMEOUT
 
     def __init__(self, name: str, clock: IReactorTime) -> None:
         self.name = name
@@ -123,8 +129,9 @@ class Node:
         """Before a stop: `on_drain`, whose failure is logged."""
         if self.state is State.RUNNING:
             self._enter(State.DRAINING)
+            left = max(deadline - self.clock.seconds(), 0.0)
             try:
-                await self.on_drain(deadline)
+                await self._bounded(self.on_drain(deadline), left)
             except Exception:
                 log.failure("could not drain", node=self.name)
 
@@ -155,12 +162,33 @@ class Node:
             return
         self._enter(State.STOPPING)
         try:
-            await self.on_stop()
+            await self._bounded(self.on_stop())
         except Exception:
             log.failure("could not stop cleanly", node=self.name)
         finally:
             self.scope.close()
             self._enter(State.STOPPED)
+
+    async def _bounded(self, task: Coroutine[Any, Any, None], left: float = 0.0) -> None:
+        """Do *task*, and wait for its end *left* and `stop_timeout` seconds at most: others are to end as well."""
+        if self.stop_timeout is None:
+            await task
+            return
+        doing = ensureDeferred(task)
+        ended: Deferred[None] = Deferred()
+        doing.addCallbacks(ended.callback, ended.errback)
+        late = self.clock.callLater(left + self.stop_timeout, ended.cancel)
+        try:
+            await ended
+        except CancelledError:
+            # By ourselves, or by somebody who does not wait for us any more.
+            doing.cancel()
+            if late.active():
+                raise
+            log.error("does not end: the others go on without it", node=self.name, state=str(self.state))
+        finally:
+            if late.active():
+                late.cancel()
 
     def walk(self, depth: int = 0) -> Iterator[tuple[int, Node]]:
         """This node and all below it, each with its depth."""
@@ -231,6 +259,8 @@ async def _whole(task: Coroutine[Any, Any, None]) -> None:
 
 class Branch(Node):
     """A node with children, started in order, stopped in reverse."""
+
+    stop_timeout = None
 
     def __init__(self, name: str, clock: IReactorTime) -> None:
         super().__init__(name, clock)

@@ -20,12 +20,18 @@ from .directory import make_directory
 if TYPE_CHECKING:
     from ..storage.sql.copying import Target
 
+#: Seconds for a database to end: many writes may wait still.
+STOP_TIMEOUT: Final = 60.0
+
 
 class StorageNode(Node):
     """The database: first up, last down. Where it is a server that is away, the start waits for it.
 
     *read* fetches what all others need of it.
     """
+
+    #: What was to be written by then is written.
+    stop_timeout = STOP_TIMEOUT
 
     def __init__(self, config: Config, storage: Storage, clock: Any, read: Callable[[], Awaitable[None]]) -> None:
         super().__init__("storage", clock)

@@ -28,6 +28,7 @@ from federix.core import chain
 from federix.core import iq as iq_module
 from federix.core.chain import Chains, Place, Slot
 from federix.life.scope import Scope
+from federix.life.tree import STOP_TIMEOUT
 from federix.streams.reading import LEFT_BEHIND
 from federix.testing import Client
 
@@ -411,6 +412,21 @@ class LifeFaultTests(SceneTestCase):
         self.world.stop()
         self.blamed(node="mod_faulty")
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_a_module_that_never_stops_is_named_and_the_server_stops(self) -> None:
+        self.faulty("on_stop never")
+        stopping = ensureDeferred(self.world.server.stop())
+        self.world.advance(STOP_TIMEOUT + 5)
+        self.successResultOf(stopping)
+        self.assertIn("mod_faulty", [event.get("node") for event in self.logged])
+        self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_a_module_that_never_stops_does_not_keep_a_reload_from_its_end(self) -> None:
+        self.faulty("on_stop never")
+        settings = {**self.world.settings, "modules": {}}
+        reloading = ensureDeferred(self.world.server.reload(self.world.configure(settings)))
+        self.world.advance(STOP_TIMEOUT)
+        self.successResultOf(reloading)
 
     def test_a_module_that_fails_to_start_leaves_no_server_behind(self) -> None:
         world = self.new_world(modules=self.modules("on_start raise"), own_modules={"mod_faulty": Faulty}, start=False)

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.application.service import IService, MultiService
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -109,6 +110,16 @@ class NodeTests(TreeTestCase):
         node = self.node("a", failing="stop")
         self.run_now(node.start())
         self.run_now(node.stop())
+        self.assertIs(node.state, State.STOPPED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.logged()
+
+    def test_one_that_fails_later_is_logged_with_why(self) -> None:
+        node = self.node("a", failing="stop", stopping=1)
+        self.run_now(node.start())
+        stopping = ensureDeferred(node.stop())
+        self.clock.advance(1)
+        self.successResultOf(stopping)
         self.assertIs(node.state, State.STOPPED)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.logged()
@@ -242,6 +253,62 @@ class BranchTests(TreeTestCase):
         self.run_now(branch.stop())
         self.assertEqual(self.heard, ["drain c", "drain b", "drain a", "stop c", "stop b", "stop a"])
         self.logged(2)
+
+    def test_one_that_never_ends_does_not_keep_the_others_from_it(self) -> None:
+        branch = self.branch(self.node("a"), self.node("b", stopping=10**6), self.node("c"))
+        self.run_now(branch.start())
+        self.heard.clear()
+        stopping = ensureDeferred(branch.stop())
+        self.clock.advance(tree.STOP_TIMEOUT - 1)
+        self.assertNoResult(stopping)
+        with capturedLogs() as events:
+            self.clock.advance(1)
+        self.successResultOf(stopping)
+        self.assertEqual(self.heard, ["stop c", "stop a"])
+        self.assertEqual([event["node"] for event in events], ["b"])
+        self.assertIs(branch.children["b"].state, State.STOPPED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_one_that_will_not_be_told_to_end_does_not_either(self) -> None:
+        class Stubborn(Node):
+            async def on_stop(self) -> None:
+                while True:
+                    try:
+                        await Deferred()
+                    except CancelledError:
+                        pass
+
+        branch = self.branch(self.node("a"), Stubborn("b", self.clock))
+        self.run_now(branch.start())
+        stopping = ensureDeferred(branch.stop())
+        self.clock.advance(tree.STOP_TIMEOUT)
+        self.successResultOf(stopping)
+        self.assertEqual(self.heard, ["start a", "stop a"])
+
+    def test_one_that_does_not_end_its_drain_keeps_the_others_for_a_while(self) -> None:
+        class Clinging(Node):
+            async def on_drain(self, deadline: float) -> None:
+                await Deferred()
+
+        branch = self.branch(self.node("a"), Clinging("b", self.clock))
+        self.run_now(branch.start())
+        draining = ensureDeferred(branch.drain(5))
+        self.clock.advance(5)
+        self.assertNoResult(draining)
+        self.clock.advance(tree.STOP_TIMEOUT)
+        self.successResultOf(draining)
+        self.assertEqual(self.heard, ["start a", "drain a"])
+        self.run_now(branch.stop())
+
+    def test_a_stop_that_nobody_waits_for_any_more_ends_at_once(self) -> None:
+        node = self.node("a", stopping=5)
+        self.run_now(node.start())
+        stopping = ensureDeferred(node.stop())
+        stopping.cancel()
+        self.successResultOf(stopping)
+        self.assertIs(node.state, State.STOPPED)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(len(self.flushLoggedErrors(CancelledError)), 1)
 
     def test_a_child_is_added_and_removed_while_it_runs(self) -> None:
         branch = self.branch()
