@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
+from itertools import chain, count
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final
@@ -67,7 +68,7 @@ class Catalogue:
         for directory in self._directories:
             path = directory / f"{name}.py"
             if path.is_file():
-                python = _executed(path, f"federix_modules_dir.{name}")
+                python = _executed(path)
                 return self._of_that_name(
                     self._only_module(python.__dict__, str(path), python.__name__), name, str(path)
                 )
@@ -118,11 +119,12 @@ class Catalogue:
         raise ModuleError(f"{where} is not a Module")
 
 
-def _executed(path: Path, name: str) -> ModuleType:
-    """The file *path* as the Python module *name*: the same as before unless it has changed, so that a reload finds
-    the classes that run."""
+def _executed(path: Path) -> ModuleType:
+    """The file *path* as a Python module: the same as before unless it has changed, so that a reload finds the classes
+    that run."""
     status = path.stat()
     version = (str(path.resolve()), status.st_mtime_ns, status.st_size, status.st_ino)
+    name = _name_for(version[0], f"federix_modules_dir.{path.stem}")
     known = sys.modules.get(name)
     if known is not None and getattr(known, _VERSION, None) == version:
         return known
@@ -138,6 +140,15 @@ def _executed(path: Path, name: str) -> ModuleType:
         raise ModuleError(f"{path}{_line(error, path)}: {_said(error)}") from error
     setattr(python, _VERSION, version)
     return python
+
+
+def _name_for(path: str, name: str) -> str:
+    """*name*; with a number where a file elsewhere has it, which another server in the process may run."""
+    for numbered in chain((name,), (f"{name}_{number}" for number in count(2))):
+        version = getattr(sys.modules.get(numbered), _VERSION, None)
+        if version is None or version[0] == path:
+            break
+    return numbered
 
 
 def _said(error: Exception) -> str:

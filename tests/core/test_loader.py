@@ -112,6 +112,14 @@ class FindingTests(SynchronousTestCase):
         assert changed is not None
         self.assertEqual(changed.features, ("new",))
 
+    def test_files_of_one_name_in_several_directories_are_each_the_same_until_they_change(self) -> None:
+        directories = [self.directory, self.folder(), self.folder()]
+        for directory in directories:
+            (directory / "mod_working.py").write_text(WORKING)
+        found = [Catalogue({}, [directory]).find("mod_working") for directory in directories]
+        self.assertEqual(len(set(found)), 3)
+        self.assertEqual([Catalogue({}, [directory]).find("mod_working") for directory in directories], found)
+
     def test_our_own_comes_before_one_in_a_directory(self) -> None:
         self.write("mod_a", WORKING)
         self.assertIs(self.catalogue.find("mod_a"), A)
