@@ -75,9 +75,20 @@ class HandlerModule(Module):
         self._close()
 
     def reconfigure(self, old: Any, new: Any) -> None:
-        handlers = list(self.make_handlers())  # which may fail; then all stays as it was
+        """Others take their place; where that fails, those that were there go on under the old options."""
+        try:
+            handlers = list(self.make_handlers())
+        except BaseException:
+            self.options = old
+            raise
+        before = list(self._slot)
         self._close()
-        self._open(handlers)
+        try:
+            self._open(handlers)
+        except BaseException:
+            self.options = old
+            self._open(before)  # to them it is as if their connection had been lost, and is there again
+            raise
 
     @property
     def address(self) -> JID:
@@ -90,19 +101,19 @@ class HandlerModule(Module):
         return self.address != self.host.jid
 
     def _open(self, handlers: list[Any]) -> None:
+        """Begin; where one of *handlers* cannot, nothing stays."""
         for handler in handlers:
             if not IXMPPHandler.providedBy(handler):
                 raise TypeError(f"{handler!r} is no handler: it does not provide IXMPPHandler")
         address = self.address
+        self._unregister: Callable[[], None] = _nothing
         self._slot = HandlerSlot(address, self.scope, self.host.route, self._may_speak_for)
         if self.own_domain:
             if not any(isinstance(handler, disco.DiscoHandler) for handler in handlers):
                 handlers = [*handlers, Discovery(self.name)]
             router = self.host.server.router
             router.register(address.domain, self)
-            self._unregister: Callable[[], None] = lambda: router.unregister(address.domain)
-        else:
-            self._unregister = _nothing
+            self._unregister = lambda: router.unregister(address.domain)
         try:
             for handler in handlers:
                 # The parent is to be known when the handler begins, which `addHandler` alone does not see to.

@@ -387,16 +387,32 @@ class Configured(Hosted):
             module.reconfigure(right, wrong)
         self.assertEqual(self.ask("ping", ns="urn:xmpp:ping").get("type"), "result")
 
-    def test_a_reload_to_a_domain_that_is_taken_takes_nothing_from_who_comes_next(self) -> None:
+    def test_a_reload_to_a_domain_that_is_taken_leaves_all_as_it_was(self) -> None:
         self.world = self.world_of(host="s.@HOST@", handlers=HANDLERS)
+        self.romeo, self.at = self.world.client("romeo@example.org/orchard"), "s.example.org"
         module = self.world.host("example.org").module(Wokkel)
-        router = self.world.server.router
-        router.register("taken.example.org", module)
+        self.world.server.router.register("taken.example.org", module)
         right, module.options = module.options, Wokkel.Options(host=HostPattern("taken.@HOST@"), handlers=HANDLERS)
         self.assertRaises(ValueError, module.reconfigure, right, module.options)
-        router.register("s.example.org", self.world.host("example.org"))
+        self.assertEqual(self.ask("ping", ns="urn:xmpp:ping").get("type"), "result")
         self.world.run(self.world.host("example.org").modules.remove("mod_wokkel"))
-        self.assertTrue(router.serves("s.example.org"))
+        self.assertFalse(self.world.server.router.serves("s.example.org"))
+        self.assertTrue(self.world.server.router.serves("taken.example.org"))
+
+    def test_a_reload_to_handlers_that_cannot_begin_leaves_all_as_it_was(self) -> None:
+        for handler, wrong in (("NoHandler", TypeError), ("Unable", KeyError)):
+            with self.subTest(handler):
+                self.world = self.world_of(host="s.@HOST@", handlers=HANDLERS)
+                self.romeo, self.at = self.world.client("romeo@example.org/orchard"), "s.example.org"
+                options = {"host": "t.@HOST@", "handlers": {f"tests.modules.wokkel_handlers.{handler}": {}}}
+                modules = {"mod_wokkel": options, "mod_version": {}, "mod_disco": {}}
+                config = self.world.configure({**self.world.settings, "modules": modules})
+                self.world.run(self.world.server.reload(config))
+                self.failures(wrong)
+                self.assertEqual(self.ask("ping", ns="urn:xmpp:ping").get("type"), "result")
+                self.assertFalse(self.world.server.router.serves("t.example.org"))
+                # Whoever mends the handler reloads again.
+                self.assertEqual(self.world.host("example.org").module(Wokkel).address.domain, "s.example.org")
 
     def test_a_domain_that_is_taken_fails_the_start(self) -> None:
         world = World(

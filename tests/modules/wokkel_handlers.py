@@ -86,6 +86,17 @@ class OddHandler(subprotocols.XMPPHandler, subprotocols.IQHandlerMixin):  # type
         return succeed([] if nodeIdentifier else [disco.DiscoItem(jid.JID("room.example.org"), "room", "A room")])
 
 
+class Unable(subprotocols.XMPPHandler):  # type: ignore[misc]
+    """Cannot begin."""
+
+    def connectionInitialized(self) -> None:
+        raise KeyError("begin")
+
+
+class NoHandler:
+    """Provides nothing."""
+
+
 class Hosting(HandlerModule):
     """As somebody would write it."""
 
