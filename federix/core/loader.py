@@ -30,6 +30,9 @@ GROUP: Final = "federix.modules"
 #: The attribute under which a Python module from a `modules_dir` remembers what its file was like.
 _VERSION: Final = "__federix_version__"
 
+#: What a file may raise while it is read: one that is meant to be run as a program ends it.
+_FAULTS: Final = (Exception, SystemExit)
+
 
 class ModuleError(Exception):
     """A module that cannot be had; the text says which and why, for the operator."""
@@ -59,6 +62,9 @@ class Catalogue:
         if found is not None:
             if not found.name:
                 raise ModuleError(f"{name}: the class {found.__name__} must say its name, as in name = 'mod_…'")
+            for needed in found.requires:
+                if not (isinstance(needed, type) and issubclass(needed, Module)):
+                    raise ModuleError(f"{name}: requires {needed!r}, which is not the class of a module")
             self._found[name] = found
         return found
 
@@ -94,8 +100,8 @@ class Catalogue:
         for entry in entry_points(group=GROUP, name=name):
             try:
                 found = entry.load()
-            except Exception as error:
-                raise ModuleError(f"{name} ({entry.value}): {_said(error)}{_place(error)}") from error
+            except _FAULTS as error:
+                raise ModuleError(f"{name} ({entry.value}): {told(error)}") from error
             return self._checked(found, entry.value)
         return None
 
@@ -109,8 +115,8 @@ class Catalogue:
             if error.name is not None and (package == error.name or package.startswith(f"{error.name}.")):
                 return None
             raise ModuleError(f"{name}: {error}{_place(error)}") from error
-        except Exception as error:
-            raise ModuleError(f"{name}: {_said(error)}{_place(error)}") from error
+        except _FAULTS as error:
+            raise ModuleError(f"{name}: {told(error)}") from error
         return self._checked(found, name)
 
     def _checked(self, found: object, where: str) -> type[Module]:
@@ -133,7 +139,7 @@ def _executed(path: Path) -> ModuleType:
     python = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(python)
-    except Exception as error:
+    except _FAULTS as error:
         del sys.modules[name]
         if known is not None:
             sys.modules[name] = known
@@ -151,12 +157,17 @@ def _name_for(path: str, name: str) -> str:
     return numbered
 
 
-def _said(error: Exception) -> str:
+def told(error: BaseException) -> str:
+    """A mistake in the code of a module: what it is, and where."""
+    return f"{_said(error)}{_place(error)}"
+
+
+def _said(error: BaseException) -> str:
     # Python's own text of a syntax error names the file and line again.
     return f"{type(error).__name__}: {error.msg if isinstance(error, SyntaxError) else error}"
 
 
-def _line(error: Exception, path: Path) -> str:
+def _line(error: BaseException, path: Path) -> str:
     """``:12``, the line of the file that was the last to run."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f":{error.lineno}"
@@ -164,7 +175,7 @@ def _line(error: Exception, path: Path) -> str:
     return f":{lines[-1]}" if lines else ""
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """`` (file:12)``, where it happened, outside of what imports it."""
     if isinstance(error, SyntaxError):
         return f" ({error.filename}:{error.lineno})"

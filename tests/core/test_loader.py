@@ -165,6 +165,16 @@ class FindingTests(SynchronousTestCase):
         self.write("mod_unnamed", WORKING.replace("name =", "title ="))
         self.broken("mod_unnamed", "mod_unnamed: the class Working must say its name")
 
+    def test_a_file_that_ends_the_program_is_named_instead(self) -> None:
+        path = self.write("mod_bug", "import sys\nsys.exit('bye')")
+        self.broken("mod_bug", f"{path}:2: SystemExit: bye")
+        self.outside("raise SystemExit(2)")
+        self.broken("outside.Working", "outside.Working: SystemExit: 2")
+
+    def test_what_a_module_requires_are_classes(self) -> None:
+        self.write("mod_working", WORKING + "    requires = ('mod_roster',)\n")
+        self.broken("mod_working", "mod_working: requires 'mod_roster', which is not the class of a module")
+
     def test_a_file_has_one_module_in_it(self) -> None:
         self.write("mod_none", "from federix.api import Module")
         self.broken("mod_none", "exactly one class.*has 0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -370,6 +371,22 @@ class Modules(SynchronousTestCase):
     def test_a_third_partys_module_that_fails_is_told(self) -> None:
         self.assertIn("cannot be loaded: ImportError", errors("hosts: a.test\nmodules: {broken.module: {}}")[0])
         self.assertIn("there is no module at", errors("hosts: a.test\nmodules: {no.such: {}}")[0])
+
+    def test_a_third_partys_module_whose_options_fail_is_told(self) -> None:
+        class Failing(Module):
+            name = "mod_failing"
+
+            @dataclass(frozen=True)
+            class Options(Module.Options):
+                def check(self) -> Iterable[tuple[str, str]]:
+                    raise KeyError("where")
+
+        source = "hosts: a.test\nmodules:\n  mod_failing: {}\n  mod_pnig: {}\n"
+        found = self.assertRaises(ConfigErrors, load, source, own_modules={"mod_failing": Failing})
+        self.assertRegex(
+            str(found), r"3:3: modules.mod_failing: its options cannot be read: KeyError: 'where' \(.*:\d+\)"
+        )
+        self.assertIn("4:3: modules.mod_pnig: unknown module", str(found))
 
     def test_rules_in_options_of_modules_must_be_there(self) -> None:
         self.assertIn("no access rule", errors("hosts: a.test\nmodules: {mod_ping: {access: nobodys}}")[0])

@@ -8,8 +8,18 @@ from pathlib import Path
 
 from federix.core.access import Access
 from federix.core.host_options import HostOptions
-from federix.core.loader import ModuleError
-from federix.core.options import ConfigError, ListNode, MapNode, Node, Reader, Scalar, did_you_mean, joined
+from federix.core.loader import ModuleError, told
+from federix.core.options import (
+    ConfigError,
+    ConfigErrors,
+    ListNode,
+    MapNode,
+    Node,
+    Reader,
+    Scalar,
+    did_you_mean,
+    joined,
+)
 from federix.core.options.reader import plain
 from federix.server.config import ejabberd, table
 from federix.server.config.files import merged
@@ -111,7 +121,14 @@ class Modules:
             if cls is None:
                 continue
             foreign = table.foreign(table.module_rows(key.text, cls), key.text)
-            options = reader.read(table.options_of(cls), value, path, foreign)
+            try:
+                options = reader.read(table.options_of(cls), value, path, foreign)
+            except (ConfigError, ConfigErrors):
+                raise
+            except Exception as error:
+                # They may check themselves, and a third party's may fail in that as well.
+                reader.problem(path, f"its options cannot be read: {told(error)}", key.place)
+                continue
             found[key.text] = ModuleConfig(key.text, cls, options, value)
         return found
 
