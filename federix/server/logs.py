@@ -17,6 +17,7 @@ from twisted.logger import (
     FilteringLogObserver,
     ILogObserver,
     LogEvent,
+    Logger,
     LogLevel,
     LogLevelFilterPredicate,
     formatEvent,
@@ -26,6 +27,8 @@ from twisted.python.logfile import LogFile
 from zope.interface import directlyProvides, implementer
 
 from .config import ServerOptions
+
+log = Logger()
 
 Format = Literal["text", "json"]
 
@@ -75,8 +78,7 @@ class ProcessLog:
         elif file == "-":
             return None  # a process in the background has no standard output, as twistd will say
         else:
-            # By itself it would be moved aside at a megabyte, and again and again: that is for the system.
-            self._stream = LogFile.fromFullPath(file or "twistd.log", rotateLength=None)  # type: ignore[no-untyped-call]
+            self._stream = _log_file(file or "twistd.log", None)
         self._writer = Writer(self._stream, self._form, hide=self._hide)
         return self.levels.observe(self._writer)
 
@@ -92,14 +94,28 @@ class ProcessLog:
             self._writer.hide = options.hide_sensitive_log_data
 
     def reopen(self) -> None:
-        """The file may have been moved away: write to one of the old name."""
-        if isinstance(self._stream, LogFile):
-            self._stream.reopen()  # type: ignore[no-untyped-call]
+        """The file may have been moved away: write to one of the old name, or else to the old one still."""
+        old = self._stream
+        if not isinstance(old, LogFile) or self._writer is None:
+            return
+        try:
+            self._stream = self._writer.stream = _log_file(old.path, old.defaultMode)
+        except OSError as error:
+            # It may have been opened with rights that were given up since.
+            log.error("the log cannot be opened again: {reason}", reason=str(error))
+            return
+        old.close()  # type: ignore[no-untyped-call]
 
     def rotate(self) -> None:
         """Move the file aside, and begin another."""
         if isinstance(self._stream, LogFile):
             self._stream.rotate()  # type: ignore[no-untyped-call]
+
+
+def _log_file(path: str, mode: int | None) -> LogFile:
+    # By itself it would be moved aside at a megabyte, and again and again: that is for the system.
+    file: LogFile = LogFile.fromFullPath(path, rotateLength=None, defaultMode=mode)  # type: ignore[no-untyped-call]
+    return file
 
 
 class Syslog:
@@ -150,14 +166,14 @@ class Writer:
     """Writes events as lines."""
 
     def __init__(self, stream: Any, form: Format, *, hide: bool) -> None:
-        self._stream = stream
+        self.stream = stream
         self._write: Callable[[LogEvent], str] = as_json if form == "json" else as_text
         self.hide = hide
 
     def __call__(self, event: LogEvent) -> None:
         event = {key: self._address(value) if key in _ADDRESSES else value for key, value in event.items()}
-        self._stream.write(self._write(event))
-        self._stream.flush()
+        self.stream.write(self._write(event))
+        self.stream.flush()
 
     def _address(self, address: object) -> object:
         """An IPv4 peer of an IPv6 socket is told by its IPv4 address."""

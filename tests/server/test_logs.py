@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from twisted.logger import Logger, LogPublisher
+from twisted.logger import Logger, LogLevel, LogPublisher, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.server.config import Config
@@ -110,18 +110,38 @@ class Lines(SynchronousTestCase):
 
 
 class Files(SynchronousTestCase):
-    def test_a_file_grows_until_the_system_moves_it(self) -> None:
-        folder = Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, folder)
-        file = folder / "federix.log"
-        options = Config.load({"hosts": ["example.org"]}, directory=folder).server
-        log = ProcessLog({"logfile": str(file)}, "text", options)
-        observer = log.observer()
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.file = self.folder / "logs" / "federix.log"
+        self.file.parent.mkdir()
+        options = Config.load({"hosts": ["example.org"]}, directory=self.folder).server
+        self.log = ProcessLog({"logfile": str(self.file)}, "text", options)
+        observer = self.log.observer()
         assert observer is not None
-        self.addCleanup(lambda: log._stream.close())
-        logger = Logger("federix", observer=LogPublisher(observer))
+        self.addCleanup(lambda: self.log._stream.close())
+        self.logger = Logger("federix", observer=LogPublisher(observer))
+
+    def test_a_file_grows_until_the_system_moves_it(self) -> None:
         for _ in range(30):
-            logger.info("long: {text}", text="x" * 50_000)
-        self.assertEqual(os.listdir(folder), [file.name])
-        log.rotate()
-        self.assertEqual(sorted(os.listdir(folder)), [file.name, f"{file.name}.1"])
+            self.logger.info("long: {text}", text="x" * 50_000)
+        self.assertEqual(os.listdir(self.file.parent), [self.file.name])
+        self.log.rotate()
+        self.assertEqual(sorted(os.listdir(self.file.parent)), [self.file.name, f"{self.file.name}.1"])
+
+    def test_what_is_logged_after_a_move_is_in_a_file_of_the_old_name(self) -> None:
+        self.logger.info("before")
+        moved = self.file.rename(self.folder / "moved.log")
+        self.log.reopen()
+        self.logger.info("after")
+        self.assertIn("before", moved.read_text())
+        self.assertNotIn("after", moved.read_text())
+        self.assertIn("after", self.file.read_text())
+
+    def test_one_that_cannot_be_opened_again_is_written_to_still(self) -> None:
+        moved = self.file.parent.rename(self.folder / "moved")
+        with capturedLogs() as events:
+            self.log.reopen()
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.error])
+        self.logger.info("after")
+        self.assertIn("after", (moved / self.file.name).read_text())
