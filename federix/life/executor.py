@@ -5,16 +5,23 @@ Whoever has work that blocks (a database, a password hash) is given an :class:`E
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
+
+log = Logger()
+
+#: Seconds that threads have to end what they have begun.
+STOP_TIMEOUT: Final = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +46,19 @@ class InlineExecutor:
 
 
 class _Pool(ThreadPool):
-    """Twisted's own leaves a function that refers to itself behind each piece of work, for the cyclic collector."""
+    """Twisted's own leaves a function that refers to itself behind each piece of work, for the cyclic collector. And
+    for work that hangs it waits for ever."""
+
+    def stop(self) -> None:
+        self.joined = True
+        self.started = False
+        self._team.quit()
+        deadline = time.monotonic() + STOP_TIMEOUT
+        for thread in self.threads:
+            thread.join(max(deadline - time.monotonic(), 0.0))
+        hanging = [thread.name for thread in self.threads if thread.is_alive()]
+        if hanging:
+            log.error("work in threads does not end: the others go on without it", threads=", ".join(hanging))
 
     def callInThreadWithCallback(  # type: ignore[override]
         self, onResult: Callable[[bool, Any], object], func: Callable[..., Any], *args: Any, **kw: Any
@@ -81,7 +100,10 @@ class ThreadExecutor:
         self._pool.start()
 
     def stop(self) -> None:
-        """Finish what was begun, then end the threads. Blocks until they have, so first let the work come to rest."""
+        """Finish what was begun, then end the threads; one whose work hangs is left to itself after a while.
+
+        Blocks meanwhile, so first let the work come to rest.
+        """
         self._pool.stop()
 
     def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:

@@ -5,8 +5,10 @@ import threading
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from federix.life import executor
 from federix.life.executor import Executor, InlineExecutor, ThreadExecutor
 
 
@@ -16,8 +18,8 @@ def divided(number: int, *, by: int) -> float:
 
 class InlineExecutorTest(SynchronousTestCase):
     def test_the_answer_is_there_at_once(self) -> None:
-        executor: Executor = InlineExecutor()
-        self.assertEqual(self.successResultOf(executor.run(divided, 6, by=3)), 2)
+        inline: Executor = InlineExecutor()
+        self.assertEqual(self.successResultOf(inline.run(divided, 6, by=3)), 2)
 
     def test_an_exception_becomes_a_failure(self) -> None:
         self.failureResultOf(InlineExecutor().run(divided, 6, by=0), ZeroDivisionError)
@@ -82,3 +84,22 @@ class ThreadExecutorTest(TestCase):
 
     async def test_an_executor_may_be_stopped_without_a_start(self) -> None:
         self.executor.stop()
+
+    async def test_work_that_hangs_does_not_keep_it_from_stopping(self) -> None:
+        self.patch(executor, "STOP_TIMEOUT", 0.05)
+        self.executor.start()
+        begun, released = threading.Event(), threading.Event()
+        self.addCleanup(released.set)
+
+        def hang() -> None:
+            begun.set()
+            released.wait(30)
+
+        hanging = self.executor.run(hang)
+        begun.wait(10)
+        with capturedLogs() as events:
+            self.executor.stop()
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.error])
+        self.assertFalse(hanging.called)
+        released.set()
+        await hanging
