@@ -214,12 +214,13 @@ def ordered(classes: Iterable[type[Module]]) -> list[type[Module]]:
 Wanted = Mapping[str, tuple[type[Module], "Options"]]
 
 
-async def load(host: Host, wanted: Wanted) -> None:
+async def load(host: Host, wanted: Wanted) -> list[str]:
     """Start the modules of a host that has none running, or have it run just these: only what differs is touched.
 
     What is not wanted any more is stopped, those that others require last. What is new is started. Whose options
-    changed is told (`Module.reconfigure`); sessions and timers live on.
+    changed is told (`Module.reconfigure`); sessions and timers live on. Returns which could not take theirs, and why.
     """
+    problems: list[str] = []
     classes = ordered(cls for cls, _ in wanted.values())
     # Under its own name: in the configuration it may stand under the path where it is found.
     wanted = {cls.name: (cls, options) for cls, options in wanted.values()}
@@ -236,8 +237,10 @@ async def load(host: Host, wanted: Wanted) -> None:
             old, running.options = running.options, options
             try:
                 running.reconfigure(old, options)
-            except Exception:
+            except Exception as error:
                 log.failure("module could not take its new options", module=cls.name, host=host.name)
+                problems.append(f"{cls.name} could not take its new options on {host.name}: {told(error)}")
+    return problems
 
 
 async def _start(modules: Branch, cls: type[Module], host: Host, options: Options) -> None:

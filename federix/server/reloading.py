@@ -120,7 +120,7 @@ async def _restore(server: Server, old: Config) -> None:
 
 
 async def _apply(server: Server, config: Config) -> list[str]:
-    """Have *config* run, whatever runs now; returns what is wrong with the certificates.
+    """Have *config* run, whatever runs now; returns what is wrong with the certificates, and with options of modules.
 
     What may fail comes first. What cannot be taken back, the end of a host and of its sessions, comes last.
     """
@@ -130,7 +130,7 @@ async def _apply(server: Server, config: Config) -> list[str]:
     problems = server.certificates.reconfigure() + server.trust.reconfigure()
     bound = await _bind(server, config)
     try:
-        await _run(server, config, bound)
+        problems += await _run(server, config, bound)
     except BaseException:
         for listener in bound.values():
             await listener.release()
@@ -169,8 +169,12 @@ async def _bind(server: Server, config: Config) -> dict[str, Listener]:
     return bound
 
 
-async def _run(server: Server, config: Config, bound: dict[str, Listener]) -> None:
-    """Have hosts, modules and listeners run; those that are *bound* are taken from there."""
+async def _run(server: Server, config: Config, bound: dict[str, Listener]) -> list[str]:
+    """Have hosts, modules and listeners run; those that are *bound* are taken from there.
+
+    Returns which modules could not take their options.
+    """
+    problems: list[str] = []
     await server.components.give_up(config.component_domains(), config.hosts)
     for name in config.hosts:
         host = server.hosts.children.get(name)
@@ -178,7 +182,7 @@ async def _run(server: Server, config: Config, bound: dict[str, Listener]) -> No
             await server.hosts.add(server.new_host(name))
         elif isinstance(host, Host):
             host.accounts.policy = server.policy(name)
-            await load(host, server.wanted_modules(name))
+            problems += await load(host, server.wanted_modules(name))
     names = {listener.name for listener in config.listeners}
     for name in list(server.listeners.children):
         if name not in names:
@@ -190,3 +194,4 @@ async def _run(server: Server, config: Config, bound: dict[str, Listener]) -> No
             await server.listeners.add(ready)
         else:
             running.reconfigure(listener)
+    return problems

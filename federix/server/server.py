@@ -272,9 +272,10 @@ class Server(Branch):
         """Run with another configuration from now on; sessions, timers and connections live on.
 
         Hosts, modules and listeners come and go as *config* says, options are swapped in place, certificates are
-        read again. Returns what the operator should know: which certificates are wrong, what needs a restart. Raises
-        `ModuleError`, `TlsSettingsError`, `CannotListen`, or whatever a module raises that cannot start: then what was
-        in force before is in force again. Raises `CommandError` where the server does not run, or reloads already.
+        read again. Returns what the operator should know: which certificates are wrong, which modules could not take
+        their options, what needs a restart. Raises `ModuleError`, `TlsSettingsError`, `CannotListen`, or whatever a
+        module raises that cannot start: then what was in force before is in force again. Raises `CommandError` where
+        the server does not run, or reloads already.
         """
         return await reload(self, config)
 

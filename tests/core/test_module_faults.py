@@ -403,7 +403,10 @@ class LifeFaultTests(SceneTestCase):
         return done
 
     def test_a_module_that_cannot_take_its_options_is_named_and_the_rest_is_reloaded(self) -> None:
-        self.successResultOf(self.reload("reconfigure raise"))
+        [told] = self.successResultOf(self.reload("reconfigure raise"))
+        self.assertRegex(
+            told, r"^mod_faulty could not take its new options on example.org: ZeroDivisionError: .*:\d+\)$"
+        )
         self.blamed(module="mod_faulty", host="example.org")
         self.others_chat()
 
