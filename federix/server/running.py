@@ -175,7 +175,13 @@ class Running(Service):
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
         self._collector.stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._at(number, self._ends_already)
         return ensureDeferred(self.server.stop())
+
+    def _ends_already(self) -> None:
+        """Somebody is impatient: the reactor would call that an error."""
+        log.info("the server is stopping already")
 
 
 def _outcome(task: Coroutine[Any, Any, object]) -> list[object]:

@@ -108,6 +108,25 @@ class Running(ProcessCase):
         self.assertNotIn("Traceback", told)
         self.assertNotIn("[warning]", told)
 
+    def test_who_cannot_wait_for_its_end_is_told_that_it_comes(self) -> None:
+        path = self.write()
+        path.write_text(path.read_text().replace(", tls: true", ""))
+        with self.twistd("-c", str(path), "-d", str(self.folder / "data")) as process:
+            self.until_it_listens(process)
+            self.assertEqual(self.ctl("status").returncode, 0)
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as client:
+                # Who has said something, and does not answer, is waited for.
+                client.sendall(b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams'>")
+                client.recv(4096)
+                process.send_signal(signal.SIGTERM)
+                while client.recv(4096):
+                    pass
+                process.send_signal(signal.SIGINT)
+                told = self.until("server stopped", process)
+            process.wait(PATIENCE)
+        self.assertIn("the server is stopping already", told)
+        self.assertNotIn("Traceback", told)
+
     def test_a_wrong_configuration_ends_without_a_traceback(self) -> None:
         with self.twistd("-c", str(self.write("modules: {mod_pong: {}}\n"))) as process:
             self.assertNotEqual(process.wait(PATIENCE), 0)
