@@ -138,11 +138,10 @@ class Node:
     async def stop(self) -> None:
         """Stop; a failure is logged, since the others must stop as well. A start that is under way is cancelled.
 
-        Where it stops already, this waits for that.
+        Where it stops already, this waits for that; a start that waits for it as well ends at once.
         """
-        if self._ending is not None:
+        while self._ending is not None:
             await _one_more(self._ending)
-            return
         waiting = self._ending = []
         try:
             await self._stop()

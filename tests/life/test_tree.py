@@ -186,6 +186,21 @@ class NodeTests(TreeTestCase):
         self.assertTrue(node.running)
         self.assertFalse(node.scope.closed)
 
+    def test_who_stops_it_last_finds_it_stopped(self) -> None:
+        node = self.node("a", seconds=1, stopping=1)
+        starting = ensureDeferred(node.start())
+        self.clock.advance(1)
+        self.successResultOf(starting)
+        first, again, last = (ensureDeferred(each()) for each in (node.stop, node.start, node.stop))
+        self.clock.advance(1)
+        self.successResultOf(first)
+        self.successResultOf(last)
+        self.failureResultOf(again, CancelledError)
+        self.clock.advance(1)
+        self.assertIs(node.state, State.STOPPED)
+        self.assertEqual(self.heard, ["start a", "stop a"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_what_does_not_run_is_not_drained(self) -> None:
         node = self.node("a")
         self.run_now(node.drain(0))
