@@ -217,7 +217,7 @@ class Commands:
             raise CommandError(error.text or error.condition.tag.replace("-", " ")) from None
         except ConfigErrors as errors:
             raise CommandError("\n".join(str(problem) for problem in errors.problems)) from None
-        except Exception:
+        except (Exception, SystemExit):
             log.failure("command failed", command=name)
             raise CommandError("something went wrong inside the server: its log says what") from None
         return done

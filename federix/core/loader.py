@@ -30,7 +30,7 @@ GROUP: Final = "federix.modules"
 #: The attribute under which a Python module from a `modules_dir` remembers what its file was like.
 _VERSION: Final = "__federix_version__"
 
-#: What a file may raise while it is read: one that is meant to be run as a program ends it.
+#: What the code of others may raise: some is meant to be run as a program, which it ends.
 _FAULTS: Final = (Exception, SystemExit)
 
 
@@ -237,7 +237,7 @@ async def load(host: Host, wanted: Wanted) -> list[str]:
             old, running.options = running.options, options
             try:
                 running.reconfigure(old, options)
-            except Exception as error:
+            except _FAULTS as error:
                 log.failure("module could not take its new options", module=cls.name, host=host.name)
                 problems.append(f"{cls.name} could not take its new options on {host.name}: {told(error)}")
     return problems
@@ -246,6 +246,8 @@ async def load(host: Host, wanted: Wanted) -> list[str]:
 async def _start(modules: Branch, cls: type[Module], host: Host, options: Options) -> None:
     try:
         await modules.add(cls(host, options))
+    except SystemExit as error:
+        raise ModuleError(f"{cls.name} ended the program in place of starting on {host.name}: {told(error)}") from error
     except Exception as error:
         error.add_note(f"{cls.name} could not start on {host.name}")
         raise

@@ -41,6 +41,11 @@ class Shop:
         raise ZeroDivisionError("a secret")
 
     @command()
+    def leave(self) -> None:
+        """Take itself for a program."""
+        raise SystemExit(3)
+
+    @command()
     def stock(self, kind: Literal["rows", "numbers", "set", "object", "endless"]) -> Any:
         """Show what there is."""
         endless: list[Any] = []
@@ -135,6 +140,10 @@ class CommandsTest(SynchronousTestCase):
         self.assertNotIn("secret", str(self.refused("crash")))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_one_that_would_end_the_program_is_answered_for(self) -> None:
+        self.assertIn("its log says what", str(self.refused("leave")))
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
     def test_an_answer_is_plain_data(self) -> None:
         self.assertEqual(
             json.dumps(self.run_("stock", kind="rows")), '[{"what": "hat", "left": {"1": 2}}, {"what": "coat"}]'
@@ -160,7 +169,7 @@ class CommandsTest(SynchronousTestCase):
 
     def test_only_what_is_marked_is_a_command(self) -> None:
         self.assertEqual(
-            [each.name for each in self.commands], ["crash", "explain", "open_door", "refuse", "sell", "stock"]
+            [each.name for each in self.commands], ["crash", "explain", "leave", "open_door", "refuse", "sell", "stock"]
         )
 
     def test_a_decorator_without_its_brackets_is_an_error(self) -> None:

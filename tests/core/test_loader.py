@@ -387,6 +387,22 @@ class RunningTests(WorldTestCase):
         self.assertIsNotNone(host.find(One))
         self.assertEqual(self.reload(mod_one={}, mod_two={}), ["two starts"])
 
+    def test_one_that_ends_the_program_at_its_start_does_not_end_it(self) -> None:
+        self.arrange(mod_one={})
+
+        class Leaving(Recording):
+            name = "mod_two"
+
+            async def on_start(self) -> None:
+                raise SystemExit(3)
+
+        known, self.world._modules = self.world._modules, Catalogue({"mod_one": One, "mod_two": Leaving})
+        error = self.assertRaises(ModuleError, self.reload, mod_two={})
+        self.assertRegex(str(error), r"mod_two ended the program in place of starting on .*: SystemExit: 3 \(.*:\d+\)")
+        self.assertEqual(self.said, ["one stops", "one starts"])
+        self.world._modules = known
+        self.assertEqual(self.reload(mod_one={}), [])
+
     def test_one_by_its_dotted_path_runs_under_its_own_name(self) -> None:
         path = f"{__name__}.One"
         self.arrange(**{path: {"number": 3}, "mod_two": {}})
