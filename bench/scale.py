@@ -24,16 +24,15 @@ from .process import ServerFailed
 from .results import Bound
 from .run import users_needed
 from .scenarios import Size
-from .usage import cpu_seconds, pss_bytes
+from .usage import cpu_seconds, exact_cpu_seconds, pss_bytes
 
 #: What a message and the round trips may cost among many, as times of what they cost alone.
 CPU_LIMIT: Final = 1.10
 P99_LIMIT: Final = 2.0
 #: Idle sessions that come and go before, to have everything loaded that a login needs.
 WARM_UP: Final = 20
-#: Seconds one repetition may take, and the whole of a crowd's stay.
-PACED_TAKES: Final = 180.0
-CROWD_STAYS: Final = 3600.0
+#: Seconds that a crowd may stay, and those who talk.
+STAYS: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much of everything: *talking* says who talks, how often each, and how often all is repeated."""
+    """How much of everything: *talking* says who talks, how often each in a turn, and how many turns there are."""
 
     talking: Size
     rate: float
@@ -62,7 +61,7 @@ class Scale:
 
 ALONE: Final = Variant("alone", "alone")
 FULL: Final = Scale(
-    Size(clients=100, count=40, repeat=9),
+    Size(clients=100, count=10, repeat=40),
     1000.0,
     130.0,
     (
@@ -72,7 +71,7 @@ FULL: Final = Scale(
     ),
 )
 QUICK: Final = Scale(
-    Size(clients=10, count=20, repeat=1),
+    Size(clients=10, count=10, repeat=2),
     200.0,
     0.0,
     (
@@ -85,7 +84,7 @@ QUICK: Final = Scale(
 
 @dataclass
 class Measured:
-    """One variant's repetitions."""
+    """One variant's turns."""
 
     cpu: list[float] = field(default_factory=list)
     """Of the server, in seconds for a message."""
@@ -108,6 +107,7 @@ class Stage:
         self.scale = scale
         self.measured = Measured()
         self._crowd: LoadProcess | None = None
+        self._talking: LoadProcess
         size = scale.talking
         self._server = Watched(folder, pem, users_needed(size) + variant.sessions)
         self._server.more_hosts = variant.hosts
@@ -139,7 +139,7 @@ class Stage:
         size = Size(self.variant.sessions, 1, 1)
         first = users_needed(self.scale.talking)
         self._crowd = crowd = LoadProcess(
-            self._specification("idle", size, seconds=CROWD_STAYS, warm_up=WARM_UP, first=first)
+            self._specification("idle", size, seconds=STAYS, warm_up=WARM_UP, first=first)
         )
         stack.callback(crowd.end)
         crowd.expect_ready()
@@ -154,16 +154,17 @@ class Stage:
             "longest pause": max(pauses, default=0.0),
         }
 
+    def begin(self, stack: ExitStack) -> None:
+        """Log in those who talk: behind the crowd, as everybody comes behind somebody. They stay, too."""
+        self._talking = load = LoadProcess(self._specification("paced", self.scale.talking, seconds=STAYS))
+        stack.callback(load.end)
+        load.expect_ready()
+
     def measure(self) -> None:
-        """One repetition. Raises `ServerFailed`."""
-        load = LoadProcess(self._specification("paced", self.scale.talking, seconds=PACED_TAKES))
-        try:
-            load.expect_ready()
-            begun, cpu = time.monotonic(), cpu_seconds(self._server.pid)
-            told = load.go()
-            cpu = cpu_seconds(self._server.pid) - cpu
-        finally:
-            load.end()
+        """One turn. Raises `ServerFailed`."""
+        begun, cpu = time.monotonic(), exact_cpu_seconds(self._server.pid)
+        told = self._talking.go()
+        cpu = exact_cpu_seconds(self._server.pid) - cpu
         measured = self.measured
         measured.cpu.append(cpu / told["done"])
         trips = told["round_trips"]
@@ -182,7 +183,7 @@ class Stage:
 
 
 def run(scale: Scale, folder: Path, pem: Path, tell: Callable[[str], None]) -> list[Bound]:
-    """Each variant beside the clients alone, in turns. A failure stands in what is returned."""
+    """Each variant beside the clients alone, in short turns. A failure stands in what is returned."""
     measured: dict[str, Measured] = {}
     try:
         with ExitStack() as stack:
@@ -192,9 +193,11 @@ def run(scale: Scale, folder: Path, pem: Path, tell: Callable[[str], None]) -> l
                 stages.append(Stage(variant, scale, folder / f"scale-{variant.name}", pem, stack))
             tell(f"scale: nothing happens for {scale.rest:g} s")
             time.sleep(scale.rest)
-            for turn in range(scale.talking.repeat):
+            for stage in stages:
+                stage.begin(stack)
+            tell(f"scale: {scale.talking.repeat} turns")
+            for _ in range(scale.talking.repeat):
                 for stage in stages:
-                    tell(f"scale: {stage.variant.title} ({turn + 1} of {scale.talking.repeat})")
                     stage.measure()
             for stage in stages:
                 stage.check()
