@@ -117,13 +117,13 @@ class ReadingStream(TwistedProtocol):
         """Let go of what an idle stream does not need, unless it has heard something since this was last called."""
         if self._heard:
             self._heard = False
-        else:
-            self.rest_now()
+        elif self._parser.rest() and self.secure and self.transport is not None:
+            self.transport.rest()
 
     def rest_now(self) -> None:
-        """Let go of what an idle stream does not need: it comes back with the next byte."""
+        """Let go of all that an idle stream does not need: it comes back with the next byte."""
         if self._parser.rest() and self.secure and self.transport is not None:
-            self.transport.rest()
+            self.transport.rest_now()
 
     def weigh(self) -> None:
         """Have what is kept here counted."""

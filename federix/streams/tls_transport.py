@@ -28,6 +28,8 @@ from .lean_tls import SCRATCH, Lean, lean
 #: What one record holds at most (RFC 8446 §5.1), and how long it is at most (RFC 5246 §6.2.3), its header not counted.
 RECORD: Final = 1 << 14
 RECORD_BODY: Final = RECORD + 2048
+#: What comes and goes in such pieces leaves OpenSSL with little.
+LITTLE: Final = 2048
 #: The kind of a record, its version, 3 and something, and how long its body is.
 _HEADER: Final = Struct(">BBxH")
 #: The kinds there are (RFC 8446 §B.1, RFC 6520 §3). A greeting in the way of SSL 2 has none of them.
@@ -79,6 +81,8 @@ class TlsTransport(TLSMemoryBIOProtocol):
     _head = b""
     #: OpenSSL, once the handshake is done and until the connection is lost.
     _lean: Lean | None = None
+    #: Whether OpenSSL may keep much.
+    _grown = False
     #: Whether who sits on top wants to hear nothing at the moment, and whether the other side has closed meanwhile.
     _reading_paused = False
     _closed_meanwhile = False
@@ -95,6 +99,8 @@ class TlsTransport(TLSMemoryBIOProtocol):
         connection = self._lean
         if connection is None:
             connection = self._lean = lean(self._tlsConnection)
+        if len(data) > LITTLE:
+            self._grown = True
         connection.bio_write(data)
         pieces: list[bytes] = []
         closed = False
@@ -135,6 +141,8 @@ class TlsTransport(TLSMemoryBIOProtocol):
             self.transport.resumeProducing()  # type: ignore[union-attr]
 
     def write(self, data: bytes) -> None:
+        if len(data) > LITTLE:
+            self._grown = True
         if not self._handshakeDone or not 0 < len(data) <= RECORD or self.disconnecting or self._lostTLSConnection:
             super().write(data)  # type: ignore[no-untyped-call]
             return
@@ -153,9 +161,18 @@ class TlsTransport(TLSMemoryBIOProtocol):
                 self._write(data[sent:])  # type: ignore[no-untyped-call]
 
     def rest(self) -> None:
-        """Let go of the memory that OpenSSL keeps for more than is said now."""
+        """Let go of the memory that OpenSSL keeps for more than is said now, if that is worth it.
+
+        What is freed long after it came lies in holes among what others have: the next ones would be scattered there.
+        """
+        if self._grown:
+            self.rest_now()
+
+    def rest_now(self) -> None:
+        """Let go of all that memory."""
         if self._lean is not None:
             self._lean = lean(self._tlsConnection)
+            self._grown = False
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._lean = None  # it knows the connection, and that knows us

@@ -172,7 +172,7 @@ class TlsTransportTests(SynchronousTestCase):
             if action == "write":
                 both.ends[name].write(bytes([len(both.ends[name].said) % 251]) * size)
             elif action == "rest":
-                both.ends[name].tls.rest()
+                both.ends[name].tls.rest_now()
             else:
                 both.carry(name, size)
         both.settle()
@@ -210,7 +210,7 @@ class TlsTransportTests(SynchronousTestCase):
                         end.talker.transport.write(bytes([size % 251]) * size)  # type: ignore[union-attr]
                     elif action == "rest":
                         if lean:
-                            end.tls.rest()
+                            end.tls.rest_now()
                     elif both.client.tls.connected and both.server.tls.connected:
                         both.carry(name, size)
                 if steps is before:
@@ -371,15 +371,28 @@ class TlsTransportTests(SynchronousTestCase):
             both.client.write(b"c" * 100_000)
             both.settle()
             self.assertEqual(buffers(both.server), begun)
-            both.server.tls.rest()
-            self.assertFalse(set(buffers(both.server)) & set(begun))
+            both.server.tls.rest_now()
+            rested = buffers(both.server)
+            self.assertFalse(set(rested) & set(begun))
+            # Little is not worth it, much is, whoever has said it.
+            for end, said, let_go in (
+                (both.client, 500, False),
+                (both.server, 500, False),
+                (both.client, 5000, True),
+                (both.server, 5000, True),
+            ):
+                before = buffers(both.server)
+                end.write(b"x" * said)
+                both.settle()
+                both.server.tls.rest()
+                self.assertEqual(not set(buffers(both.server)) & set(before), let_go)
 
     def test_nothing_is_lost_by_a_rest_in_the_middle_of_a_record(self) -> None:
         for version in VERSIONS:
             both = self.both(version)
             both.client.write(b"c" * 1000)
             while both.carry("client", 100):
-                both.server.tls.rest()
+                both.server.tls.rest_now()
             self.assertEqual(both.server.talker.received, both.client.said)
 
     def test_after_the_end_nothing_is_written(self) -> None:
