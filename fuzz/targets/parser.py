@@ -1,7 +1,8 @@
 """The stream parser: any bytes, in any cut.
 
 Nothing is raised, what is held stays within its limit, and the events are those of the same bytes in one piece. Six
-bytes before the stream say where it is cut, and within which limits it is read.
+bytes before the stream say where it is cut, and within which limits it is read. In pieces it is read by what has read
+all inputs before it, in one piece by something new: nothing of one stream may be seen in another.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from federix.xmpp.errors import StreamCondition, StreamError
 from federix.xmpp.events import Event, Header
 from federix.xmpp.limits import AFTER_AUTHENTICATION, BEFORE_AUTHENTICATION, Limits
 from federix.xmpp.parser import StreamParser
+from federix.xmpp.readers import Readers
 from federix.xmpp.stanza import Stanza
 
 from ..mutation import HEADER
@@ -26,6 +28,7 @@ _LIMITS: Final = (
     Limits(stanza_bytes=300, elements=6, depth=4, attributes=3, tag_bytes=200),
     Limits(stanza_bytes=100, elements=100, depth=50, attributes=100, tag_bytes=100),
 )
+_SHARED: Final = Readers()
 #: An unfinished tag with a "<" inside.
 _NESTED: Final = re.compile(rb"<[^>]*<[^>]*\Z")
 #: Byte by byte only up to here: it takes its time.
@@ -49,8 +52,10 @@ def _place(high: int, low: int, size: int) -> int:
     return (high * 256 + low) % (size + 1)
 
 
-def _read(pieces: Iterable[bytes], limits: Limits) -> tuple[list[object], StreamError | None]:
-    parser = StreamParser(limits)
+def _read(
+    pieces: Iterable[bytes], limits: Limits, readers: Readers | None = None
+) -> tuple[list[object], StreamError | None]:
+    parser = StreamParser(limits, readers)
     shown: list[object] = []
     error: StreamError | None = None
     for piece in pieces:
@@ -65,7 +70,7 @@ def _read(pieces: Iterable[bytes], limits: Limits) -> tuple[list[object], Stream
 
 
 def _compare(expected: list[object], pieces: list[bytes], limits: Limits) -> None:
-    found, error = _read(pieces, limits)
+    found, error = _read(pieces, limits, _SHARED)
     if found == expected:
         return
     if not any(isinstance(event, Header) for event in (*found, *expected)):
