@@ -217,17 +217,23 @@ Wanted = Mapping[str, tuple[type[Module], "Options"]]
 async def load(host: Host, wanted: Wanted) -> list[str]:
     """Start the modules of a host that has none running, or have it run just these: only what differs is touched.
 
-    What is not wanted any more is stopped, those that others require last. What is new is started. Whose options
-    changed is told (`Module.reconfigure`); sessions and timers live on. Returns which could not take theirs, and why.
+    What is not wanted any more is stopped, those that others require last, and what requires one that is another class
+    now is stopped with it. What is new, or was stopped, is started. Whose options changed is told
+    (`Module.reconfigure`); sessions and timers live on. Returns which could not take theirs, and why.
     """
     problems: list[str] = []
     classes = ordered(cls for cls, _ in wanted.values())
     # Under its own name: in the configuration it may stand under the path where it is found.
     wanted = {cls.name: (cls, options) for cls, options in wanted.values()}
     modules = host.modules
-    for module in reversed(host.running_modules()):
-        if module.name not in wanted or type(module) is not wanted[module.name][0]:
-            await modules.remove(module.name)
+    gone: list[str] = []
+    for module in host.running_modules():
+        as_before = module.name in wanted and type(module) is wanted[module.name][0]
+        # What it requires, it may hold.
+        if not as_before or any(needed.name in gone for needed in module.requires):
+            gone.append(module.name)
+    for name in reversed(gone):
+        await modules.remove(name)
     for cls in classes:
         options = wanted[cls.name][1]
         running = modules.children.get(cls.name)

@@ -339,6 +339,18 @@ class RunningTests(WorldTestCase):
         self.assertEqual(self.reload(mod_one={}, mod_two={}, mod_three={}), ["two starts", "three starts"])
         self.assertEqual(self.reload(), ["three stops", "two stops", "one stops"])
 
+    def test_what_requires_one_that_starts_anew_does_so_too(self) -> None:
+        """It may hold the old one."""
+        self.arrange(mod_one={}, mod_two={}, mod_three={})
+
+        class NewOne(One):
+            pass
+
+        self.world._modules = Catalogue({"mod_one": NewOne, "mod_two": Two, "mod_three": Three})
+        said = self.reload(mod_one={}, mod_two={}, mod_three={})
+        self.assertEqual(said[:3], ["three stops", "two stops", "one stops"])
+        self.assertEqual(said[3:], ["one starts", "two starts", "three starts"])
+
     def test_options_are_swapped_in_place(self) -> None:
         self.arrange(mod_one={})
         module = self.world.host("example.org").module(One)
