@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, fail, maybeDeferred, succeed
@@ -154,14 +154,20 @@ class Passage:
             return self._deliver(id_, deliver)
         else:
             kept = succeed(None)
-        if before is not None and not before.called:
-            kept.addCallback(lambda _: _after(before))
         keeping = Keeping(placed=True)
         # One pair, for it is the dearest part of waiting.
         kept.addCallbacks(self._go_on, self._go_back, (message, id_, deliver, keeping), errbackArgs=(message, keeping))
         return keeping
 
     def _go_on(self, _: object, message: Message, id_: int | None, deliver: Deliver, keeping: Keeping) -> None:
+        before = self._before
+        if before is None or before.called:
+            self._hand_on(message, id_, deliver, keeping)
+        else:
+            # What was submitted first is mostly kept first, and over by now.
+            before.then(partial(self._hand_on, message, id_, deliver, keeping))
+
+    def _hand_on(self, message: Message, id_: int | None, deliver: Deliver, keeping: Keeping) -> None:
         try:
             going = self._deliver(id_, deliver)
         except Exception:
