@@ -243,6 +243,6 @@ class StreamParser:
             if reader.over:
                 self.close()  # what comes after the footer is not looked at
         heading = self._heading = reader.heading
-        if heading is not None and not reader.stack and data[-1:] == b">" and not self._ended:
+        if heading is not None and reader.free and not self._ended:
             self._reader = None
             heading.give_back(reader)

@@ -51,6 +51,8 @@ _WIDE: Final = re.compile(rb"[\xc4-\xff]")
 _WIDEST: Final = re.compile(rb"[\xf0-\xff]")
 #: Pieces of text are joined up to here: byte by byte costs neither a string each nor the square of their number.
 _JOINED_TEXT: Final = 1024
+#: What expat is done with when it has seen it. A line may go on behind the other one.
+_BLANKS: Final = b" \t\n"
 _ROOT_NAME: Final = re.compile(rb"<([^\s/>]+)")
 
 #: Made so, without __init__, each costs half as much.
@@ -77,7 +79,7 @@ class Heading:
         return reader
 
     def give_back(self, reader: Reader) -> None:
-        """Nothing is under way in *reader*."""
+        """*reader* is `free`: nothing of its stream will be seen in another."""
         del reader.events  # they are somebody's
         if reader.fed < LENT_BELOW and len(self._idle) < _KEPT:
             self._idle.append(reader)
@@ -131,6 +133,7 @@ class Reader:
         "_content",
         "_cost",
         "_elements",
+        "_end",
         "_expat",
         "_knew",
         "_named_by_prefix",
@@ -146,6 +149,7 @@ class Reader:
         "cdata",
         "events",
         "fed",
+        "free",
         "heading",
         "held",
         "limits",
@@ -179,6 +183,9 @@ class Reader:
         self._base = 0  # the position of the first byte of _window
         self._window = b""  # what expat is working on
         self._start = 0  # the position of the stanza under way
+        self._end = 0  # the position behind the last one, or behind the header
+        #: Whether nothing is under way, and nothing held back by expat, as it does with what may be half a character.
+        self.free = False
         self._knew = 0  # how many names expat knew before
         parser = new_expat()
         self._expat: expat.XMLParserType | None = parser
@@ -248,6 +255,10 @@ class Reader:
             if self._width < 4 and not data.isascii():
                 self._width = 4 if _WIDEST.search(data) else 2 if _WIDE.search(data) else self._width
             self.held += data
+            self.free = False
+        else:
+            at = self._end - self._base
+            self.free = at == len(data) or (at >= 0 and not data[at:].strip(_BLANKS))
         self._window = b""
 
     # -- expat's handlers -----------------------------------------------------------------------------------------
@@ -272,6 +283,7 @@ class Reader:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "the header is too large")
         if len(attrs) > self.limits.attributes:
             raise StreamError(StreamCondition.POLICY_VIOLATION, "too many attributes")
+        self._end = self._base + match.end()
         namespace, local, _ = names.known(name)
         declared, self._namespaces = self._namespaces, {}
         assert self._readers is not None
@@ -389,6 +401,7 @@ class Reader:
             end = at + len(element.name) + 3
             if window[end - 1] != _END:  # there is a prefix, or a space behind the name
                 end = window.index(b">", at) + 1
+        self._end = self._base + end
         if self.held:
             raw = bytes(self.held) + window[:end]
             self.held.clear()

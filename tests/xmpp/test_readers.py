@@ -37,6 +37,8 @@ MISTAKES = [
     b"<message>" + b"<a>" * 120,
     b"]]>",
     b"<a b=''b=''/>",
+    b"\xf4y>",
+    b" \xf0\x9f>",
 ]
 LIMITS = [
     WIDE,
@@ -135,6 +137,23 @@ class Lending(SynchronousTestCase):
             self.assertEqual(len(conditions(bad.feed(HELLO + mistake + b"<x/>" * 20))), 1, mistake)
             [event] = good.feed(HELLO)
             self.assertIsInstance(event, Message)
+
+    def test_what_expat_holds_back_is_of_its_own_stream(self) -> None:
+        """Of a character that is not whole it waits for the rest, which may look like a tag."""
+        for held_back in (b"\xf4y>", b"\xf0\x9f>", b" \xe2>", b"\r", b"]", b"]]", b"&", b" \n\t", b" \n\r"):
+            first, second = self.stream(), self.stream()
+            first.feed(HELLO + held_back)
+            [event] = second.feed(HELLO)
+            assert isinstance(event, Message)
+            self.assertEqual(event.raw, HELLO)
+            first.close()
+            second.close()
+
+    def test_blanks_behind_a_stanza_keep_nothing(self) -> None:
+        stream = self.stream()
+        for _ in range(5):
+            stream.feed(HELLO + b" \n\t")
+        self.assertIsNone(stream._reader)
 
     def test_the_end_of_a_stream_has_the_name_of_its_own_beginning(self) -> None:
         declared = f"xmlns='{STREAMS}' xmlns:s='{STREAMS}'"
