@@ -7,8 +7,9 @@ time that speak with each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pytest
 
@@ -39,8 +40,18 @@ class ServerFactory:
         return server
 
     def stop(self) -> None:
-        for server in self.servers:
-            server.stop()
+        _stop(self.servers)
+
+
+class _Running(Protocol):
+    def stop(self) -> None: ...
+
+
+def _stop(all_of_them: Sequence[_Running]) -> None:
+    """Stop each, the last one first, though one may fail at that."""
+    with ExitStack() as stack:
+        for each in all_of_them:
+            stack.callback(each.stop)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,8 +93,7 @@ def federix_world_factory() -> Iterator[Callable[..., World]]:
         return world
 
     yield make
-    for world in worlds:
-        world.stop()
+    _stop(worlds)
 
 
 @pytest.fixture
@@ -107,8 +117,7 @@ def federix_federation() -> Iterator[Callable[..., Federation]]:
         return federation
 
     yield make
-    for federation in federations:
-        federation.stop()
+    _stop(federations)
 
 
 @pytest.hookimpl(wrapper=True)

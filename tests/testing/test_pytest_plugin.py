@@ -150,6 +150,33 @@ class Worlds(SynchronousTestCase):
         )
         self.assertEqual(counts, {"passed": 3}, said)
 
+    def test_all_are_stopped_though_one_fails_at_that(self) -> None:
+        said, counts = run(
+            """
+            made = []
+
+            def test_one(federix_world_factory, federix_federation, federix_server_factory):
+                for make in (federix_world_factory, lambda: federix_federation("a.test"), federix_server_factory):
+                    for _ in range(2):
+                        each = make()
+                        made.append(each)
+                        each.stop = failing(each.stop)
+
+            def failing(stop):
+                def fails():
+                    stop()
+                    stopped.append(stop)
+                    raise ZeroDivisionError
+                return fails
+
+            stopped = []
+
+            def test_two():
+                assert len(stopped) == len(made) == 6
+            """
+        )
+        self.assertEqual(counts.get("passed"), 2, said)
+
 
 class Light(SynchronousTestCase):
     def test_a_run_that_asks_for_nothing_loads_no_twisted(self) -> None:
