@@ -31,7 +31,7 @@ from .authorised import AuthorisedLink
 from .confirm import Confirmations, Way
 from .dialback import DialbackSide
 from .idle import Idle
-from .pair import Domains, Waiting
+from .pair import Domains, Pair, Waiting
 from .taking import take
 
 if TYPE_CHECKING:
@@ -305,10 +305,15 @@ class Link(AuthorisedLink):
         pairs, self.pairs = self.pairs, {}
         for domains in self.sends:
             federation.unauthorised(domains, self)
-        for pair in pairs.values():
+        of_each: dict[Pair, list[Waiting]] = {pair: [] for pair in pairs.values()}
+        if again:
+            for waiting in unconfirmed:
+                if waiting.pair in of_each:
+                    of_each[waiting.pair].append(waiting)
+        for pair, own in of_each.items():
             pair.link = None
             if again:
-                pair.put_back([waiting for waiting in unconfirmed if waiting.pair is pair])
+                pair.put_back(own)
         self.dialback.close()
         for id in self._pings:
             federation.forget_ping(id)
