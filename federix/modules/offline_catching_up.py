@@ -37,6 +37,11 @@ class Handed(NamedTuple):
     signs: list[Sign]
 
 
+def is_willing(session: Session) -> bool:
+    """Whether *session* is handed what waits."""
+    return not session.ended and session.available and session.priority >= 0
+
+
 class CatchingUp:
     """What waits for the account of *session* is handed to it, when *earlier* has ended, which did the same."""
 
@@ -59,8 +64,7 @@ class CatchingUp:
     @property
     def goes_on(self) -> bool:
         """Whether the session is still one for messages to the account."""
-        session = self.session
-        return not (self._over or session.ended) and session.available and session.priority >= 0
+        return not self._over and is_willing(self.session)
 
     @property
     def is_broken_off(self) -> bool:

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 
 from ..api import Element, Key, Message, Session, StoreError, Turns, ns
 from .copies import COPIES
-from .offline_catching_up import CatchingUp
+from .offline_catching_up import CatchingUp, is_willing
 from .offline_records import Record, Sign
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Deliveries:
 
     def _try_again(self, session: Session) -> None:
         """Storage failed: the same session goes on, for it may have some of what waits."""
-        if not session.ended and session.available and session.priority >= 0:
+        if is_willing(session):
             self.begin(session)
         else:
             self.look_for_session(session.jid.local)
