@@ -5,14 +5,12 @@ Whoever has work that blocks (a database, a password hash) is given an :class:`E
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from threading import Thread
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -49,13 +47,16 @@ class _Pool(ThreadPool):
     """Twisted's own leaves a function that refers to itself behind each piece of work, for the cyclic collector. And
     for work that hangs it waits for ever."""
 
+    #: Tells the time, in seconds.
+    seconds: Callable[[], float]
+
     def stop(self) -> None:
         self.joined = True
         self.started = False
         self._team.quit()
-        deadline = time.monotonic() + STOP_TIMEOUT
+        deadline = self.seconds() + STOP_TIMEOUT
         for thread in self.threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
+            thread.join(max(deadline - self.seconds(), 0.0))
         hanging = [thread.name for thread in self.threads if thread.is_alive()]
         if hanging:
             log.error("work in threads does not end: the others go on without it", threads=", ".join(hanging))
@@ -81,7 +82,7 @@ class ThreadExecutor:
     are daemons: work that hangs cannot keep the process from ending.
     """
 
-    def __init__(self, reactor: IReactorFromThreads, *, threads: int, name: str) -> None:
+    def __init__(self, reactor: Any, *, threads: int, name: str) -> None:
         self._reactor = reactor
         self._threads = threads
         self._name = name
@@ -89,6 +90,7 @@ class ThreadExecutor:
 
     def _new_pool(self) -> ThreadPool:
         pool = _Pool(minthreads=0, maxthreads=self._threads, name=self._name)
+        pool.seconds = self._reactor.seconds
         # The pool asks its own attribute for new threads, and those of its default class would not be daemons.
         pool.threadFactory = partial(Thread, daemon=True)  # type: ignore[assignment]
         return pool
