@@ -55,11 +55,11 @@ class CatchUp:
             self._session.scope.spawn(self._keep())
 
     async def _keep(self) -> None:
-        session, host, intake = self._session, self._session.host, self._session.intake
+        host, intake = self._session.host, self._session.intake
         try:
             while self._wrong or (self._waiting and intake.behind < MOST_BEHIND):
                 reached, wrong, self._wrong = len(self._waiting), self._wrong, False
-                counted = (intake.corrected if wrong else intake.caught_up)(session.jid.bare, host.now())
+                counted = (intake.corrected if wrong else intake.caught_up)(host.now())
                 if counted is not None and not await self._was_kept(counted):
                     self._wrong = self._wrong or wrong
                     continue

@@ -42,6 +42,7 @@ class Intake(Settled):
         "_idle",
         "_key",
         "_latest",
+        "_owner",
         "_refused",
         "_relief",
         "_slow",
@@ -83,6 +84,7 @@ class Intake(Settled):
         #: How often its session was resumed.
         self.course = 0
         self._key: str | None = None
+        self._owner = ""
         self._flying = 0
         self._bytes = 0
         # For each recipient the last message that is on its way to it.
@@ -102,9 +104,13 @@ class Intake(Settled):
 
     # -- counting -------------------------------------------------------------------------------------------------
 
-    def begin_counting(self, key: str) -> None:
-        """Count from now on; *key* is what the client will know its session by, "" where it cannot resume it."""
+    def begin_counting(self, key: str, owner: JID) -> None:
+        """Count from now on; *key* is what the client will know its session by, "" where it cannot resume it.
+
+        The account is *owner*'s.
+        """
         self._key = key
+        self._owner = owner.text
         self._chain = Chain()
         self.handled = 0
         self._unsettled = self._counted = self._refused = None
@@ -127,34 +133,36 @@ class Intake(Settled):
             mark.course = self.course
         return mark
 
-    def counted(self, owner: JID, mark: Mark | None, at: float) -> Counted | None:
+    def counted(self, mark: Mark | None, at: float) -> Counted | None:
         """What is to be kept with the message of that *mark*: how many are settled as soon as it is kept.
 
-        *at* is now, in seconds since 1970. One whose place is not taken yet may be kept later, or never: the count ends
-        before that one.
+        *at* is now, in seconds since 1970; it need not be told where a message is kept. One whose place is not taken
+        yet may be kept later, or never: the count ends before that one.
         """
         if mark is None or not self._key:
             return None
-        h, unsettled = self.handled, self._unsettled or ()
-        if mark is self._arrived and (not unsettled or unsettled[-1].h == (h + len(unsettled)) % MODULUS):
-            h += len(unsettled) + 1  # the last one tells of all before it
+        unsettled = self._unsettled or ()
+        h = (self.handled + len(unsettled)) % MODULUS
+        if mark is self._arrived and (not unsettled or unsettled[-1].h == h):
+            h += 1  # the last one tells of all before it
         else:
+            h = self.handled
             for each in unsettled if self._arrived is None else (*unsettled, self._arrived):
                 if not (each is mark or each.settled or each.placed):
                     break
                 h += 1
-        mark.h = h % MODULUS
-        mark.link = self._chain.next()
-        return Counted(self._key, owner.text, mark.h, at, mark.link)
+        mark.h = h = h % MODULUS
+        mark.link = link = self._chain.next()
+        return Counted(self._key, self._owner, h, at, link)
 
-    def caught_up(self, owner: JID, at: float) -> Counted | None:
+    def caught_up(self, at: float) -> Counted | None:
         """What is to be kept alone: where messages were kept behind one that was not done with, nothing tells of them.
 
         What is not kept itself needs no count that is: after a crash its client is only told of less, and has it done
         again.
         """
         h = self._lagging()
-        return None if h is None else Counted(self._key or "", owner.text, h % MODULUS, at, self._chain.next())
+        return None if h is None else Counted(self._key or "", self._owner, h % MODULUS, at, self._chain.next())
 
     @property
     def lags(self) -> bool:
@@ -175,11 +183,11 @@ class Intake(Settled):
             return None
         return h
 
-    def corrected(self, owner: JID, at: float) -> Counted:
+    def corrected(self, at: float) -> Counted:
         """What is to be kept in place of one that may tell of more than is settled."""
         self._counted, link = self._reached(), self._chain.next()
         self._counted_by = link.number
-        return Counted(self._key or "", owner.text, self._counted, at, link)
+        return Counted(self._key or "", self._owner, self._counted, at, link)
 
     def is_too_much(self, h: int) -> bool:
         """Whether what tells of so many tells of one that went back since."""
@@ -312,10 +320,11 @@ class Intake(Settled):
     def _settle(self, mark: Mark | None) -> None:
         if mark is None:
             return
-        error, self.refusal = self.refusal, None
-        if mark.link is not None and mark.link.failed:
-            mark.link.lose()
+        link, error = mark.link, self.refusal
+        if link is not None and link.failed:
+            link.lose()
         if error is not None:
+            self.refusal = None
             self._hold(mark, error)
         elif not (mark.refused and self.over):  # or nobody was told
             self._done_with(mark)
@@ -359,18 +368,17 @@ class Intake(Settled):
             self._done_with(self._refused.popleft()[1])
 
     def _done_with(self, mark: Mark) -> None:
-        lags = not mark.placed
-        if mark.h is not None and mark.link is not None:
-            if mark.link.end():
-                self.has_kept(mark.h, mark.link)
-            else:
+        h, link, lags = mark.h, mark.link, not mark.placed
+        if h is not None and link is not None:
+            if not link.end():
                 # Its message was kept without it, because of one that was not.
                 mark.h, lags = self.handled if self._counted is None else self._counted, True
-        keeping = self.lagging(mark) if lags and self.lagging is not None else None
-        if keeping is None:
-            self._count(mark)
-        else:
+            elif link.number > self._counted_by:
+                self._counted, self._counted_by = h, link.number
+        if lags and self.lagging is not None and (keeping := self.lagging(mark)) is not None:
             keeping.addCallback(lambda _: self._count(mark))
+        elif self.settle(mark) and self.moved is not None:  # as `_count`
+            self.moved()
 
     def _count(self, mark: Mark) -> None:
         if self.settle(mark) and self.moved is not None:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ..life.scope import Scope
-from ..storage.archive import ArchiveRow, Counted
+from ..storage.archive import ArchiveRow
 from ..xmpp import ns
 from ..xmpp.element import Element, escape_value
 from ..xmpp.errors import Condition, StanzaError
@@ -25,6 +25,7 @@ from ..xmpp.stanza import Message
 
 if TYPE_CHECKING:
     from .host import Surroundings
+    from .intake import Intake
     from .settled import Mark
 
 log = Logger()
@@ -115,7 +116,7 @@ class Passage:
     *before* is what its sender has on the way to the same recipient, *mark* what its intake knows it by.
     """
 
-    __slots__ = ("_before", "_notes", "_server", "accepted", "count", "delivered", "known", "mark")
+    __slots__ = ("_before", "_notes", "_server", "accepted", "delivered", "intake", "known", "mark")
 
     def __init__(self, server: Surroundings, before: Keeping | None = None, mark: Mark | None = None) -> None:
         self.mark = mark
@@ -123,8 +124,8 @@ class Passage:
         self._before = before
         #: By the account whose archive is to keep it.
         self._notes: dict[str, tuple[JID, Message, bool, str]] = {}
-        #: Tells how far its stream is settled when this is kept.
-        self.count: Callable[[Mark | None, float], Counted | None] | None = None
+        #: What tells how far its stream is settled when this is kept.
+        self.intake: Intake | None = None
         #: Its id where the archives have it already, because it is sent again.
         self.known: int | None = None
         #: Called when it is kept.
@@ -140,7 +141,7 @@ class Passage:
     def go(self, message: Message, deliver: Deliver) -> Awaitable[None] | None:
         """Keep what was noted, then *deliver*. A `Keeping` where that takes time; what fails then is bounced."""
         before, id_ = self._before, self.known
-        if self._notes or (id_ is not None and self.count is not None):
+        if self._notes or (id_ is not None and self.intake is not None):
             # What is sent again is counted again, though nothing of it is kept.
             id_ = self._server.archive_id() if id_ is None else id_
             rows = [
@@ -183,7 +184,8 @@ class Passage:
         maybeDeferred(self._bounce, failure, message).addBoth(keeping.end)
 
     def _keep(self, rows: Sequence[ArchiveRow]) -> Deferred[Any]:
-        counted = None if self.count is None else self.count(self.mark, self._server.now())
+        intake = self.intake
+        counted = None if intake is None else intake.counted(self.mark, 0.0 if rows else self._server.now())
         if not rows and counted is None:
             return succeed(None)
         try:

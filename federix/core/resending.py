@@ -43,10 +43,11 @@ class Awaited:
     def end(self) -> None:
         """It is settled, whatever became of it."""
         self.over = True
-        waiting, self._waiting = self._waiting, None
-        for each in waiting or ():
-            if not each.called:
-                each.callback(None)
+        if self._waiting is not None:
+            waiting, self._waiting = self._waiting, None
+            for each in waiting:
+                if not each.called:
+                    each.callback(None)
 
     async def ended(self, scope: Scope) -> None:
         """Wait until it is settled, or until that is given up."""
@@ -98,14 +99,14 @@ class Resending:
         mine = self._on_their_way.get(local)
         return None if mine is None else mine.get(said)
 
-    def begin(self, local: str, said: str, intake: Intake, course: int) -> bool:
-        """A message of an account is to be archived; false where one is on its way that is known by the same."""
+    def begin(self, local: str, said: str, message: OnItsWay) -> bool:
+        """A *message* of an account is to be archived; false where one is on its way that is known by the same."""
         mine = self._on_their_way.get(local)
         if mine is None:
             mine = self._on_their_way[local] = {}
         elif said in mine:
             return False
-        mine[said] = OnItsWay(intake, course)
+        mine[said] = message
         return True
 
     def end(self, local: str, said: str) -> None:

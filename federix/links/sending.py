@@ -79,18 +79,19 @@ async def _behind(before: Keeping, go: Callable[[], Awaitable[None] | None]) -> 
         await going
 
 
-class Outgoing:
+class Outgoing(OnItsWay):
     """A message that the archive of its sender may keep; *before* is on the way to the same recipient."""
 
-    __slots__ = ("_course", "_is_waited_for", "_may_come_again", "_message", "_passage", "_said", "_session", "_to")
+    __slots__ = ("_is_waited_for", "_may_come_again", "_message", "_passage", "_said", "_session", "_to")
 
     def __init__(self, session: Session, message: Message, to: JID, before: Keeping | None, mark: Mark | None) -> None:
+        intake = session.intake
+        # A handler may have kept it until its client came back.
+        super().__init__(intake, intake.course if mark is None else mark.course)
         self._session = session
         self._message = message
         self._to = to
         self._passage = Passage(session.host.server, before, mark)
-        # A handler may have kept it until its client came back.
-        self._course = session.intake.course if mark is None else mark.course
         #: What it is known by if it is sent again; "" where it has no id.
         self._said = ""
         self._may_come_again = False
@@ -104,15 +105,14 @@ class Outgoing:
             self._may_come_again = self._said != "" and (
                 self._is_told() or server.now() < server.first_archive_id / 1_000_000 + BACK_WITHIN
             )
-            self._have_others_wait()
+            if self._may_come_again:
+                self._have_others_wait()
 
     def _is_told(self) -> bool:
         """Whether its client learns what has arrived, or names its messages so that no two are alike."""
         return self._session.intake.counts or origin_id(self._message) != ""
 
     def _have_others_wait(self) -> None:
-        if not self._may_come_again:
-            return
         session = self._session
         resending, local, intake = session.host.resending, session.jid.local, session.intake
         if intake.over or self._course != intake.course:
@@ -121,7 +121,7 @@ class Outgoing:
                 for known in (each.known, each.looking):
                     if known is not None:
                         known[self._said] = None
-        if resending.begin(local, self._said, intake, self._course):
+        if resending.begin(local, self._said, self):
             self._is_waited_for = True
 
     def settled(self) -> None:
@@ -156,6 +156,9 @@ class Outgoing:
         """The sender's archive keeps it, unless it has it."""
         if not self._may_come_again:
             return self._keep(None)
+        known = self._session.intake.known
+        if self._is_waited_for and known is not None and self._said not in known:
+            return self._keep(None)  # as `_look_up`, which would cost more
         return self._look_up() if self._is_waited_for or self._earlier() is None else self._when_known()
 
     def _earlier(self) -> OnItsWay | None:
@@ -223,7 +226,7 @@ class Outgoing:
             known, ours = None, False
         passage.known = known
         if passage.mark is not None:
-            passage.count = partial(session.intake.counted, session.jid.bare)
+            passage.intake = session.intake
         if ours:
             passage.accepted = None
             return passage.go(message, lambda _: None)

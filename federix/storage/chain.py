@@ -36,10 +36,10 @@ class Chain:
 class Link:
     """One write. Whoever does it says whether it failed (`fail`), before the next one is tried."""
 
-    __slots__ = ("_before", "_chain", "_failures", "_held", "_known", "failed", "number")
+    __slots__ = ("_before", "_failures", "_held", "_known", "chain", "failed", "number")
 
     def __init__(self, chain: Chain, before: Link | None) -> None:
-        self._chain = chain
+        self.chain = chain
         # The write before it, as long as that, or this, may be tried again.
         self._before = before
         #: Those with a higher one are done later.
@@ -54,16 +54,16 @@ class Link:
         """It has failed, or is tried again and has not yet."""
         self.failed = failed
         if failed:
-            self._chain.troubled = True
+            self.chain.troubled = True
 
     def holds(self) -> bool:
         """Whether its writer knew of all that failed before it. To be asked each time that it is tried."""
-        self._held = not self._chain.troubled or self._count() <= self._known
+        self._held = not self.chain.troubled or self._count() <= self._known
         return self._held
 
     def end(self) -> bool:
         """It was done, and its writer knows: whether it held when it was."""
-        if self._chain.troubled:
+        if self.chain.troubled:
             self._count()
         self._before = None
         return self._held
@@ -72,9 +72,9 @@ class Link:
         """It was not done, and its writer knows."""
         if self.failed:
             self.end()
-            self._chain.known += 1
+            self.chain.known += 1
         else:
-            self._chain.withdraw(self, self._before)
+            self.chain.withdraw(self, self._before)
 
     def _count(self) -> int:
         # Anew for all that are not over: with their batch they may fail after they were tried, or without being tried.

@@ -18,6 +18,8 @@ from federix.xmpp import ns
 from .passage_case import JULIET, NURSE, PassageCase, stanza_ids, text
 from .support import WorldTestCase, condition
 
+ACCOUNT = JID.parse("romeo@example.org")
+
 
 class PassageTests(PassageCase):
     def test_a_message_is_delivered_when_it_is_kept_and_not_before(self) -> None:
@@ -136,7 +138,7 @@ class PassageTests(PassageCase):
         self.assertEqual(self.bodies(self.juliet), [str(number) for number in range(MOST_MESSAGES + 10)])
 
     def test_nor_is_who_sends_too_much_else_behind_one_that_is_on_its_way(self) -> None:
-        self.session(self.romeo).intake.begin_counting("key")
+        self.session(self.romeo).intake.begin_counting("key", ACCOUNT)
         self.archives.slow = True
         self.romeo.send(text(JULIET, "1"))
         for _ in range(MOST_BEHIND):
@@ -215,7 +217,7 @@ class PassageTests(PassageCase):
         intake = self.session(self.romeo).intake
         moves: list[int] = []
         intake.moved = lambda: moves.append(intake.handled)
-        intake.begin_counting("key")
+        intake.begin_counting("key", ACCOUNT)
         self.romeo.send(f"<message to='{JULIET}'/>")
         self.assertEqual(intake.handled, 1)
         self.archives.slow = True
@@ -233,7 +235,7 @@ class PassageTests(PassageCase):
             return {}
 
         self.patch(self.archives, "fingerprints", fingerprints)
-        self.session(self.romeo).intake.begin_counting("key")
+        self.session(self.romeo).intake.begin_counting("key", ACCOUNT)
         self.romeo.send("".join(text(JULIET, str(number), f"m{number}") for number in range(3)))
         looking.callback(None)
         self.world.pump()
@@ -252,7 +254,7 @@ class PassageTests(PassageCase):
         for name in ("nurse", "tybalt", "paris"):
             self.world.register(f"{name}@example.org")
         self.patch(self.world.host("example.org").accounts, "exists", later)
-        self.session(self.romeo).intake.begin_counting("key")
+        self.session(self.romeo).intake.begin_counting("key", ACCOUNT)
         self.romeo.send("".join(text(f"{name}@example.org", "1") for name in ("nurse", "tybalt", "paris")))
         for gate in looking:
             gate.callback(None)
@@ -260,7 +262,7 @@ class PassageTests(PassageCase):
 
     def test_a_message_that_goes_back_is_settled(self) -> None:
         intake = self.session(self.romeo).intake
-        intake.begin_counting("key")
+        intake.begin_counting("key", ACCOUNT)
         self.archives.slow = True
         self.romeo.send(text(JULIET, "1"))
         self.archives.fail()
@@ -286,7 +288,7 @@ class CountingTests(WorldTestCase):
     def test_counters_begin_anew_at_two_to_the_thirty_second(self) -> None:
         """XEP-0198 §4: "the value of 'h' … SHOULD be reset to zero … at 2^32"."""
         intake = Intake()
-        intake.begin_counting("key")
+        intake.begin_counting("key", ACCOUNT)
         intake.handled = MODULUS - 2
         for _ in range(3):
             intake.take(None, 1)
@@ -294,7 +296,7 @@ class CountingTests(WorldTestCase):
 
     def test_a_mark_of_before_a_resumption_moves_nothing(self) -> None:
         intake = Intake()
-        intake.begin_counting("key")
+        intake.begin_counting("key", ACCOUNT)
         late = Keeping(placed=True)
         intake.take(late, 1)
         self.assertEqual(intake.resume(), 0)
@@ -303,13 +305,13 @@ class CountingTests(WorldTestCase):
         self.assertEqual(intake.handled, 1)
 
     def counted(self, intake: Intake, mark: Mark | None) -> int | None:
-        counted = intake.counted(JID.parse("a@b"), mark, 0.0)
+        counted = intake.counted(mark, 0.0)
         return None if counted is None else counted.h
 
     def test_counted_is_a_message_with_all_before_it(self) -> None:
         intake = Intake()
         self.assertIsNone(intake.arrive())
-        intake.begin_counting("key")
+        intake.begin_counting("key", ACCOUNT)
         intake.handled = MODULUS - 1
         intake.arrive()
         intake.take(Keeping(placed=True), 1)
@@ -317,7 +319,7 @@ class CountingTests(WorldTestCase):
 
     def test_what_came_later_is_counted_with_a_message_where_its_place_is_before_it(self) -> None:
         intake = Intake()
-        intake.begin_counting("key")
+        intake.begin_counting("key", ACCOUNT)
         first = intake.arrive()
         intake.take(Keeping(placed=False), 1)
         for placed in (True, False, True):
@@ -327,7 +329,7 @@ class CountingTests(WorldTestCase):
 
     def test_a_message_whose_place_is_not_taken_ends_the_count(self) -> None:
         intake = Intake()
-        intake.begin_counting("key")
+        intake.begin_counting("key", ACCOUNT)
         slow = Keeping(placed=False)
         intake.arrive()
         intake.take(slow, 1)
@@ -339,7 +341,7 @@ class CountingTests(WorldTestCase):
 
     def test_a_message_of_before_a_resumption_is_not_counted(self) -> None:
         intake = Intake()
-        intake.begin_counting("key")
+        intake.begin_counting("key", ACCOUNT)
         first = intake.arrive()
         intake.take(Keeping(placed=False), 1)
         intake.resume()

@@ -84,7 +84,7 @@ class ResendingTests(PassageCase):
         self.manage()
         self.romeo.send(self.again())
         self.come_back()
-        self.session(self.romeo).intake.begin_counting("again")
+        self.session(self.romeo).intake.begin_counting("again", self.session(self.romeo).jid.bare)
         self.romeo.send(self.again())
         self.assertEqual(self.archives.counts[-1], Counted("again", "romeo@example.org", 1))
 

@@ -110,12 +110,14 @@ class SqlArchives(Archives):
             # What comes twice is kept once.
             rows = list({(row.owner, row.id): row for row in reversed(rows)}.values())[::-1]
         changes = [Change(INSERT, dict(zip(_NAMES, row, strict=True))) for row in rows]
+        link = None
         if counted is not None:
-            owners.append(counted.owner)
+            owner, link = counted.owner, counted.link
+            if owner not in owners:
+                owners.append(owner)
             at = rows[0].id / 1_000_000 if rows else counted.at
-            changes.append(Change(COUNTED_PUT, {"key": counted.key, "owner": counted.owner, "h": counted.h, "at": at}))
+            changes.append(Change(COUNTED_PUT, {"key": counted.key, "owner": owner, "h": counted.h, "at": at}))
         first, *others = owners or [""]
-        link = None if counted is None else counted.link
         return self._database.write(first, Changes(tuple(changes), link), others)
 
     async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:

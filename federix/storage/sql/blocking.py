@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from twisted.internet.defer import Deferred
 
 from ...life.executor import Executor
+from ..chain import Chain, Link
 from ..lane import Job, Outcome
 from .database import Change, Changes, Rows, Work
 from .statement import Compiler, Statement, Value
@@ -118,24 +119,25 @@ class _Counts:
     Whatever else touches the database finds it written.
     """
 
-    __slots__ = ("_compiler", "_last", "_transaction")
+    __slots__ = ("_last", "_transaction")
 
-    def __init__(self, transaction: BlockingTransaction, compiler: Compiler) -> None:
+    def __init__(self, transaction: BlockingTransaction) -> None:
         self._transaction = transaction
-        self._compiler = compiler
-        self._last: dict[Statement, dict[tuple[Value, ...], Change]] = {}
+        # Of each writer the last: all of its own overwrite one row.
+        self._last: dict[Chain, Change] = {}
 
-    def add(self, count: Change) -> None:
-        """The job that says *count* is done."""
-        key = self._compiler(count.statement).key
-        values = count.values
-        self._last.setdefault(count.statement, {})[tuple([values[name] for name in key])] = count
+    def add(self, link: Link, count: Change) -> None:
+        """The job is done that says *count*, which depends on that *link*."""
+        self._last[link.chain] = count
 
     def write(self) -> None:
         """Write what was added; raises `_Refused`."""
+        together: dict[Statement, list[Change]] = {}
+        for count in self._last.values():
+            together.setdefault(count.statement, []).append(count)
         try:
-            for statement, counts in self._last.items():
-                self._transaction.all_of(statement, counts.values())
+            for statement, counts in together.items():
+                self._transaction.all_of(statement, counts)
         except Exception as error:
             raise _Refused from error
         self._last.clear()
@@ -160,7 +162,7 @@ def _try_batch(driver: Driver, connection: Any, batch: list[Job[Any]], writes: b
     execute = connection.cursor().execute
     # A lone job is undone with its transaction.
     alone = not writes or len(batch) == 1
-    counts = _Counts(transaction, driver.compiler) if joined and not alone else None
+    counts = _Counts(transaction) if joined and not alone else None
     try:
         execute(driver.begin_writing if writes else driver.begin_reading)
         for job in batch:
@@ -187,24 +189,24 @@ def _run_job(
     execute: Callable[[str], object], transaction: BlockingTransaction, job: Job[Any], counts: _Counts | None
 ) -> None:
     """Run one of several jobs, which may have their *counts* in common."""
-    work, count = job.work, None
-    changes: Sequence[Change] = work.due() if isinstance(work, Changes) else ()
-    if counts is not None:
-        if isinstance(work, Changes) and work.link is not None and len(changes) == len(work.all):
-            *changes, count = changes
-            work = Changes(tuple(changes))
-        else:
-            counts.write()
+    work, link, count = job.work, None, None
+    changes: tuple[Change, ...] = ()
+    if isinstance(work, Changes):
+        changes, link = work.due(), work.link
+        if counts is not None and link is not None and len(changes) == len(work.all):
+            changes, count = changes[:-1], changes[-1]
+    if counts is not None and count is None:
+        counts.write()
     if not (changes and _make_at_once(job, changes, transaction)):
         execute("SAVEPOINT job")
-        _do(job, work, transaction)
+        _do(job, work if count is None else Changes(changes), transaction)
         if job.error is not None:
             # A full disk, for one, makes SQLite roll back everything. There is no savepoint then, and this raises:
             # all jobs of the batch are lost.
             execute("ROLLBACK TO SAVEPOINT job")
         execute("RELEASE SAVEPOINT job")
-    if job.error is None and count is not None and counts is not None:
-        counts.add(count)
+    if counts is not None and link is not None and count is not None and job.error is None:
+        counts.add(link, count)
         job.answer.append(1)
 
 

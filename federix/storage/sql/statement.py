@@ -76,8 +76,6 @@ class Compiled:
     """The parameters in the order of the question marks."""
     defaults: Mapping[str, Value]
     """Parameters that stand in the statement itself, such as constants."""
-    key: Sequence[str]
-    """The parameters that tell which row is overwritten; none where the statement is no `Upsert`."""
     row: str
     """What is added for each further row that is to be inserted with the first; nothing where that is not possible."""
 
@@ -106,12 +104,11 @@ class Compiler:
 
     def _compile(self, statement: Statement) -> Compiled:
         clause = statement.clause
-        key: tuple[str, ...] = ()
+        replaces = isinstance(clause, Upsert)
         if isinstance(clause, Upsert):
-            key = tuple(column.name for column in clause.table.primary_key)
             clause = clause.written_for(self._dialect.name)
         compiled: Any = clause.compile(dialect=self._dialect)
         defaults = {name: value for name, value in compiled.params.items() if value is not None}
-        row = _ROW.search(compiled.string) if isinstance(clause, Insert) and not key else None
+        row = _ROW.search(compiled.string) if isinstance(clause, Insert) and not replaces else None
         names = tuple(compiled.positiontup or ())
-        return Compiled(statement, compiled.string, names, defaults, key, f", {row[1]}" if row else "")
+        return Compiled(statement, compiled.string, names, defaults, f", {row[1]}" if row else "")
