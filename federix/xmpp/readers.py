@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from . import names, ns
 from .characters import check_beginning, is_character
-from .element import Element
+from .element import Element, escape_value
 from .errors import StreamCondition, StreamError
 from .events import Event, Footer, Header
 from .expats import new_expat
@@ -65,9 +65,9 @@ class Heading:
 
     __slots__ = ("_idle", "content", "header", "named_by_prefix", "prefixes")
 
-    def __init__(self, header: bytes, declared: tuple[tuple[str, str], ...]) -> None:
-        #: A start tag that declares it.
-        self.header = header
+    def __init__(self, root: bytes, declared: tuple[tuple[str, str], ...]) -> None:
+        #: A start tag that declares it. It is our own: of what one stream said beside that, others are to read nothing.
+        self.header = b"<%b%b>" % (root, b"".join([_declaration(*each) for each in declared]))
         #: The content namespace; the prefixes as names begin with them; the namespaces that have one.
         self.content, self.prefixes, self.named_by_prefix = names.declared(declared)
         self._idle: list[Reader] = []
@@ -92,6 +92,10 @@ class Heading:
             self._idle.pop().close()
 
 
+def _declaration(prefix: str, uri: str) -> bytes:
+    return f" xmlns{':' if prefix else ''}{prefix}='{escape_value(uri)}'".encode()
+
+
 class Readers:
     """The headings of many streams; those that declare the same have one."""
 
@@ -107,13 +111,11 @@ class Readers:
         key = root[1], declared  # the end tag has to say the name as the start tag does
         found = self._headings.get(key)
         if found is None:
-            found = self._headings[key] = Heading(header, declared)
+            found = self._headings[key] = Heading(*key)
             if len(self._headings) > _HEADINGS:
                 self._headings.popitem(last=False)[1].close()
         else:
             self._headings.move_to_end(key)
-            if len(header) < len(found.header):
-                found.header = header  # a long one, with whatever attributes, would be read for the others, too
         return found
 
     def close(self) -> None:

@@ -38,6 +38,9 @@ _SHORT: Final = 400
 def check(data: bytes) -> None:
     control, data = data[:6].ljust(6, b"\0"), data[6:]
     limits = _LIMITS[control[0] % 4]
+    if control[0] & 8:
+        for heading in _SHARED._headings.values():
+            heading.close()  # what reads next knows the header only from what others said
     if not control[0] & 4:
         data = HEADER + data
     data += b"   "  # what may yet be the end of a CDATA section is not looked at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 
 from hypothesis import given, settings
@@ -26,6 +27,8 @@ HEADERS = [
     f"<stream:stream xmlns='jabber:server' xmlns:stream='{STREAMS}' xmlns:p='jabber:server'>",
     f"<stream xmlns='{STREAMS}' xmlns:p='urn:p'>",
     f"<p:stream xmlns='{STREAMS}' xmlns:p='{STREAMS}'>",
+    f"<stream:stream xmlns='jabber:client' xmlns:stream='{STREAMS}' xmlns:p='urn:p'/>",
+    f"<s:stream xmlns='jabber:client' xmlns:s='{STREAMS}' xmlns:p='urn:q' a='>'>",
 ]
 MISTAKES = [
     b"<!-- -->",
@@ -71,11 +74,13 @@ class Sharing(SynchronousTestCase):
         st.lists(STREAM, min_size=2, max_size=5),
         st.randoms(use_true_random=False),
         st.sampled_from([1, 300, LENT_BELOW]),
+        st.sampled_from([0, 1, 2]),
     )
     def test_each_stream_is_read_as_if_it_were_alone(
-        self, streams: list[tuple[bytes, Limits, list[int]]], chance: object, lent_below: int
+        self, streams: list[tuple[bytes, Limits, list[int]]], chance: object, lent_below: int, kept: int
     ) -> None:
         self.patch(module, "LENT_BELOW", lent_below)
+        self.patch(module, "_KEPT", kept)  # the fewer, the more know the header from another stream
         shared = Readers()
         together = [StreamParser(limits, shared) for _, limits, _ in streams]
         alone = [StreamParser(limits) for _, limits, _ in streams]
@@ -187,6 +192,30 @@ class Lending(SynchronousTestCase):
             long.feed(HELLO)
         given = 1000 * len(HELLO)
         self.assertLess(self.made, 3 + given / LENT_BELOW + 1)
+
+    def test_a_header_that_ends_its_stream_at_once_ends_no_other(self) -> None:
+        headers = [header for header in HEADERS if "/>" not in header]
+        streams = [self.stream(header) for header in headers for _ in range(5)]
+        for header in headers:
+            short = re.sub(r" (to|id)='.*?'", "", header).replace(">", "/>").replace("?/>", "?>")
+            [_, event] = StreamParser(WIDE, self.readers).feed(short.encode())
+            self.assertIsInstance(event, Footer)
+        for stream in streams:  # all at once, or those that know the first headers would do
+            self.assertEqual(stream.feed(b"<x><y>"), [])
+        for stream in streams:
+            [event] = stream.feed(b"</y></x>")
+            self.assertNotIsInstance(event, StreamError)
+
+    def test_whatever_a_namespace_is_called_it_is_the_same_for_all(self) -> None:
+        header = HEADERS[0].replace("urn:p", "a&#98;&amp;amp;&apos;\u00e9")
+        streams = [self.stream(header) for _ in range(5)]
+        for stream in streams:
+            self.assertEqual(stream.feed(b"<message><p:x>"), [])
+        for stream in streams:
+            [event] = stream.feed(b"</p:x></message>")
+            assert isinstance(event, Message)
+            [child] = event.element.elements()
+            self.assertEqual(child.ns, "ab&amp;'\u00e9")
 
     def test_headings_are_bounded(self) -> None:
         streams = [self.stream(HEADERS[0].replace("urn:p", f"urn:{number}")) for number in range(100)]
