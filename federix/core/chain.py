@@ -421,7 +421,7 @@ class Chains:
     def _order(self, entries: list[Entry], hook: Hook) -> None:
         """By slot, then as loaded; one that must stand behind another moves behind it."""
         ordered = sorted(entries, key=lambda entry: entry.place.slot)
-        for entry in list(ordered):
+        for entry in [entry for entry in ordered if entry.place.after]:
             behind = [e for e in ordered if e.owner in entry.place.after]
             if behind and ordered.index(entry) < (last := max(ordered.index(e) for e in behind)):
                 ordered.remove(entry)
