@@ -281,8 +281,8 @@ class Outbox:
         """As much as is handed on at once."""
         first = pieces[0]
         if len(first) > JOIN_AT_MOST:
-            pieces[:1] = [first[at : at + JOIN_AT_MOST] for at in range(0, len(first), JOIN_AT_MOST)]
-            self._begun = len(pieces)
+            pieces[:1] = parts = [first[at : at + JOIN_AT_MOST] for at in range(0, len(first), JOIN_AT_MOST)]
+            self._begun = len(parts)
         count = size = 0
         while size + len(pieces[count]) <= JOIN_AT_MOST:
             size += len(pieces[count])

@@ -174,6 +174,21 @@ class WritingTests(StreamTestCase):
         self.assert_overflow()
         self.assertTrue(self.peer.heard.startswith("<a>" + "x" * 500_000 + "</a><stream:error>"))
 
+    def test_what_came_behind_it_is_dropped(self) -> None:
+        self.begin()
+        self.cork()
+        self.stream.write(b"<a>" + b"x" * 500_000 + b"</a>")
+        self.stream.write(b"<b>" + b"y" * 500_000 + b"</b>")
+        self.wire.near.resumeProducing()
+        self.wire.deliver()
+        self.wire.near.pauseProducing()
+        self.assertGreater(self.stream.held, 900_000)  # some of the first has left
+        self.stream.outweighed()
+        self.wire.near.resumeProducing()
+        self.pump()
+        sent, _, _ = self.peer.heard.partition("<stream:error>")
+        self.assertEqual(sent[-5:], "x</a>")
+
     def test_an_error_that_comes_with_an_overflow_is_told_once(self) -> None:
         self.begin()
         self.stream.bounds = Bounds(queue_bytes=1000)
