@@ -119,6 +119,8 @@ class StreamParser:
         """Let go of everything: the connection is gone. What is fed from here on is ignored."""
         self._ended = True
         self._give_up()
+        if self._heading is not None and self._heading.forgotten:
+            self._heading.close()
         self._tail.clear()
         self.between = True
 

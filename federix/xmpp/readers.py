@@ -63,7 +63,7 @@ _new_stanza: Final = Stanza.__new__
 class Heading:
     """What a stream header declares, and the readers that know it and that nobody needs now."""
 
-    __slots__ = ("_idle", "content", "header", "named_by_prefix", "prefixes")
+    __slots__ = ("_idle", "content", "forgotten", "header", "named_by_prefix", "prefixes")
 
     def __init__(self, root: bytes, declared: tuple[tuple[str, str], ...]) -> None:
         #: A start tag that declares it. It is our own: of what one stream said beside that, others are to read nothing.
@@ -71,6 +71,8 @@ class Heading:
         #: The content namespace; the prefixes as names begin with them; the namespaces that have one.
         self.content, self.prefixes, self.named_by_prefix = names.declared(declared)
         self._idle: list[Reader] = []
+        #: Whether no stream that begins now comes to it. Each that leaves has it closed, as any may be the last.
+        self.forgotten = False
 
     def lend(self) -> Reader:
         """A reader for one stanza, or more of them; to be given back, or closed."""
@@ -90,6 +92,11 @@ class Heading:
         """Let go of those that nobody needs."""
         while self._idle:
             self._idle.pop().close()
+
+    def forget(self) -> None:
+        """Only those streams that have it go on with it."""
+        self.forgotten = True
+        self.close()
 
 
 def _declaration(prefix: str, uri: str) -> bytes:
@@ -113,7 +120,7 @@ class Readers:
         if found is None:
             found = self._headings[key] = Heading(*key)
             if len(self._headings) > _HEADINGS:
-                self._headings.popitem(last=False)[1].close()
+                self._headings.popitem(last=False)[1].forget()
         else:
             self._headings.move_to_end(key)
         return found
@@ -121,7 +128,7 @@ class Readers:
     def close(self) -> None:
         """Let go of all that nobody needs."""
         while self._headings:
-            self._headings.popitem()[1].close()
+            self._headings.popitem()[1].forget()
 
 
 class Reader:

@@ -256,3 +256,28 @@ class Lending(SynchronousTestCase):
         self.readers.close()
         del streams, stream
         self.assertEqual(gc.collect(), 0)
+
+    def test_nor_does_one_whose_heading_is_forgotten(self) -> None:
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        first = self.stream()
+        for number in range(100):
+            self.stream(HEADERS[0].replace("urn:p", f"urn:{number}")).close()
+        first.feed(HELLO)
+        first.close()
+        self.readers.close()
+        del first
+        self.assertEqual(gc.collect(), 0)
+
+    def test_nor_one_that_had_rested_with_readers_of_its_own(self) -> None:
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        stream = StreamParser(WIDE)
+        stream.feed(HEADERS[0].encode())
+        self.assertTrue(stream.rest())
+        stream.feed(HELLO)
+        stream.close()
+        del stream
+        self.assertEqual(gc.collect(), 0)
