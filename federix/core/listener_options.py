@@ -169,6 +169,8 @@ class S2SInOptions(StreamOptions):
         minimum=10000,
         infinity=True,
     )
+    # Its clients' own, and what it adds to them: 'from' and 'xml:lang'.
+    max_stanza_attributes: int = option(72, "Attributes of one element.", minimum=8, maximum=1000)
     max_fsm_queue: int = option(20000, "Stanzas that may wait for a server that reads too slowly.", minimum=10)
     max_queue_size: int = option(
         2097152,

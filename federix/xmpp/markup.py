@@ -8,6 +8,8 @@ from typing import Final
 #: Without possessive quantifiers: before Python 3.11.5 they match what they must not.
 WHOLE_TAG: Final = re.compile(rb"""<[^'">]*(?:(?:"[^"]*"|'[^']*')[^'">]*)*>""")
 CDATA: Final = b"<![CDATA["
+#: One tag, or a CDATA section, which may hold what looks like one.
+_TAG_OR_CDATA: Final = re.compile(rb"<!\[CDATA\[(?s:.*?)\]\]>|" + WHOLE_TAG.pattern)
 _MARKUP: Final = re.compile(rb"<[!?]")
 _DECLARATION: Final = re.compile(rb"<\?xml[ \t\r\n]")
 
@@ -38,3 +40,10 @@ def restricted_at(data: bytes, cdata: bool, first: bool) -> int | None:
             return None  # it may still become one
         else:
             return start
+
+
+def has_longer_tag(data: bytes, most: int) -> bool:
+    """Whether a tag of *data*, a whole stanza, takes more than *most* bytes."""
+    return any(
+        match.end() - match.start() > most and not match[0].startswith(CDATA) for match in _TAG_OR_CDATA.finditer(data)
+    )

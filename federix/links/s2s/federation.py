@@ -74,7 +74,7 @@ CLOSING_TAKES: Final = 2.0
 #: Why nothing goes to a server any more that is not connected.
 _STOPPING: Final = "this server, or its domain, is about to stop"
 #: What a server that we have connected to may send; of those who connect to us their listener says it.
-LIMITS: Final = Limits(stanza_bytes=512 * 1024, tree_bytes=5 * 512 * 1024)
+LIMITS: Final = Limits(stanza_bytes=512 * 1024, attributes=72, tree_bytes=5 * 512 * 1024)
 #: What may wait in one stream; what is not confirmed is bounded before that.
 BOUNDS: Final = Bounds(2 * 1024 * 1024, 20_000, 60.0)
 

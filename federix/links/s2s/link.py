@@ -24,6 +24,8 @@ from ...xmpp import ns
 from ...xmpp.element import Element
 from ...xmpp.errors import Condition, StanzaError, StreamCondition, StreamError
 from ...xmpp.jid import JID
+from ...xmpp.limits import Limits
+from ...xmpp.markup import has_longer_tag
 from ...xmpp.stanza import IQ, Stanza, error_element, iq
 from ..lanes import Lanes
 from .acks import acknowledgement, manage
@@ -45,6 +47,9 @@ MOST_WAITING: Final = 576 * 1024
 CROWDED_FOR: Final = 0.2
 #: A link that dies before it has so many seconds may die of what it carries: the next one is not opened at once.
 YOUNG: Final = 10.0
+#: The longest tag that is sent: servers like us end the stream at a longer one. Clients may send none, but what is
+#: written anew may take six times as many bytes.
+LONGEST_TAG: Final = Limits().tag_bytes
 
 
 class Link(AuthorisedLink):
@@ -133,8 +138,12 @@ class Link(AuthorisedLink):
 
     def send(self, waiting: Waiting) -> None:
         """Send a stanza of a pair that goes over it."""
-        if len(waiting.raw) > self._most_bytes:
-            self._return_large(waiting)
+        size, most = len(waiting.raw), self._most_bytes
+        if size > most:
+            self._return_large(waiting, f"stanzas of {most} bytes")
+            return
+        if size > LONGEST_TAG and has_longer_tag(waiting.raw, LONGEST_TAG):
+            self._return_large(waiting, f"tags of {LONGEST_TAG} bytes")
             return
         if not waiting.is_own:
             self.active = self.federation.clock.seconds()
@@ -147,15 +156,15 @@ class Link(AuthorisedLink):
         self.confirmations.add(waiting)
         self._look_for_room()
 
-    def _return_large(self, waiting: Waiting) -> None:
+    def _return_large(self, waiting: Waiting, taken: str) -> None:
         """XEP-0478 §4: "it SHOULD NOT be sent on that stream. Instead, a server SHOULD return an error"."""
-        stanza, most = waiting.stanza, self._most_bytes
+        stanza = waiting.stanza
         if not isinstance(stanza, IQ) or stanza.type != "result":
-            error = StanzaError(Condition.POLICY_VIOLATION, f"that server takes stanzas of {most} bytes")
+            error = StanzaError(Condition.POLICY_VIOLATION, f"that server takes {taken}")
             self.federation.bounce(stanza, error)
             return
         # No error answers an answer, but whoever waits for this one is to hear of it.
-        why = error_element(Condition.POLICY_VIOLATION, f"the answer is larger than {most} bytes")
+        why = error_element(Condition.POLICY_VIOLATION, f"the answer is larger than {taken}")
         answer = iq("error", why, id=stanza.id or "", to=stanza.to, sender=stanza.sender)
         self.send(Waiting(waiting.pair, answer, answer.to_bytes(ns.SERVER), waiting.since))
 
