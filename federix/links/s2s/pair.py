@@ -120,9 +120,13 @@ class Pair:
     def send(self, stanza: Stanza) -> None:
         """Send *stanza*, now or when there is a link; raises `StanzaError` (resource-constraint): too much waits."""
         federation = self._federation
-        raw = stanza.raw
+        to = stanza.to
+        # RFC 7622 §3.2, §4: a final dot "MUST be stripped" before it is routed by. A server that does not take such an
+        # address for its own "MUST close the stream" (RFC 6120 §8.1.1.2), which is there for others as well.
+        written = stanza if to is None or stanza.element.attrs.get("to") == to.text else stanza.addressed(to)
+        raw = written.raw
         if raw is None:
-            raw = stanza.to_bytes(ns.SERVER)
+            raw = written.to_bytes(ns.SERVER)
             federation.server.counters.rendered += 1
         else:
             federation.server.counters.reused += 1

@@ -70,6 +70,15 @@ class Bounds(ReliableTestCase):
         self.say("3")
         self.assertEqual(self.said(stream), ["1", "3"])
 
+    def test_an_address_is_sent_as_the_other_server_knows_it(self) -> None:
+        """What it does not know to be its own ends the stream of all (RFC 6120 §8.1.1.2)."""
+        self.begin()
+        for to in ("juliet@b.test/y", "Juliet@b.test./y", "juliet@B.test/y", "juliet@\uff42\u3002test/y"):
+            self.say("1", to=to)
+        stream = self.reached()
+        for _ in range(4):
+            stream.expect("<message to='juliet@b.test/y'/>")
+
     def test_what_ends_its_stream_because_too_much_waits_there_goes_back(self) -> None:
         self.begin()
         stream = self.connected()
