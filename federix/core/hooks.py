@@ -161,8 +161,8 @@ offline_message: Filter[JID] = Filter(
 )
 sm_delivered_message: Event[[JID, Message, Sequence[Session]]] = Event(
     "sm_delivered_message",
-    "A message for an account went to these sessions, to none where it is kept offline. Where the archive keeps it, it"
-    " has its id there (XEP-0359).",
+    "A message for an account went to these sessions, to none where it is kept offline. What could not be kept and goes"
+    " back for that has been delivered to nobody. Where the archive keeps it, it has its id there (XEP-0359).",
 )
 user_receive_packet: Filter[Session] = Filter(
     "user_receive_packet",

@@ -19,7 +19,7 @@ from ..xmpp.jid import JID
 from ..xmpp.stanza import IQ, Message, Presence, Stanza
 from . import hooks
 from .accounts import AccountPolicy, Accounts
-from .chain import Chains, Filter, Handled, HandlerCrashed
+from .chain import Chains, Handled, HandlerCrashed
 from .conditions import Who
 from .delivery import DELIVER, Fate, decide, nobody
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
@@ -419,11 +419,10 @@ class Host(Branch):
             return None if stanza.type in ("result", "error") else self.iqs.answer("account", stanza)
         if fate is Fate.SUBSCRIPTION:
             assert isinstance(stanza, Presence)
-            return self._unless_taken(hooks.roster_in_subscription, to.bare, stanza, bounce=False)
+            return self._offer_subscription(stanza, to.bare)
         if fate is Fate.OFFLINE:
             assert isinstance(stanza, Message)
-            self._delivered(to, stanza, chosen)
-            return self._store(stanza, to.bare, chosen)
+            return self._store(stanza, to, chosen)
         if fate is Fate.BOUNCE:
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
         return None
@@ -431,54 +430,61 @@ class Host(Branch):
     def _delivered(self, to: JID, message: Message, sessions: Sequence[Session]) -> None:
         hooks.sm_delivered_message.run(self.chains, to.bare, message, sessions)
 
-    def _store(self, message: Message, account: JID, instead: Sequence[Session]) -> Awaitable[None] | None:
-        """Offer a message to offline storage. What the archive keeps is not lost: nothing goes back to its sender.
+    def _store(self, message: Message, to: JID, instead: Sequence[Session]) -> Awaitable[None] | None:
+        """Offer a message to offline storage; what nobody takes goes to the sessions *instead*, or back.
 
-        But nobody who is there asks the archive for it: if there is no room behind what they are handed, they get it.
+        What is refused has gone to nobody: nobody is told of it, unless the archive keeps it.
         """
-        kept = self.archive is not None and has_id(message, account)
-        try:
-            storing = self._unless_taken(hooks.offline_message, account, message, bounce=not kept, instead=instead)
-        except StanzaError:
-            if not kept:
-                raise
-            _not_taken(message, False, instead)
-            return None
-        return storing if storing is None or not kept else _unless_refused(storing, message, instead)
-
-    def _unless_taken(
-        self, hook: Filter[JID], account: JID, stanza: Stanza, *, bounce: bool, instead: Sequence[Session] = ()
-    ) -> Awaitable[None] | None:
-        """Offer *stanza*; what nobody takes goes to the sessions *instead*, or back where there are none."""
         outcome: Stanza | Handled | Awaitable[Stanza | Handled]
         try:
-            outcome = hook.run(self.chains, account, stanza)
-        except HandlerCrashed:
-            outcome = stanza  # nobody took it; what failed is no business of the sender's
+            outcome = hooks.offline_message.run(self.chains, to.bare, message)
+        except StanzaError as error:
+            outcome = self._not_stored(message, to.bare, error)
         if inspect.isawaitable(outcome):
-            return self._unless_taken_later(stanza, outcome, bounce, instead)
-        if isinstance(outcome, Stanza):
-            _not_taken(outcome, bounce, instead)
+            return self._store_later(message, to, outcome, instead)
+        self._stored(message, to, outcome, instead)
         return None
 
-    async def _unless_taken_later(
-        self, stanza: Stanza, waiting: Awaitable[Stanza | Handled], bounce: bool, instead: Sequence[Session]
+    async def _store_later(
+        self, message: Message, to: JID, waiting: Awaitable[Stanza | Handled], instead: Sequence[Session]
     ) -> None:
         outcome: Stanza | Handled
         try:
             outcome = await waiting
+        except StanzaError as error:
+            outcome = self._not_stored(message, to.bare, error)
+        self._stored(message, to, outcome, instead)
+
+    def _not_stored(self, message: Message, account: JID, error: StanzaError) -> Message:
+        """The message, as nobody took it; raises *error* where its sender is to hear of it.
+
+        What failed by a bug is no business of his; and what the archive keeps is not lost: nothing goes back.
+        """
+        if isinstance(error, HandlerCrashed) or self._is_kept(message, account):
+            return message
+        raise error
+
+    def _stored(self, message: Message, to: JID, outcome: Stanza | Handled, instead: Sequence[Session]) -> None:
+        """Who is there does not ask the archive: if there is no room behind what they are handed, they get it."""
+        if not isinstance(outcome, Stanza):
+            self._delivered(to, message, [session for session in instead if session.catching_up])
+            return
+        there = [session for session in instead if not session.ended]
+        for session in there:
+            session.send(outcome)
+        self._delivered(to, message, there)
+        if not there and not self._is_kept(message, to.bare):
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
+
+    def _is_kept(self, message: Message, account: JID) -> bool:
+        return self.archive is not None and has_id(message, account)
+
+    def _offer_subscription(self, stanza: Presence, account: JID) -> Awaitable[None] | None:
+        try:
+            outcome = hooks.roster_in_subscription.run(self.chains, account, stanza)
         except HandlerCrashed:
-            outcome = stanza
-        if isinstance(outcome, Stanza):
-            _not_taken(outcome, bounce, instead)
-
-
-def _not_taken(stanza: Stanza, bounce: bool, instead: Sequence[Session]) -> None:
-    there = [session for session in instead if not session.ended]
-    if bounce and not there:
-        raise StanzaError(Condition.SERVICE_UNAVAILABLE)
-    for session in there:
-        session.send(stanza)
+            return None  # what failed is no business of the sender's
+        return _unless_crashed(outcome) if inspect.isawaitable(outcome) else None
 
 
 def _nothing_more(stanza: Stanza, passage: Passage | None) -> Awaitable[None] | None:
@@ -488,11 +494,11 @@ def _nothing_more(stanza: Stanza, passage: Passage | None) -> Awaitable[None] | 
     return passage.go(stanza, lambda _: None)
 
 
-async def _unless_refused(storing: Awaitable[None], message: Message, instead: Sequence[Session]) -> None:
+async def _unless_crashed(waiting: Awaitable[object]) -> None:
     try:
-        await storing
-    except StanzaError:
-        _not_taken(message, False, instead)
+        await waiting
+    except HandlerCrashed:
+        pass
 
 
 async def _ignoring(waiting: Awaitable[object]) -> None:

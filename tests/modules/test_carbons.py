@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Final
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import HANDLED, JID, Element, Message, Module, Outcome, Session, Stanza, hooks
+from federix.modules import copies
 from federix.modules.carbons import REMEMBERED, Carbons
-from federix.modules.copies import MOST_COPIES
 from federix.modules.offline import Offline
 from federix.testing import Client, World
 from federix.testing.match import parse
@@ -464,7 +464,8 @@ class WaitingTests(CarbonsCase):
         self.assertEqual((self.heard(self.tablet), self.kept()), (["two", "one"], 0))
 
     def test_only_so_many_are_remembered(self) -> None:
-        self.write(*map(str, range(MOST_COPIES + 3)))
+        self.patch(copies, "MOST_COPIES", 5)
+        self.write(*map(str, range(8)))
         self.tablet.drain()
         self.tablet.send("<presence/>")
         self.assertEqual(self.heard(self.tablet), ["0", "1", "2"])

@@ -266,6 +266,26 @@ class QuotaTest(OfflineCase):
         self.assertEqual(self.errors(), {})
 
 
+class RefusedCopiesTest(OfflineCase):
+    """Juliet's phone is not for messages to her account, and wants copies (XEP-0280)."""
+
+    rules: ClassVar = {"max_user_offline_messages": 1}
+
+    def new_world(self, **more: Any) -> World:
+        modules = {"mod_roster": {}, "mod_carboncopy": {}, "mod_offline": {}}
+        world = World(modules=modules, config={"shaper_rules": dict(self.rules)}, **more)
+        self.addCleanup(world.stop)
+        return world
+
+    def test_what_goes_back_is_not_copied(self) -> None:
+        phone = self.come("phone", "<presence><priority>-1</priority></presence>")
+        phone.request("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        self.write(*"ab")
+        self.assertEqual((self.errors(), self.kept()), ({"b": REFUSED}, 1))
+        (copy,) = (element for element in phone.drain() if element.name == "message")
+        self.assertIn("id='a'", copy.to_xml())
+
+
 class NoQuotaTest(OfflineCase):
     rules: ClassVar = {"max_user_offline_messages": "infinity"}
 
