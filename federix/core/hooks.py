@@ -164,6 +164,11 @@ sm_delivered_message: Event[[JID, Message, Sequence[Session]]] = Event(
     "A message for an account went to these sessions, to none where it is kept offline. What could not be kept and goes"
     " back for that has been delivered to nobody. Where the archive keeps it, it has its id there (XEP-0359).",
 )
+message_waits: Collect[[JID, Message], bool] = Collect(
+    "message_waits",
+    "Whether a message that a session had not taken when it ended is kept for its account all the same (the account,"
+    " the message). Handlers cannot wait. One yes: it does not go back to its sender.",
+)
 user_receive_packet: Filter[Session] = Filter(
     "user_receive_packet",
     "A stanza goes to one session. Handlers cannot wait. HANDLED: this session does not get it. Whatever is raised"

@@ -25,6 +25,7 @@ from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.jid import JID
 from ..xmpp.reading import read_stanza
 from ..xmpp.stanza import IQ, Message, Stanza
+from . import hooks
 from .managed import Managed, Sent
 from .passage import has_id
 
@@ -195,7 +196,7 @@ class Returns:
                     if waiting is not None:
                         await waiting
                     return
-                if has_id(stanza, account):
+                if has_id(stanza, account) or any(hooks.message_waits.gather_now(host.chains, account, stanza)):
                     return
         elif not isinstance(stanza, IQ):
             return

@@ -262,6 +262,11 @@ class Offline(Module):
             return None
         return HANDLED if self.deliveries.hold(session, message) else None
 
+    @hooks.message_waits
+    def waits(self, account: JID, message: Message) -> list[bool]:
+        """What was on its way to a session that is over is removed only when it was taken."""
+        return [self.deliveries.has(account.local, message)]
+
     # -- XEP-0013 -----------------------------------------------------------------------------------------------------
 
     @hooks.sm_receive_packet.only(IQ, Slot.CHECK)

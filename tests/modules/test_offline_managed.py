@@ -220,6 +220,23 @@ class NarrowTest(ManagedTest):
         return {"max_ack_queue": 8}
 
 
+class NotResentTest(ManagedTest):
+    """What waited and was not acknowledged waits on. It is not for its sender, who has been told nothing else."""
+
+    def management(self) -> dict[str, Any]:
+        return {"resend_on_timeout": "false"}
+
+    def test_or_to_another_session_behind_what_waited(self) -> None:
+        juliet = self.managed()
+        self.write("x", content="<body>x</body><no-store xmlns='urn:xmpp:hints'/>")
+        garden = self.world.client(f"{JULIET}/garden")
+        garden.send("<presence/>")
+        juliet.cut()
+        self.world.advance(RESUME + 5)
+        self.assertEqual((self.got(garden), self.kept()), (list("abcdefgh"), 0))
+        self.assertEqual(self.errors(), {"x": "cancel service-unavailable"})
+
+
 class OneByOneTest(OfflineCase):
     def test_a_session_that_may_have_hardly_anything_waiting_gets_it_all(self) -> None:
         self.world = self.new_world()
