@@ -137,7 +137,10 @@ class Last(Module):
     async def farewell(self, account: JID) -> Farewell | None:
         """When *account* was last here, and its last words; ``None`` where it never was."""
         owner = str(account)
-        return self._gathered.get(owner) or self._unwritten.get(owner) or await self.kept.get(owner)
+        for farewells in (self._gathered, self._under_way, self._unwritten):
+            if owner in farewells:
+                return farewells[owner]
+        return await self.kept.get(owner)
 
     @hooks.remove_user
     def removed(self, account: JID) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import fail
+from twisted.internet.defer import Deferred, fail
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import StoreError
@@ -99,6 +99,22 @@ class OfflineTests(Case):
         self.assertEqual(self.gone("tybalt"), [False])
         self.world.advance(GATHER)
         self.assertEqual(self.written("tybalt"), [True])
+
+    def test_a_farewell_is_known_while_it_is_being_written(self) -> None:
+        documents: Any = self.world.server.storage.documents
+        put, written = documents.put, Deferred[None]()
+
+        async def slowly(*args: object) -> None:
+            await written
+            await put(*args)
+
+        self.patch(documents, "put", slowly)
+        self.gone("juliet")
+        self.world.advance(GATHER)
+        self.assert_answer(self.ask("juliet@example.org"), 1)
+        written.callback(None)
+        self.assertEqual(self.written("juliet"), [True])
+        self.assert_answer(self.ask("juliet@example.org"), 1)
 
     def test_a_store_that_is_away_is_not_told_of_by_everybody(self) -> None:
         """Who keeps it has told the log once."""
