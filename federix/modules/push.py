@@ -161,6 +161,8 @@ class Push(Module):
             raise StanzaError(Condition.RESOURCE_CONSTRAINT, "too many changes wait") from None
 
     async def _change_now(self, account: JID, change: Callable[[Registrations | None], Registrations | None]) -> None:
+        if self.host.accounts.is_leaving(account.local):
+            raise StanzaError(Condition.SERVICE_UNAVAILABLE)  # the next owner of the name would find it
         before, after = await self.kept.update(str(account), change)
         self.registrations.put(account, after or ())
         left = {each.key for each in after or ()}

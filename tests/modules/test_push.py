@@ -122,6 +122,34 @@ class RegistrationTests(PushCase):
         self.settle()
         self.assertEqual(self.nodes(), [])
 
+    def test_what_waits_to_be_changed_is_not_when_the_account_goes(self) -> None:
+        clients = [self.register(f"{ROMEO}/{node}", node) for node in "12"]
+        accounts: Any = self.world.server.storage.accounts
+        update, delete = self.module.kept.update, accounts.delete
+        changes: list[Deferred[None]] = []
+        gone: Deferred[None] = Deferred()
+
+        async def slowly(owner: str, change: Any) -> Any:
+            changes.append(Deferred())
+            await changes[-1]
+            return await update(owner, change)
+
+        async def delete_slowly(*args: str) -> Any:
+            await gone
+            return await delete(*args)
+
+        self.patch(self.module.kept, "update", slowly)
+        self.patch(accounts, "delete", delete_slowly)
+        for client in clients:
+            client.send(f"<iq type='set' id='1'><enable xmlns='urn:xmpp:push:0' jid='{SERVICE}' node='3'/></iq>")
+        host = self.world.host("example.org")
+        host.scope.spawn(host.accounts.remove("romeo"))
+        changes[0].callback(None)
+        gone.callback(None)
+        for change in changes[1:]:
+            change.callback(None)
+        self.assertEqual(self.world.run(self.module.kept.get(ROMEO)), None)
+
     def test_changes_that_wait_are_bounded(self) -> None:
         clients = [self.arrive(f"{ROMEO}/{count}") for count in range(MOST_WAITING + 1)]
         storage: Deferred[None] = Deferred()
