@@ -218,6 +218,9 @@ class _Parsing:
             self.error = f"{self._path}:{error.lineno}: {expat.ErrorString(error.code)}"
         except _NotReadable as error:
             self.error = str(error)
+        except (LookupError, ValueError) as error:
+            # So Python says that it does not know the encoding which the file declares, or that expat cannot use it.
+            self.error = f"{self._place()}: its encoding cannot be read: {error}"
 
     def close(self) -> None:
         # Its handlers are our methods: leave no cycle behind.
@@ -294,10 +297,8 @@ class _Parsing:
     def _include(self, name: str, attrs: dict[str, str]) -> None:
         """§5: "An importing server MUST support <include/> elements having an 'href' attribute containing a relative
         URI, having no 'parse' attribute, and having no 'xpointer' attribute"."""
-        parts = urlsplit(attrs.get("href", ""))
-        relative = unquote(parts.path)
-        strange = parts.scheme or parts.netloc or parts.query or parts.fragment or relative.startswith("/")
-        if name != "include" or strange or not relative or "parse" in attrs or "xpointer" in attrs:
+        relative = _relative_path(attrs.get("href", ""))
+        if name != "include" or not relative or "parse" in attrs or "xpointer" in attrs:
             self.found.append(Odd("only files whose relative URI stands in 'href' are included", self._place()))
             return
         path = self._path.parent / relative
@@ -346,6 +347,17 @@ class _Parsing:
                 return
             self.found.append(Thing(self._tag, element, self._size, self._began))
         self._where = self._outer.pop()
+
+
+def _relative_path(href: str) -> str:
+    """The path that a relative URI names; "" where it is another kind of URI, or none."""
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return ""
+    path = unquote(parts.path)
+    strange = parts.scheme or parts.netloc or parts.query or parts.fragment or path.startswith("/") or "\0" in path
+    return "" if strange else path
 
 
 def _tag(name: str) -> Tag:

@@ -99,6 +99,12 @@ class ReadingTest(SynchronousTestCase):
         found = self.user(f"<vCard xmlns='vcard-temp'>{deep}</vCard><vCard xmlns='vcard-temp'/>")
         self.assertEqual([type(each) for each in found], [Odd, Thing])
 
+    def test_an_encoding_that_cannot_be_read_is_told(self) -> None:
+        for encoding in ("klingon", "shift_jis", "hex", "utf-7"):
+            (broken,) = self.read(f"<?xml version='1.0' encoding='{encoding}'?>\n<server-data {PIE}/>")
+            assert isinstance(broken, Broken)
+            self.assertTrue(broken.why.startswith(f"{self.folder}/data.xml:1: its encoding cannot be read"), broken)
+
     def test_a_document_type_is_refused(self) -> None:
         """Entities of entities would fill all memory."""
         text = f"<!DOCTYPE a [<!ENTITY b 'c'>]>\n<host {PIE} jid='&b;'/>"
@@ -154,6 +160,8 @@ class ReadingTest(SynchronousTestCase):
             "href='//example.org/h.xml'",
             f"href='{self.folder}/h.xml'",
             f"href='file://{self.folder}/h.xml'",
+            "href='http://[h.xml'",
+            "href='h.xml%00'",
         ):
             self.assertEqual(
                 self.odd(self.included(f"<xi:include {attrs}/>")),
