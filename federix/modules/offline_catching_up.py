@@ -22,7 +22,7 @@ BYTES_ON_THE_WAY: Final = 64 * 1024
 FIRST_WAIT: Final = 0.01
 LONGEST_WAIT: Final = 0.5
 #: What is not for storage and comes meanwhile waits here: so many stanzas, and bytes of them. More overtakes.
-MOST_HELD: Final = 100
+MOST_HELD: Final = 400
 MOST_HELD_BYTES: Final = 256 * 1024
 
 
@@ -53,6 +53,8 @@ class CatchingUp:
         self._held: deque[Message] = deque()
         self._held_bytes = 0
         self._over = False
+        #: Whether something came that could not be kept and is held here instead.
+        self.had_no_room = False
         #: Whether more may wait than was there when it was last read.
         self._more_came = False
         #: What was handed over and is not removed.

@@ -589,6 +589,26 @@ class ArchivedTest(OfflineCase):
         self.world.advance(5)
         self.assertEqual((self.errors(), sorted(self.got(juliet)), self.kept()), ({}, list("abcdef"), 0))
 
+    def test_and_what_comes_behind_that_does_not_overtake_it_when_there_is_room_again(self) -> None:
+        self.write(*"abc")
+        juliet = self.world.client(f"{JULIET}/balcony")
+        juliet.wire.far.producer.pauseProducing()
+        juliet.send("<presence/>")
+        logs: Any = self.world.server.storage.logs
+        append = logs.append_within
+
+        async def full(*args: object) -> object:
+            logs.append_within = append
+            raise StoreError("the disk is full")
+
+        self.patch(logs, "append_within", full)
+        self.write(*"def")
+        juliet.wire.far.producer.resumeProducing()
+        self.world.advance(5)
+        self.assertEqual((self.errors(), self.got(juliet), self.kept()), ({}, list("abcdef"), 0))
+        self.write("g")
+        self.assertEqual(self.got(juliet), ["g"])
+
     def test_it_can_be_fetched_by_the_client(self) -> None:
         self.write("a")
         juliet = self.world.client(f"{JULIET}/balcony")
