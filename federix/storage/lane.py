@@ -55,7 +55,11 @@ class NotDone(Exception):
 
 
 class Lost(str):
-    """Why nobody knows what became of a batch; whoever watches the connections has told the log."""
+    """Why nobody knows what became of a batch; whoever watches the connections has told the log.
+
+    What comes to the same where it was done already is done again: what was submitted after it shall not be kept
+    before it.
+    """
 
 
 Outcome: TypeAlias = "Failure | str | None"
@@ -86,6 +90,13 @@ class Job(Generic[T]):
     def error(self, error: Exception | None) -> None:
         self._error = error
         self.has_failed(error is not None)
+
+    def repeat(self) -> bool:
+        """Whether it can be done where it may have been done already; from now on that is how it is done."""
+        again: Any = self.work.repeated() if isinstance(self.work, Changes) else None
+        if again is not None:
+            self.work = again
+        return again is not None
 
     def has_failed(self, failed: bool = True) -> None:
         """Those that are linked to it are to know."""
@@ -292,18 +303,25 @@ class Lane(Generic[C]):
             self._help.cancel()
             self._help = None
         if isinstance(outcome, Failure) and isinstance(outcome.value, NotDone):
-            again = [job for job in batch if job.tries + 1 < MOST_TRIES]
-            batch = [job for job in batch if job.tries + 1 >= MOST_TRIES]
             outcome = Lost("the connection to the database was lost")
-            for job in again:
-                job.tries += 1
-            if self._refusal is not None:
-                batch = again + batch
-            else:
-                self._waiting.extendleft(reversed(again))
-        elif outcome is not None and not isinstance(outcome, Lost):
+            batch = self._take_back(batch, lambda job: True)
+        elif isinstance(outcome, Lost):
+            batch = self._take_back(batch, Job.repeat)
+        elif outcome is not None:
             log.error("a database transaction failed: {reason}", reason=outcome)
         self._end(batch, outcome)
+
+    def _take_back(self, batch: list[Job[Any]], may_be: Callable[[Job[Any]], bool]) -> list[Job[Any]]:
+        """Let those of *batch* wait again that may be done again, before all others; answers with the rest."""
+        if self._refusal is not None:
+            return batch
+        again: list[Job[Any]] = []
+        rest: list[Job[Any]] = []
+        for job in batch:
+            job.tries += 1
+            (again if job.tries < MOST_TRIES and may_be(job) else rest).append(job)
+        self._waiting.extendleft(reversed(again))
+        return rest
 
     def _end(self, batch: list[Job[Any]], outcome: Outcome) -> None:
         self._unfinished -= len(batch)

@@ -11,8 +11,10 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.storage.lane import GATHER_FOR, HELP_AFTER, LOOKED_AT, MOST_TRIES, Job, Lane, Lost, NotDone
-from federix.storage.sql.database import Transaction
+from federix.storage.sql.archive import COUNTED_PUT, INSERT
+from federix.storage.sql.database import Change, Changes, Transaction
 from federix.storage.storage import StoreError
+from tests.storage.served.case import entry
 
 
 async def nothing(tx: Transaction) -> None:
@@ -173,6 +175,28 @@ class WritersTest(ConnectionsCase):
         self.end("second", Lost("who knows"))
         self.assertEqual(str(self.failureResultOf(result, StoreError).value), "who knows")
         self.assertEqual(self.now(), {})
+
+    def test_what_may_be_repeated_is_when_its_fate_is_unknown_and_first(self) -> None:
+        keep, put = Change(INSERT, {"id": 1}), Change(COUNTED_PUT, {"key": "k"})
+        works: list[Any] = [Changes((keep, put)), nothing, Changes((put,)), Changes((put, entry("d")))]
+        self.submit("first")
+        results = [self.lane.submit(owner, work) for owner, work in zip("abcd", works, strict=True)]
+        self.end("second")
+        behind = self.submit(*"dcba")
+        self.end("second", Lost("who knows"))
+        for result in results[1::2]:
+            self.assertEqual(str(self.failureResultOf(result, StoreError).value), "who knows")
+        self.assertEqual(self.now(), {"second": [*"ac", *"dcba"]})
+        self.end("second")
+        for result in (*results[::2], *behind):
+            self.successResultOf(result)
+
+    def test_what_is_repeated_in_vain_is_given_up(self) -> None:
+        result = self.lane.submit("a", Changes((Change(COUNTED_PUT, {"key": "k"}),)))
+        for _ in range(MOST_TRIES):
+            self.assertNoResult(result)
+            self.end("second", Lost("who knows"))
+        self.failureResultOf(result, StoreError)
 
 
 class ComingAndGoingTest(ConnectionsCase):

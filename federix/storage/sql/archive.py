@@ -23,7 +23,11 @@ _ROW = archive.c
 _NAMES = tuple(column.name for column in archive.columns)
 assert ArchiveRow._fields == _NAMES
 # One row each: a back end that joins rows joins those of many messages.
-INSERT: Final = Statement("archive.insert", insert(archive).values({name: bindparam(name) for name in _NAMES}))
+INSERT: Final = Statement(
+    "archive.insert",
+    insert(archive).values({name: bindparam(name) for name in _NAMES}),
+    upsert=Statement("archive.put", Upsert(archive, once=("peer", "resource"))),
+)
 FINGERPRINTS = Statement(
     "archive.fingerprints",
     select(_ROW.fingerprint, _ROW.id)

@@ -98,6 +98,16 @@ class Changes:
         """Those that are to be made now. To be asked each time that it is tried."""
         return self.all if self.link is None or self.link.holds() else self.all[:-1]
 
+    def repeated(self) -> Changes | None:
+        """What comes to the same where this may have been done already; nothing where that cannot be said."""
+        changes = []
+        for change in self.all:
+            statement = change.statement.repeated
+            if statement is None:
+                return None
+            changes.append(Change(statement, change.values))
+        return Changes(tuple(changes), self.link)
+
     async def __call__(self, tx: Transaction) -> list[int]:
         return [await change(tx) for change in self.due()]
 

@@ -58,6 +58,13 @@ class Statement:
 
     name: str
     clause: ClauseElement | Upsert
+    upsert: Statement | None = None
+    """Of one that inserts a row whose key nobody else gives to another: that which overwrites it with the same."""
+
+    @property
+    def repeated(self) -> Statement | None:
+        """What comes to the same where this may have been done already."""
+        return self if isinstance(self.clause, Upsert) else self.upsert
 
     @property
     def tables(self) -> frozenset[str] | None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import signal
 
+from twisted.internet.defer import ensureDeferred
+
+from federix.storage.archive import EVERYTHING, Counted
+from federix.storage.chain import Chain
 from federix.storage.sql import pool
 from federix.storage.sql.database import Transaction
 from federix.storage.storage import StoreError
-from tests.storage.served.case import LOG, NOTES, ROMEO
+from tests.contracts.archives import numbers, other_side, row
+from tests.storage.served.case import JULIET, LOG, NOTES, ROMEO
 from tests.storage.served.outage import OutageCase, a_while, begin
 from tests.storage.servers import soon
 
@@ -25,6 +30,39 @@ class Broken(OutageCase):
         release()
         await soon(lambda: self.connections(storage) == 6)
         self.assertEqual(await LOG.bind(storage).range(ROMEO, limit=9), [])
+
+    async def test_a_message_whose_fate_is_unknown_and_that_was_not_kept_is_kept_before_those_behind_it(self) -> None:
+        storage = await self.started()
+        release = self.lock("archive")
+        counted = Counted("stream", ROMEO, 1, link=Chain().next())
+        keeping = [storage.archives.keep([row(1), other_side(row(1))], counted)]
+        await a_while()
+        keeping += [storage.archives.keep([row(number)]) for number in (2, 3)]
+        self.end_connections("INSERT INTO archive")
+        release()
+        done: list[int] = []
+        for number, each in enumerate(keeping, 1):
+            ensureDeferred(each).addCallback(lambda _, number=number: done.append(number))
+        await soon(lambda: len(done) == 3)
+        self.assertEqual(done, [1, 2, 3])
+        self.assertEqual(numbers(await storage.archives.page(ROMEO, EVERYTHING, limit=9)), [1, 2, 3])
+        self.assertEqual(numbers(await storage.archives.page(JULIET, EVERYTHING, limit=9)), [1])
+        found = await storage.archives.counted("stream")
+        self.assertEqual(found and found.h, 1)
+        self.assertEqual(self.told, [])
+
+    async def test_a_message_whose_fate_is_unknown_and_that_was_kept_is_kept_once(self) -> None:
+        storage = await self.started()
+        database = storage.database
+        for slot in database._pool._slots:
+            if slot.lane is database._writer:
+                self.lose_answers(slot.opened)
+        keeping = storage.archives.keep([row(1), other_side(row(1))])
+        await ensureDeferred(keeping)
+        self.assertLess(self.connections(storage), 6)
+        self.assertEqual(self.counted("archive"), 2)
+        self.assertEqual(await storage.archives.page(ROMEO, EVERYTHING, limit=9), [row(1)])
+        self.assertEqual(await storage.archives.page(JULIET, EVERYTHING, limit=9), [other_side(row(1))])
 
     async def test_a_write_that_surely_was_not_committed_is_done_again(self) -> None:
         storage = await self.started()

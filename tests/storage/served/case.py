@@ -90,6 +90,10 @@ class Differences:
         """Cut those that run a statement with *asking* in it."""
         raise NotImplementedError
 
+    def lose_answers(self, connection: Any) -> None:
+        """Cut it when the server has done what it is told next, and before anybody hears so."""
+        raise NotImplementedError
+
     def pids(self) -> Sequence[int]:
         """The processes that work for us, and are to be found silent."""
         raise NotImplementedError

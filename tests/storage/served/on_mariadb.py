@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import pymysql
+from pymysql.constants import CR
 from sqlalchemy import bindparam, text
 
 from bench.databases.mariadb import MariaDb
@@ -70,6 +72,16 @@ class OnMariaDb(ServedCase):
             " AND id <> CONNECTION_ID()"
         ):
             self.server.admin(f"KILL CONNECTION {number}")
+
+    def lose_answers(self, connection: Any) -> None:
+        raw = connection._raw
+        query = raw.query
+
+        def cut(sql: bytes, *more: Any) -> None:
+            query(sql, *more)
+            raise pymysql.err.OperationalError(CR.CR_SERVER_LOST, "cut")
+
+        self.patch(raw, "query", cut)
 
     def pids(self) -> Sequence[int]:
         return [self.server.pid]

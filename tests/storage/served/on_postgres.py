@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, text
+from twisted.internet.defer import fail
 
 from bench.databases.postgres import Postgres
 from bench.databases.server import DatabaseServer
@@ -65,6 +66,15 @@ class OnPostgres(ServedCase):
             f" WHERE datname = '{self.name}' AND state = 'active' AND query LIKE '%{asking}%'"
             " AND pid <> pg_backend_pid()"
         )
+
+    def lose_answers(self, connection: Any) -> None:
+        run = connection.run
+
+        def cut(answer: object) -> Any:
+            connection.break_off("cut")
+            return fail(ConnectionError())
+
+        self.patch(connection, "run", lambda sql: run(sql).addCallback(cut))
 
     def pids(self) -> Sequence[int]:
         found = self.server.admin(f"SELECT pid FROM pg_stat_activity WHERE datname = '{self.name}'")
