@@ -22,8 +22,8 @@ ARRIVING_AT_MOST: Final = 512
 #: Seconds without a step after which a stream must go when others knock.
 STALLED: Final = 3.0
 #: Seconds between two looks for room, and the part of all that goes in one: others are to be heard in between.
-LOOK_EVERY: Final = 0.05
-PART: Final = 32
+LOOK_EVERY: Final = 0.0125
+PART: Final = 128
 #: Crowds are logged together, once in so many seconds.
 TOLD_EVERY: Final = 60.0
 
