@@ -33,7 +33,7 @@ log = Logger()
 
 #: Seconds in one turn of the reactor after which no further answer is handed out: with each of them somebody goes on
 #: who had waited, and a commit may answer hundreds.
-HAND_OUT_FOR: Final = 0.0005
+HAND_OUT_FOR: Final = 0.0002
 
 #: Seconds after a batch of many for which jobs are gathered for the next one, and how many of them are many. Whoever
 #: gets an answer often writes again: what many write then would be spread over several commits.

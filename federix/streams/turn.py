@@ -18,7 +18,7 @@ GO_ON_AT_MOST: Final = 8
 HEARD_AT_MOST: Final = 16 * 1024
 #: Seconds of a turn for those who have sent much, whether they are heard or go on: others wait for the end of it, and
 #: some bytes and stanzas are dear.
-MUCH_FOR: Final = 0.0004
+MUCH_FOR: Final = 0.0002
 #: Seconds that what can ride with something else waits for that, at most.
 SOON: Final = 0.01
 #: But so many halves of that as long as much is written: where there were so many writes, each half weighing a quarter
