@@ -161,8 +161,8 @@ offline_message: Filter[JID] = Filter(
 )
 sm_delivered_message: Event[[JID, Message, Sequence[Session]]] = Event(
     "sm_delivered_message",
-    "A message for an account went to these sessions, to none where it is kept offline. What could not be kept and goes"
-    " back for that has been delivered to nobody. Where the archive keeps it, it has its id there (XEP-0359).",
+    "A message for an account went to these sessions, to none where nobody is there to take it. Not called for what"
+    " offline storage refuses and the archive does not keep. What that keeps has its id there (XEP-0359).",
 )
 message_waits: Collect[[JID, Message], bool] = Collect(
     "message_waits",

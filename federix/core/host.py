@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -18,6 +18,7 @@ from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.jid import JID
 from ..xmpp.stanza import IQ, Message, Presence, Stanza
 from . import hooks
+from .absent import Absent
 from .accounts import AccountPolicy, Accounts
 from .chain import Chains, Handled, HandlerCrashed
 from .conditions import Who
@@ -119,6 +120,7 @@ class Host(Branch):
         self.chains = Chains(Scope(self.clock, f"chains of {name}"))
         self.iqs = IqTable(self)
         self.requests = Requests(self)
+        self._absent = Absent(self)
         #: Who is connected.
         self.sessions = Sessions(self)
         #: Who may connect.
@@ -412,7 +414,7 @@ class Host(Branch):
             for session in chosen:
                 session.send(stanza)
             if isinstance(stanza, Message):
-                self._delivered(to, stanza, chosen)
+                hooks.sm_delivered_message.run(self.chains, to.bare, stanza, chosen)
             return None
         if fate is Fate.ANSWER:
             assert isinstance(stanza, IQ)
@@ -422,62 +424,10 @@ class Host(Branch):
             return self._offer_subscription(stanza, to.bare)
         if fate is Fate.OFFLINE:
             assert isinstance(stanza, Message)
-            return self._store(stanza, to, chosen)
+            return self._absent.take(stanza, to, chosen)
         if fate is Fate.BOUNCE:
             raise StanzaError(Condition.SERVICE_UNAVAILABLE)
         return None
-
-    def _delivered(self, to: JID, message: Message, sessions: Sequence[Session]) -> None:
-        hooks.sm_delivered_message.run(self.chains, to.bare, message, sessions)
-
-    def _store(self, message: Message, to: JID, instead: Sequence[Session]) -> Awaitable[None] | None:
-        """Offer a message to offline storage; what nobody takes goes to the sessions *instead*, or back.
-
-        What is refused has gone to nobody: nobody is told of it, unless the archive keeps it.
-        """
-        outcome: Stanza | Handled | Awaitable[Stanza | Handled]
-        try:
-            outcome = hooks.offline_message.run(self.chains, to.bare, message)
-        except StanzaError as error:
-            outcome = self._not_stored(message, to.bare, error)
-        if inspect.isawaitable(outcome):
-            return self._store_later(message, to, outcome, instead)
-        self._stored(message, to, outcome, instead)
-        return None
-
-    async def _store_later(
-        self, message: Message, to: JID, waiting: Awaitable[Stanza | Handled], instead: Sequence[Session]
-    ) -> None:
-        outcome: Stanza | Handled
-        try:
-            outcome = await waiting
-        except StanzaError as error:
-            outcome = self._not_stored(message, to.bare, error)
-        self._stored(message, to, outcome, instead)
-
-    def _not_stored(self, message: Message, account: JID, error: StanzaError) -> Message:
-        """The message, as nobody took it; raises *error* where its sender is to hear of it.
-
-        What failed by a bug is no business of his; and what the archive keeps is not lost: nothing goes back.
-        """
-        if isinstance(error, HandlerCrashed) or self._is_kept(message, account):
-            return message
-        raise error
-
-    def _stored(self, message: Message, to: JID, outcome: Stanza | Handled, instead: Sequence[Session]) -> None:
-        """Who is there does not ask the archive: if there is no room behind what they are handed, they get it."""
-        if not isinstance(outcome, Stanza):
-            self._delivered(to, message, [session for session in instead if session.catching_up])
-            return
-        there = [session for session in instead if not session.ended]
-        for session in there:
-            session.send(outcome)
-        self._delivered(to, message, there)
-        if not there and not self._is_kept(message, to.bare):
-            raise StanzaError(Condition.SERVICE_UNAVAILABLE)
-
-    def _is_kept(self, message: Message, account: JID) -> bool:
-        return self.archive is not None and has_id(message, account)
 
     def _offer_subscription(self, stanza: Presence, account: JID) -> Awaitable[None] | None:
         try:

@@ -148,7 +148,7 @@ class Offline(Module):
             return HANDLED
         if self.host.accounts.is_leaving(account.local) or not self._is_for_storage(message):
             return None
-        if self.deliveries.had_no_room(account.local) and self._archived(account, message) is not None:
+        if self.deliveries.would_overtake(account.local) and self._archived(account, message) is not None:
             return None  # it follows the one that went to the session without being kept here
         return self._keep(account, message)
 
@@ -193,7 +193,7 @@ class Offline(Module):
             if message.type == "groupchat" and not self.options.bounce_groupchat:
                 return HANDLED
             if self._archived(account, message) is not None:
-                self.deliveries.has_no_room(local)
+                self.deliveries.could_not_keep(local)
             raise
         finally:
             self._storing[local] -= 1

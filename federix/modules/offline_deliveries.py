@@ -153,14 +153,14 @@ class Deliveries:
             self._stop_listening()
             self._stop_listening = None
 
-    def has_no_room(self, local: str) -> None:
-        """What came for an account could not be kept: the session that is handed what waits gets it behind that."""
+    def could_not_keep(self, local: str) -> None:
+        """What came for an account: the session that is handed what waits gets it behind that."""
         catching_up = self._catching_up.get(local)
         if catching_up is not None:
             catching_up.had_no_room = True
 
-    def had_no_room(self, local: str) -> bool:
-        """Whether that is so of a session which is still handed what waits: what is kept now would overtake it."""
+    def would_overtake(self, local: str) -> bool:
+        """Whether what is kept now would: a session is still handed what waits, and gets one that could not be kept."""
         catching_up = self._catching_up.get(local)
         return catching_up is not None and catching_up.had_no_room and catching_up.goes_on
 
