@@ -20,9 +20,10 @@ from ..xmpp.errors import StanzaError
 from ..xmpp.jid import JID
 from ..xmpp.stanza import Message, Stanza
 
-#: Microseconds for which a message is known again, and how many of those that an account sent last.
+#: Microseconds for which a message is known again, and how many of those that an account sent last: more than clients
+#: send before they are told what arrived.
 KNOWN_FOR: Final = 24 * 3600 * 1_000_000
-MOST_KNOWN: Final = 256
+MOST_KNOWN: Final = 1024
 #: Seconds from the first message over a stream until nothing is known again there.
 AGAIN_WITHIN: Final = 300.0
 #: Seconds from the start of a server until no client comes back any more from the one before.

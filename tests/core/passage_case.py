@@ -78,7 +78,7 @@ class SlowArchives(MemoryArchives):
                 job.errback(StoreError("the disk is full"))
 
     async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:
-        return dict(self.sent_before)
+        return dict([*self.sent_before.items()][-limit:])
 
 
 class Keeper(Module):

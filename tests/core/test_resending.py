@@ -201,6 +201,15 @@ class ResendingTests(PassageCase):
         self.assertEqual(len(self.archives.kept), 2)
         self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", self.told(old))])
 
+    def test_very_much_that_is_sent_again_is_kept_once(self) -> None:
+        said = [str(number) for number in range(1000)]
+        for client_is_back in (False, True):
+            if client_is_back:
+                self.come_back()
+            for each in said:
+                self.romeo.send(text(JULIET, each, each))
+        self.assert_kept(*said)
+
     def test_an_origin_id_tells_it_from_any_resource_and_however_the_stream_ended(self) -> None:
         self.romeo.send(text(JULIET, "hark", "1", ORIGIN))
         self.come_back(closing=True, managing=False)
