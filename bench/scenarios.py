@@ -45,7 +45,7 @@ class Scenario:
     limit: Limit | None = None
 
 
-def _pairs(name: str, title: str, *, tls: bool, in_flight: int) -> Scenario:
+def _pairs(name: str, title: str, *, tls: bool, in_flight: int, limit: Limit | None = None) -> Scenario:
     return Scenario(
         name,
         title,
@@ -57,6 +57,7 @@ def _pairs(name: str, title: str, *, tls: bool, in_flight: int) -> Scenario:
         Size(20, 50, 1),
         tls=tls,
         in_flight=in_flight,
+        limit=limit,
     )
 
 
@@ -126,19 +127,21 @@ def _streams(name: str, title: str, work: str, *, fresh: str = "", rest: float =
         rest=rest,
         fresh=fresh,
         stage="peers",
-        limit=Limit(1.0, ("prosody",)),
+        limit=_LEAN,
     )
 
 
 #: Those that are servers, too.
 PEERS: Final = ("ejabberd", "prosody")
+#: What a connection on which nothing happens may take.
+_LEAN: Final = Limit(1.0, ("prosody",))
 _ARCHIVES: Final[tuple[tuple[str, str, Literal["archive", "postgres"], str], ...]] = (
     ("archive", "SQLite", "archive", "prosody"),
     ("archive-postgres", "PostgreSQL", "postgres", "ejabberd"),
 )
 _ALL: Final = (
-    _pairs("pairs", "messages in pairs, TLS, 1 in flight", tls=True, in_flight=1),
-    _pairs("pairs-5", "messages in pairs, TLS, 5 in flight", tls=True, in_flight=5),
+    _pairs("pairs", "messages in pairs, TLS, 1 in flight", tls=True, in_flight=1, limit=Limit(1.6, ("relay",))),
+    _pairs("pairs-5", "messages in pairs, TLS, 5 in flight", tls=True, in_flight=5, limit=Limit(0.4, PEERS)),
     _pairs("pairs-plain", "messages in pairs, TCP, 1 in flight", tls=False, in_flight=1),
     _pairs("pairs-plain-5", "messages in pairs, TCP, 5 in flight", tls=False, in_flight=5),
     _managed("sm-1", "messages in pairs with stream management, TLS, 1 in flight", in_flight=1),
@@ -154,6 +157,7 @@ _ALL: Final = (
         Size(2000, 1, 1),
         Size(200, 1, 1),
         in_flight=20,
+        limit=_LEAN,
     ),
     Scenario(
         "idle-resting",
@@ -168,6 +172,7 @@ _ALL: Final = (
         seconds=900.0,  # they stay until all servers are full, and have rested
         rest=130.0,
         fresh="idle",
+        limit=_LEAN,
     ),
     Scenario(
         "logins",
@@ -178,6 +183,7 @@ _ALL: Final = (
         1e3,
         Size(100, 400, 3),
         Size(20, 40, 1),
+        limit=Limit(0.8, ("prosody",)),
     ),
     Scenario(
         "presence",

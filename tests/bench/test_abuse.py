@@ -15,6 +15,7 @@ RESULT = {
     "connections": 5000,
     "p99 before": 0.01,
     "p99 during": 0.025,
+    "p99 after": 0.03,
     "beside p99 before": 0.004,
     "beside p99 during": 0.008,
     "grown": 10 << 20,
@@ -29,7 +30,7 @@ RESULT = {
 
 class PageTests(SynchronousTestCase):
     def test_an_attack_is_a_line(self) -> None:
-        line = "| silent | 5000 | 10.0 | 25.0 | 2.5 | × 2.0 | 10.0 | 2 | 1 | 4380 resource-constraint |"
+        line = "| silent | 5000 | 10.0 | 25.0 | 2.5 | × 2.0 | 30.0 | 10.0 | 2 | 1 | 4380 resource-constraint |"
         made = page([RESULT])
         self.assertIn(line, made)
         self.assertIn("0 warnings and 0 tracebacks. No file stayed open.", made)
