@@ -1,5 +1,6 @@
 """A real client that manages its stream (XEP-0198), on a network that fails."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
@@ -16,6 +17,8 @@ StageFor = Callable[[Server], Stage]
 #: Where the cable begins whose other end is the server's address.
 ELSEWHERE = "127.0.0.9"
 OPTIONS = {"mod_stream_mgmt": {"ack_timeout": 2, "resume_timeout": 60}}
+#: The time for the answer to a ping is longer than these tests wait: it is not what counts here.
+PINGS = {"send_pings": True, "ping_interval": 1, "ping_ack_timeout": 300, "timeout_action": "kill"}
 WORDS = [f"word {number}" for number in range(30)]
 
 
@@ -31,11 +34,11 @@ def cable(server: Server) -> Iterator[Cable]:
 
 
 class Lovers:
-    """Romeo at the end of a cable, and Juliet beside the server."""
+    """Romeo at the end of a cable, if not elsewhere, and Juliet beside the server."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, address: str = ELSEWHERE) -> None:
         romeo, juliet = stage.account("romeo"), stage.account("juliet")
-        self.romeo = stage.enter("slixmpp_managed", romeo, "starttls", address=ELSEWHERE)
+        self.romeo = stage.enter("slixmpp_managed", romeo, "starttls", address=address)
         self.romeo.expect("managed")
         self.juliet = stage.enter("slixmpp", juliet, "direct")
 
@@ -51,6 +54,12 @@ def wait_until_asleep(server: Server) -> None:
     while "client session waits to be resumed" not in server.log_tail():
         assert time.monotonic() < deadline, server.log_tail()
         time.sleep(0.1)
+
+
+def wait_until_asked_in_silence(who: Client) -> None:
+    """Wait until it is asked again for what it has acknowledged: it was sent nothing, and is asked for its silence."""
+    answers = (who.expect("asked")["h"] for _ in range(10))
+    assert any(before == now for before, now in itertools.pairwise(answers))
 
 
 def heard(who: Client, count: int) -> list[object]:
@@ -100,3 +109,23 @@ def test_a_client_that_stands_still_gets_all_when_it_goes_on(server: Server, cab
 
     lovers.romeo.expect("resumed")
     assert heard(lovers.romeo, len(WORDS)) == WORDS
+
+
+def test_a_silent_client_that_mod_ping_puts_to_sleep_gets_all_when_it_goes_on(
+    start_server: StartServer, stage_for: StageFor
+) -> None:
+    server = start_server({**OPTIONS, "mod_ping": PINGS})
+    lovers = Lovers(stage_for(server), address="127.0.0.1")
+    wait_until_asked_in_silence(lovers.romeo)
+
+    lovers.romeo.freeze()
+    wait_until_asleep(server)
+    lovers.say(lovers.juliet, lovers.romeo, WORDS)
+    # What comes back to her came behind the others: they have all been said to one who sleeps.
+    lovers.say(lovers.juliet, lovers.juliet, ["said"])
+    assert heard(lovers.juliet, 1) == ["said"]
+    lovers.romeo.thaw()
+
+    lovers.romeo.expect("resumed")
+    lovers.say(lovers.juliet, lovers.romeo, ["and on"])
+    assert heard(lovers.romeo, len(WORDS) + 1) == [*WORDS, "and on"]

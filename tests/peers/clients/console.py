@@ -22,6 +22,7 @@ Events, on standard output:
     {"event": "roster", "contact": JID, "name": TEXT, "group": TEXT}   an item of the roster, at login or pushed
     {"event": "offline", "reason": TEXT}                            the connection has ended
     {"event": "managed"}                                            stream management is enabled
+    {"event": "asked", "h": NUMBER}                                 an <r/> came; so many stanzas were acknowledged
     {"event": "resumed"}                                            the session goes on over a new connection
     {"event": "failed", "h": NUMBER, "again": NUMBER}               it does not; how much is said again (*)
     {"event": "caught_up", "jid": FULL-JID}                         a new session, and the archive has been read (*)

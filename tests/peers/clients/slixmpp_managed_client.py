@@ -4,6 +4,10 @@ import asyncio
 import logging
 import sys
 
+from slixmpp.plugins.xep_0198.stanza import RequestAck
+from slixmpp.xmlstream.handler import Callback
+from slixmpp.xmlstream.matcher import MatchXPath
+
 from tests.peers.clients.console import Login, read_login, tell
 from tests.peers.clients.slixmpp_client import Slixmpp
 
@@ -12,7 +16,7 @@ PATIENCE = 0.2
 
 
 class Managed(Slixmpp):
-    """Tells as well when its stream is managed, and when its session goes on over a new one."""
+    """Tells as well when its stream is managed, what it acknowledges, and when its session goes on over a new one."""
 
     def __init__(self, login: Login) -> None:
         super().__init__(login)
@@ -21,6 +25,11 @@ class Managed(Slixmpp):
         self.add_event_handler("sm_enabled", lambda _: tell("managed"))
         self.add_event_handler("session_resumed", lambda _: tell("resumed"))
         self.add_event_handler("disconnected", self._come_back)
+        # slixmpp answers by itself, and has no event for it.
+        self.register_handler(Callback("Asked", MatchXPath(RequestAck.tag_name()), self._tell_asked))
+
+    def _tell_asked(self, _request: object) -> None:
+        tell("asked", h=self.plugin["xep_0198"].handled)
 
     async def _come_back(self, reason: object) -> None:
         tell("offline", reason=str(reason))
