@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from federix.server.reactor import LeanReactor, install_unless_chosen
+from federix.server.reactor import EVENTS_AT_MOST, LeanReactor, install_unless_chosen
 
 #: Seconds that a reactor waits for something that must come; and how often it does at most.
 WAIT = 1.0
@@ -84,6 +84,17 @@ class ReactorTests(SynchronousTestCase):
         peer, talk = self.connect()
         peer.sendall(b"hello")
         self.until(lambda: talk.heard == b"hello")
+
+    def test_timers_are_looked_at_between_many_events_and_nobody_is_left_out(self) -> None:
+        peers = [self.connect()[0] for _ in range(3 * EVENTS_AT_MOST)]
+        for peer in peers:
+            peer.sendall(b"hello")
+        heard = []
+        for _ in range(4):
+            self.reactor.iterate(0)
+            heard.append(sum(talk.heard == b"hello" for talk in self.talks))
+        self.assertEqual(heard[0], EVENTS_AT_MOST)
+        self.assertEqual(heard[-1], len(peers))
 
     def test_what_the_system_does_not_take_at_once_is_written_later(self) -> None:
         peer, talk = self.connect()
