@@ -76,6 +76,11 @@ class Docs(SynchronousTestCase):
                 path = self.folder / self.write("federix.yml", "hosts: [example.org]", block)
                 self.assertEqual(load_config(path, self.folder).warnings, (), page)
 
+    def test_the_module_that_the_tutorial_builds_is_the_one_that_runs(self) -> None:
+        shown = "\n".join(blocks("docs/modules.md", "python")[:3:2])
+        file = (SOURCE / "examples" / "modules" / "mod_quiet.py").read_text()
+        self.assertTrue(file.endswith("\n\n" + shown))
+
     def test_the_test_of_a_module_passes_under_unittest_and_trial(self) -> None:
         (test,) = [block for block in blocks("docs/modules.md", "python") if "TestCase" in block]
         self.write("test_quiet.py", test)
