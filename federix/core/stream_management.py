@@ -88,6 +88,11 @@ class StreamManagement:
         self.few = min(ASK_AFTER, self.most_stanzas + 1)
         self.little = min(LITTLE, self.most_bytes // 64)
 
+    @property
+    def resumes(self) -> bool:
+        """Whether a session that is managed from now on can be resumed at all."""
+        return self.options.resume_timeout > 0 or (self.options.max_resume_timeout or 0) > 0
+
     def manage(self, session: Session, namespace: str, *, resume: bool, wanted: float | None) -> Managed:
         """Begin to count, both ways. With *resume* it may be resumed, for *wanted* seconds where that is allowed."""
         options = self.options

@@ -87,6 +87,9 @@ def take(link: ClientLink, element: Element) -> Awaitable[None] | None:
     """A client says something else of stream management."""
     session, host = link.session, link.host
     managed = session.managed if session is not None else None
+    if host is not None and session is None and element.name == "resume" and Facts.AUTHENTICATED in link.facts:
+        # Where the module does not run, too: who comes back and looks at no features is to bind a resource instead.
+        return _resume(link, host, element)
     if host is None or (managed is None and STREAM_MANAGEMENT not in host.notes):
         raise StreamError(StreamCondition.UNSUPPORTED_STANZA_TYPE)
     match element.name:
@@ -95,8 +98,6 @@ def take(link: ClientLink, element: Element) -> Awaitable[None] | None:
             if managed is not None:
                 # §3: "If a server receives a second <enable/> element it SHOULD respond with a stream error".
                 raise StreamError(StreamCondition.POLICY_VIOLATION, "stream management is enabled already")
-        case "resume" if session is None and Facts.AUTHENTICATED in link.facts:
-            return _resume(link, host, element)
         case _:
             # §3: "The server SHALL enforce this order and return a <failed/> element".
             link.stream.send_element(failed(element.ns, Condition.UNEXPECTED_REQUEST))
@@ -171,11 +172,11 @@ def enable(session: Session, request: Element) -> Element:
 async def find(host: Host, account: JID, request: Element) -> Session:
     """The session of *account* that ``<resume/>`` names. Raises `NotResumed`."""
     previd, h = request.get("previd"), _number(request.get("h"))
-    if not previd or h is None:
-        raise NotResumed(failed(request.ns, Condition.BAD_REQUEST))
     management = host.notes.get(STREAM_MANAGEMENT)
     if management is None:
         raise NotResumed(failed(request.ns, Condition.FEATURE_NOT_IMPLEMENTED))
+    if not previd or h is None:
+        raise NotResumed(failed(request.ns, Condition.BAD_REQUEST))
     session = management.find(account, previd)
     if session is not None:
         return session
@@ -185,9 +186,12 @@ async def find(host: Host, account: JID, request: Element) -> Session:
             handled = await management.memory.recall(account, previd)
         except StoreError:
             log.failure("could not look for a session that is over")
-    # §5: if the server "does not recognize the 'previd' …, it MUST return a <failed/> element, which SHOULD include an
-    # error condition of <item-not-found/>", and where it timed out it "MAY also include a 'h' attribute".
-    raise NotResumed(failed(request.ns, Condition.ITEM_NOT_FOUND, handled))
+    # §5: if the server "does not support session resumption, it MUST return a <failed/> element, which SHOULD include
+    # an error condition of <feature-not-implemented/>"; if it "does not recognize the 'previd' …, it MUST return a
+    # <failed/> element, which SHOULD include an error condition of <item-not-found/>", and where it timed out it "MAY
+    # also include a 'h' attribute".
+    condition = Condition.ITEM_NOT_FOUND if management.resumes else Condition.FEATURE_NOT_IMPLEMENTED
+    raise NotResumed(failed(request.ns, condition, handled))
 
 
 def take_over(session: Session, attachment: Attachment, request: Element) -> None:

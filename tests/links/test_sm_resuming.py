@@ -13,6 +13,7 @@ from federix.testing.wire import BUFFER
 from federix.xmpp import ns
 from federix.xmpp.delay import parse_stamp
 
+from ..modules.neighbours import reload
 from .sm_case import SM, ManagedCase, R, a, failed
 
 
@@ -257,9 +258,53 @@ class RefusalTests(ManagedCase):
 
     def test_then_a_resource_can_be_bound(self) -> None:
         client, _ = self.resume("nobody-knows", 0)
+        self.binds(client)
+        self.enable(client)
+
+    def binds(self, client: Client) -> None:
         client.send(f"<iq type='set' id='b'><bind xmlns='{ns.BIND}'><resource>new</resource></bind></iq>")
         client.expect("<iq type='result' id='b'/>")
-        self.enable(client)
+
+    def test_where_no_session_waits_for_its_client_it_must_fail_with_feature_not_implemented(self) -> None:
+        """§5: "If the server does not support session resumption, it MUST return a <failed/> element"."""
+        self.begin({"resume_timeout": 0})
+        client, answer = self.resume("nobody-knows", 0)
+        self.assertEqual(answer.to_xml(), failed("feature-not-implemented"))
+        self.binds(client)
+
+    def test_where_a_session_waits_for_who_asks_for_a_time_it_may_be_unknown(self) -> None:
+        self.begin({"resume_timeout": 0, "max_resume_timeout": 60})
+        _, answer = self.resume("nobody-knows", 0)
+        self.assertEqual(answer.to_xml(), failed("item-not-found"))
+
+    def test_a_session_that_was_promised_to_wait_is_resumed_where_no_other_will_be(self) -> None:
+        self.romeo.cut()
+        reload(self.world, {"mod_stream_mgmt": {"resume_timeout": 0}})
+        self.resumed(self.id, 0)
+
+    def test_of_one_that_is_over_it_is_still_told_how_much_had_arrived(self) -> None:
+        self.romeo.send("<message to='juliet@example.org/balcony'/>")
+        self.romeo.cut()
+        reload(self.world, {"mod_stream_mgmt": {"resume_timeout": 0}})
+        self.world.advance(301)
+        _, answer = self.resume(self.id, 0)
+        self.assertEqual((answer.name, answer.get("h")), ("failed", "1"))
+
+    def test_who_comes_back_where_the_module_does_not_run_any_more_is_told_and_can_bind(self) -> None:
+        self.romeo.cut()
+        reload(self.world, {"mod_ping": {}})
+        client = self.logged_in()
+        assert client.features is not None
+        self.assertIsNone(client.features.child(ns.SM, "sm"))
+        for attrs in (f"previd='{self.id}' h='0'", ""):
+            client.send(f"<resume {SM} {attrs}/>")
+            client.expect(failed("feature-not-implemented"))
+        self.binds(client)
+
+    def test_a_session_there_cannot_ask_for_it(self) -> None:
+        reload(self.world, {"mod_ping": {}})
+        self.juliet.send(f"<resume {SM} previd='{self.id}' h='0'/>")
+        self.assert_stream_error(self.juliet, "unsupported-stanza-type")
 
     def test_another_account_must_not_resume_it(self) -> None:
         self.romeo.cut()
