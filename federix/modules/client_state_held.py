@@ -60,12 +60,13 @@ class Held:
         self._size += size
 
     def taken(self, host: JID) -> list[Stanza]:
-        """All that waits, each with since when; nothing waits any more."""
+        """All that waits, each with since when; nothing waits any more.
+
+        It does not say why: what the client does not acknowledge may go to others (XEP-0352 §6: "servers MUST NOT
+        reveal the clients active/inactive state to other entities on the network").
+        """
         stanzas, self._stanzas, self._size = self._stanzas, {}, 0
-        return [
-            stanza.appending(delay.delay(host, since, "the client was inactive"))
-            for stanza, since, _ in stanzas.values()
-        ]
+        return [stanza.appending(delay.delay(host, since)) for stanza, since, _ in stanzas.values()]
 
 
 def _lean(stanza: Stanza) -> Stanza:

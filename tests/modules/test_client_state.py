@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any, ClassVar, Final
 
 from hypothesis import given, settings
@@ -163,6 +164,80 @@ class StateTests(CsiCase):
         self.assert_waits(f"<presence from='{BALCONY}'/>")
         reload(self.world, {"mod_ping": {}})
         self.phone.expect(f"<presence from='{BALCONY}'/>")
+
+
+class PrivacyTests(SynchronousTestCase):
+    """§6: "servers MUST NOT reveal the clients active/inactive state to other entities on the network"."""
+
+    def seen(self, state: str) -> list[tuple[str, str]]:
+        """All that others than Romeo's phone get, which says *state* and comes to its end in some way."""
+        modules = ("client_state", "roster", "disco", "last", "carboncopy", "offline", "ping", "stream_mgmt")
+        world = World(modules={f"mod_{name}": {} for name in modules})
+        self.addCleanup(world.stop)
+        phone, laptop = world.client("romeo@example.org/phone"), world.client("romeo@example.org/laptop")
+        juliet, tybalt = world.client("juliet@example.org/balcony"), world.client("tybalt@example.org/street")
+        others = {"laptop": laptop, "juliet": juliet, "tybalt": tybalt}
+        seen: list[tuple[str, str]] = []
+
+        def look() -> None:
+            world.pump()
+            for name, client in others.items():
+                seen.extend((name, _without_chance(element.to_xml())) for element in client.drain())
+
+        def ask() -> None:
+            for client in others.values():
+                for to in ("romeo@example.org", "romeo@example.org/phone"):
+                    for payload in QUESTIONS:
+                        client.send(f"<iq type='get' id='q' to='{to}'>{payload}</iq>")
+                    client.send(f"<presence type='probe' to='{to}'/>")
+                    client.send(f"<message type='chat' to='{to}'><body>Hark!</body></message>")
+                    client.send(f"<message type='chat' to='{to}'>{COMPOSING}</message>")
+                    client.send(f"<message type='headline' to='{to}'><body>News</body></message>")
+                    client.send(f"<presence to='{to}'><show>away</show></presence>")
+                    look()
+
+        for client in (phone, laptop, juliet, tybalt):
+            client.send("<presence/>")
+        juliet.send("<presence type='subscribe' to='romeo@example.org'/>")
+        laptop.send("<presence type='subscribed' to='juliet@example.org'/>")
+        for client in (phone, laptop):
+            client.send("<iq type='set' id='c'><enable xmlns='urn:xmpp:carbons:2'/></iq>")
+        phone.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>")
+        look()
+        seen.clear()
+        phone.send(state)
+        look()
+        self.assertEqual(seen, [])
+        ask()
+        world.advance(60)
+        ask()
+        phone.send("<presence><show>dnd</show></presence>")
+        phone.send("<message type='chat' to='juliet@example.org'><body>Ay me.</body></message>")
+        ask()
+        phone.cut()
+        ask()
+        world.advance(301)
+        ask()
+        return seen
+
+    def test_nobody_else_gets_anything_that_tells_it(self) -> None:
+        active = self.seen(ACTIVE)
+        self.assertEqual({name for name, _ in active}, {"laptop", "juliet", "tybalt"})
+        self.assertEqual(self.seen(INACTIVE), active)
+
+
+#: What one may ask of an account and of a client.
+QUESTIONS: Final = (
+    "<query xmlns='http://jabber.org/protocol/disco#info'/>",
+    "<query xmlns='http://jabber.org/protocol/disco#items'/>",
+    "<query xmlns='jabber:iq:last'/>",
+    "<ping xmlns='urn:xmpp:ping'/>",
+)
+
+
+def _without_chance(xml: str) -> str:
+    """*xml* without what is another each time."""
+    return re.sub(r" id='[0-9a-f]{30}'", "", xml)
 
 
 class PresenceTests(CsiCase):
