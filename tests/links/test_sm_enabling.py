@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from federix.streams.turn import SOON
+from federix.testing import Client
 from federix.testing.world import PASSWORD
 from federix.xmpp import ns
 
@@ -63,6 +64,27 @@ class EnableTests(ManagedCase):
     def test_no_id_is_ever_given_twice(self) -> None:
         ids = {self.enable(self.world.client(f"romeo@example.org/{n}")) for n in range(50)}
         self.assertEqual(len(ids), 50)
+
+    def test_nor_is_it_when_its_session_is_over(self) -> None:
+        """§5: "The SM-ID MUST NOT be reused for simultaneous or subsequent sessions"."""
+        ids: list[str] = []
+        for end in (Client.close, Client.cut) * 10:
+            client = self.world.client("romeo@example.org/orchard")
+            ids.append(self.enable(client))
+            end(client)
+            self.world.advance(301)
+            self.assertFalse(self.is_there())
+        self.assertEqual(len(set(ids)), len(ids))
+
+    def test_who_comes_back_to_a_session_that_is_over_does_not_get_the_next_one(self) -> None:
+        ids = [self.enable(self.romeo)]
+        self.romeo.cut()
+        for _ in range(5):
+            ids.append(self.enable(self.world.client("romeo@example.org/orchard")))
+            for over in ids[:-1]:
+                _, answer = self.resume(over, 0)
+                self.assertEqual(answer.name, "failed")
+        self.assertEqual(self.session().managed.id, ids[-1])
 
     def test_before_authentication_the_server_shall_return_failed(self) -> None:
         client = self.world.connect()

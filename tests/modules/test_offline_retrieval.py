@@ -90,6 +90,18 @@ class LookingTest(RetrievalCase):
             self.assert_error(self.offline_query("<purge/>", "set", client=self.romeo, to=f" to='{to}'"), "forbidden")
         self.assertEqual(self.kept(), 5)
 
+    def test_nor_view_or_remove_a_message_whose_node_it_knows(self) -> None:
+        # §2.4, §2.5: "If the requester is a JID other than an authorized resource of the user, the server MUST return a
+        # <forbidden/> error": whether there is such a node is not told either.
+        there = self.nodes()[0]
+        for to in (JULIET, "nobody@example.org"):
+            for node in (there, f"{int(there) + 1000:019}", "1", ""):
+                view, remove = (f"<item action='{action}' node='{node}'/>" for action in ("view", "remove"))
+                self.assert_error(self.offline_query(view, client=self.romeo, to=f" to='{to}'"), "forbidden")
+                self.assertEqual(self.ids(), [])
+                self.assert_error(self.offline_query(remove, "set", client=self.romeo, to=f" to='{to}'"), "forbidden")
+        self.assertEqual(self.kept(), 5)
+
 
 class FloodTest(RetrievalCase):
     """§2.2, §2.6: "the server MUST NOT send a flood of offline messages"."""
