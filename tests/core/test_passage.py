@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+from typing import ClassVar
 
 from twisted.internet.defer import Deferred
 
-from federix.api import JID
+from federix.api import JID, Module
 from federix.core.archive_ids import ArchiveIds
 from federix.core.intake import MOST_BEHIND, MOST_MESSAGES, Intake
 from federix.core.passage import Keeping, Passage
@@ -15,7 +16,7 @@ from federix.links.sending import Outgoing
 from federix.storage.archive import Counted
 from federix.xmpp import ns
 
-from .passage_case import JULIET, NURSE, PassageCase, stanza_ids, text
+from .passage_case import JULIET, NURSE, ROMEO, PassageCase, Thinker, stanza_ids, text
 from .support import WorldTestCase, condition
 
 ACCOUNT = JID.parse("romeo@example.org")
@@ -282,6 +283,41 @@ class PassageTests(PassageCase):
         self.assertFalse(waiting.called)
         self.world.advance(0.2)
         self.assertTrue(waiting.called)
+
+
+class StablePagesTests(PassageCase):
+    """XEP-0313 §4.3.2: no page that was read has another message in it later, so none says `stable='false'`.
+
+    Who reads an archive waits for what has its place there (`tests/contracts/archives.py`).
+    """
+
+    own_modules: ClassVar[dict[str, type[Module]]] = {"mod_thinker": Thinker}
+
+    def test_a_message_is_given_its_id_when_it_takes_its_place_and_not_when_it_comes(self) -> None:
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "hark"))
+        self.juliet.send(text(ROMEO, "obvious 1") + text(ROMEO, "obvious 2"))
+        (thinking,) = self.world.host("example.org").module(Thinker).thinking
+        self.world.advance(1)
+        thinking.callback(None)
+        self.world.pump()
+        self.juliet.send(text(ROMEO, "obvious 3"))
+        ids = [{row.id for row in rows} for _, rows, _ in self.archives.jobs]
+        self.assertEqual([len(each) for each in ids], [1, 1, 1, 1])
+        numbers = [number for (number,) in ids]
+        self.assertEqual(numbers, sorted(set(numbers)))
+        self.assertIn(b"hark", self.archives.jobs[2][1][0].stanza)
+
+    def test_what_is_sent_again_and_was_given_an_id_before_is_not_kept_under_it_now(self) -> None:
+        said = text(JULIET, "obvious", extra="<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>")
+        self.romeo.send(said)
+        self.juliet.receive()
+        kept = list(self.archives.kept)
+        before = self.world.server.first_archive_id - 1
+        self.archives.sent_before = {kept[0].fingerprint: before}
+        self.world.client("romeo@example.org/again").send(said)
+        self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", self.told(before))])
+        self.assertEqual(self.archives.kept, kept)
 
 
 class CountingTests(WorldTestCase):
