@@ -37,7 +37,7 @@ class ClientState(Module):
     """Holds back presence, chat states and events from clients that say that nobody looks at them."""
 
     name = "mod_client_state"
-    implements = (Xep(352, "1.0.0"),)
+    implements = (Xep(352, "1.0.0"), Xep(203, "2.0", "for what waits for inactive clients"))
 
     @dataclass(frozen=True)
     class Options(Module.Options):

@@ -56,7 +56,7 @@ class Roster(Module):
     """Keeps contact lists, and tells contacts who is there."""
 
     name = "mod_roster"
-    implements = (Rfc(6121, "2-4, A"), Xep(237, "1.3"))
+    implements = (Rfc(6121, "2-4, A"), Xep(237, "1.3"), Xep(203, "2.0", "for answers to probes"))
 
     @dataclass(frozen=True)
     class Options(Module.Options):

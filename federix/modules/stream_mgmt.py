@@ -49,7 +49,10 @@ class StreamMgmt(Module):
     """
 
     name = "mod_stream_mgmt"
-    implements = (Xep(198, "1.6.3"),)
+    implements = (
+        Xep(198, "1.6.3", "not inline with SASL2 and Bind 2"),
+        Xep(203, "2.0", "for what is sent again"),
+    )
 
     @dataclass(frozen=True)
     class Options(Module.Options):

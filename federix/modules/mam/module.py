@@ -59,6 +59,10 @@ class MessageArchive(Module):
     name = "mod_mam"
     implements = (
         Xep(313, "1.1.3", "accounts; not rooms and nodes"),
+        Xep(59, "1.0", "for archives; not by index"),
+        Xep(203, "2.0", "for archived messages"),
+        Xep(297, "1.0"),
+        Xep(334, "1.0.0", "no-store, no-permanent-store, store"),
         Xep(359, "0.7.0"),
         Xep(441, "0.2.0", "without ad-hoc commands"),
     )
@@ -238,7 +242,14 @@ class MessageArchive(Module):
 
     @command()
     async def remove_mam_for_user_with_peer(self, user: str, host: str, peer: str) -> dict[str, int]:
-        """Remove from the archive of an account what it holds of one contact: with a bare JID, of all its clients."""
+        """Remove from the archive of an account what it holds of one contact: with a bare JID, of all its clients.
+
+        Ids of what is removed are unknown afterwards: a client that goes on from one of them is answered with
+        item-not-found, and has to begin anew.
+        """
+        # XEP-0313 §3.2 would have them known: "servers MUST retain the UID, timestamp and JID of the original message
+        # internally". An operator who removes what two have said wants nothing of it retained; so does ejabberd's
+        # command of this name.
         try:
             other = JID.parse(peer)
         except InvalidJID as error:
