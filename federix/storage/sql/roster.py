@@ -4,14 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeAlias
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    bindparam,
+    delete,
+    func,
+    literal_column,
+    null,
+    select,
+    type_coerce,
+    union_all,
+)
 
 from ..roster import MOST_TOMBSTONES, Contact, Relations, Roster, RosterItem, Rosters, Transition, checked
-from .database import Database, Rows, Transaction
+from .database import Database, Query, Rows, Transaction
 from .schema import roster_item, roster_request, roster_version
 from .statement import Statement, Upsert
+from .types import Bytes
+
+Versions: TypeAlias = tuple[int, int]
+"""The version of a roster, and the oldest one of which all later changes are known."""
 
 FLOOR = ""
 """The owner whose version is the floor: where rosters begin that have none of their own."""
@@ -22,13 +38,11 @@ ALL = 2**31 - 1
 
 _ITEM = roster_item.c
 _COLUMNS = (_ITEM.contact, _ITEM.name, _ITEM.subscription, _ITEM.ask, _ITEM.approved, _ITEM.groups)
-_ITEMS = select(*_COLUMNS).where(_ITEM.owner == bindparam("owner"))
+_ITEMS = _ITEM.owner == bindparam("owner")
 _PRESENT = _ITEM.subscription != "remove"
-_TOMBSTONES = (_ITEM.owner == bindparam("owner"), _ITEM.subscription == "remove")
-ITEMS = Statement("roster.items", _ITEMS.where(_PRESENT).order_by(_ITEM.contact).limit(bindparam("most")))
-ITEM = Statement("roster.item", _ITEMS.where(_ITEM.contact == bindparam("contact"), _PRESENT))
-COUNT = Statement("roster.count", select(func.count()).where(_ITEM.owner == bindparam("owner"), _PRESENT))
-CHANGES = Statement("roster.changes", _ITEMS.where(_ITEM.version > bindparam("since")).order_by(_ITEM.version))
+_TOMBSTONES = (_ITEMS, _ITEM.subscription == "remove")
+ITEM = Statement("roster.item", select(*_COLUMNS).where(_ITEMS, _ITEM.contact == bindparam("contact"), _PRESENT))
+COUNT = Statement("roster.count", select(func.count()).where(_ITEMS, _PRESENT))
 PUT = Statement("roster.put", Upsert(roster_item))
 TOO_OLD = Statement(
     "roster.too_old",
@@ -48,10 +62,35 @@ REQUEST_PUT = Statement("roster.request_put", Upsert(roster_request))
 REQUEST_REMOVE = Statement("roster.request_remove", delete(roster_request).where(*_THE_REQUEST))
 
 _VERSION = roster_version.c
-VERSION = Statement(
-    "roster.version", select(_VERSION.version, _VERSION.oldest).where(_VERSION.owner == bindparam("owner"))
-)
+# The roster's own, and the floor.
+_VERSIONS = _VERSION.owner.in_((bindparam("owner"), literal_column(f"'{FLOOR}'")))
+VERSIONS = Statement("roster.versions", select(_VERSION.owner, _VERSION.version, _VERSION.oldest).where(_VERSIONS))
 VERSION_PUT = Statement("roster.version_put", Upsert(roster_version))
+
+# What is read together is read by one statement: it is of one moment without a transaction, and takes one message to
+# the database and back. The first column says what a row is; the next, by which they are told apart, whose. A column
+# without a value has the type of those before it, so the items stand first, and the requests, which have stanzas, next.
+AN_ITEM, A_REQUEST, A_VERSION = range(3)
+_ZERO: ColumnElement[int] = literal_column("0")
+_NO_ITEM: tuple[ColumnElement[Any], ...] = (null(),) * len(_COLUMNS[1:])
+_NO_STANZA = type_coerce(null(), Bytes)
+
+
+def _rows(kind: int, *columns: ColumnElement[Any]) -> Select[Any]:
+    return select(literal_column(str(kind)), *columns)
+
+
+_FIRST = select(*_COLUMNS, _ITEM.version).where(_ITEMS, _PRESENT).order_by(_ITEM.contact).limit(bindparam("most"))
+_FIRST_ITEMS = _rows(AN_ITEM, *_FIRST.subquery().c, _ZERO, _NO_STANZA)
+_NEW_ITEMS = _rows(AN_ITEM, *_COLUMNS, _ITEM.version, _ZERO, _NO_STANZA).where(
+    _ITEMS, _ITEM.version > bindparam("since")
+)
+_ALL_REQUESTS = _rows(A_REQUEST, _REQUEST.contact, *_NO_ITEM, _ZERO, _ZERO, _REQUEST.stanza).where(_REQUESTS)
+_BOTH_VERSIONS = _rows(A_VERSION, _VERSION.owner, *_NO_ITEM, _VERSION.version, _VERSION.oldest, _NO_STANZA)
+_BOTH_VERSIONS = _BOTH_VERSIONS.where(_VERSIONS)
+ROSTER = Statement("roster.get", union_all(_FIRST_ITEMS, _BOTH_VERSIONS))
+RELATIONS = Statement("roster.relations", union_all(_FIRST_ITEMS, _ALL_REQUESTS, _BOTH_VERSIONS))
+CHANGES = Statement("roster.changes", union_all(_NEW_ITEMS, _BOTH_VERSIONS))
 
 FORGET = tuple(
     Statement(f"{table.name}.forget", delete(table).where(table.c.owner == bindparam("owner")))
@@ -64,17 +103,18 @@ class SqlRosters(Rosters):
         self._database = database
 
     async def get(self, owner: str) -> Roster:
-        few = await self._database.look_up(owner, lambda tx: _roster(tx, owner, FEW + 1))
-        if len(few.items) <= FEW:
-            return few
-        return await self._database.read(owner, lambda tx: _roster(tx, owner))
+        found = _Found(owner, await self._read(owner, ROSTER))
+        return Roster(found.version, found.items())
 
     async def relations(self, owner: str) -> Relations:
-        async def work(tx: Transaction, most: int = ALL) -> Relations:
-            return Relations(*await _roster(tx, owner, most), dict(await tx.run(REQUESTS, owner=owner)))
+        found = _Found(owner, await self._read(owner, RELATIONS))
+        return Relations(found.version, found.items(), found.requests)
 
-        few = await self._database.look_up(owner, lambda tx: work(tx, FEW + 1))
-        return few if len(few.items) <= FEW else await self._database.read(owner, work)
+    async def _read(self, owner: str, statement: Statement) -> Rows:
+        few = await self._database.look_up(owner, Query(statement, {"owner": owner, "most": FEW + 1}))
+        if len(few) <= FEW or sum(row[0] == AN_ITEM for row in few) <= FEW:
+            return few
+        return await self._database.rows(owner, statement, owner=owner, most=ALL)
 
     async def item(self, owner: str, contact: str) -> RosterItem | None:
         row = await self._database.row(owner, ITEM, owner=owner, contact=contact)
@@ -84,13 +124,8 @@ class SqlRosters(Rosters):
         return await self._database.number(owner, COUNT, owner=owner)
 
     async def changes(self, owner: str, since: int) -> Roster | None:
-        async def work(tx: Transaction) -> Roster | None:
-            version, oldest = await _version(tx, owner)
-            if not oldest <= since <= version:
-                return None
-            return Roster(version, _items(await tx.run(CHANGES, owner=owner, since=since)))
-
-        return await self._database.read(owner, work)
+        found = _Found(owner, await self._database.rows(owner, CHANGES, owner=owner, since=since))
+        return Roster(found.version, found.changes()) if found.oldest <= since <= found.version else None
 
     async def requests(self, owner: str) -> dict[str, bytes]:
         return dict(await self._database.rows(owner, REQUESTS, owner=owner))
@@ -123,10 +158,9 @@ async def forget_roster(tx: Transaction, owner: str) -> None:
     A roster that begins anew starts there, so that a client which remembers a version of the old roster cannot take it
     for one of the new roster's.
     """
-    rows = await tx.run(VERSION, owner=owner)
-    if rows:
-        floor, _ = await _version(tx, FLOOR)
-        floor = max(floor, rows[0][0] + 1)
+    known = {at: version for at, version, _ in await tx.run(VERSIONS, owner=owner)}
+    if owner in known:
+        floor = max(known.get(FLOOR, 0), known[owner] + 1)
         await tx.change(VERSION_PUT, owner=FLOOR, version=floor, oldest=floor)
     for statement in FORGET:
         await tx.change(statement, owner=owner)
@@ -153,16 +187,14 @@ async def _transition(tx: Transaction, owner: str, contact: str, change: Callabl
     return Transition(before, after, version)
 
 
-async def _roster(tx: Transaction, owner: str, most: int = ALL) -> Roster:
-    version, _ = await _version(tx, owner)
-    return Roster(version, _items(await tx.run(ITEMS, owner=owner, most=most)))
+async def _version(tx: Transaction, owner: str) -> Versions:
+    return _own(owner, await tx.run(VERSIONS, owner=owner))
 
 
-async def _version(tx: Transaction, owner: str) -> tuple[int, int]:
-    """The version of the roster, and the oldest one of which all later changes are known."""
-    rows = await tx.run(VERSION, owner=owner) or await tx.run(VERSION, owner=FLOOR)
-    version, oldest = rows[0] if rows else (0, 0)
-    return version, oldest
+def _own(owner: str, rows: Rows) -> Versions:
+    """Of the roster's versions and the floor's, those that hold."""
+    known = {at: (version, oldest) for at, version, oldest in rows}
+    return known.get(owner) or known.get(FLOOR) or (0, 0)
 
 
 async def _put(tx: Transaction, owner: str, version: int, item: RosterItem) -> None:
@@ -189,8 +221,25 @@ async def _bury(tx: Transaction, owner: str, oldest: int) -> int:
     return int(upto)
 
 
-def _items(rows: Rows) -> list[RosterItem]:
-    return [_item(*row) for row in rows]
+class _Found:
+    """What was read together, sorted out: a database joins it in any order."""
+
+    __slots__ = ("_items", "oldest", "requests", "version")
+
+    def __init__(self, owner: str, rows: Rows) -> None:
+        rows = sorted(rows)
+        self._items = [row for row in rows if row[0] == AN_ITEM]
+        others = rows[len(self._items) :]
+        self.requests: dict[str, bytes] = {row[1]: row[-1] for row in others if row[0] == A_REQUEST}
+        self.version, self.oldest = _own(owner, [(row[1], *row[-3:-1]) for row in others if row[0] == A_VERSION])
+
+    def items(self) -> list[RosterItem]:
+        """Ascending by JID."""
+        return [_item(*row[1:-3]) for row in self._items]
+
+    def changes(self) -> list[RosterItem]:
+        """The oldest change first."""
+        return [_item(*row[1:-3]) for row in sorted(self._items, key=itemgetter(-3))]
 
 
 def _item(contact: str, name: str, subscription: Any, ask: int, approved: int, groups: str) -> RosterItem:
