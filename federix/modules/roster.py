@@ -199,16 +199,21 @@ class Roster(Module):
     async def _get(self, account: JID, iq: IQ, query: Element, session: Session | None) -> Element | Handled | None:
         rosters, owner, versioning = self.storage.rosters, str(account), self.options.versioning
         known = read_version(query) if versioning else None
+        whole: tuple[int, list[RosterItem]] | None = None
+        if self.contacts.circle_now(account) is None:
+            # The client's presence will ask for it, and a version that is still the roster's needs no look at changes.
+            version, items, requests = await rosters.relations(owner)
+            self.contacts.remember(account, items, requests)
+            if version == known:
+                _interest(session)
+                return None
+            whole = version, items
         changes = await rosters.changes(owner, known) if known is not None else None
         # §2.6.3: the complete roster where it "would (1) use less bandwidth than sending individual roster pushes".
         if changes is not None and len(changes.items) > min(await rosters.count(owner), MOST_PUSHES):
             changes = None
         if known is None or changes is None:
-            if self.contacts.circle_now(account) is None:
-                version, items, requests = await rosters.relations(owner)
-                self.contacts.remember(account, items, requests)
-            else:
-                version, items = await rosters.get(owner)
+            version, items = whole or await rosters.get(owner)
             _interest(session)
             return query_element(items, version if versioning else None)
         _interest(session)

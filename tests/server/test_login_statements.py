@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.modules import MODULES
-from federix.testing import World
+from federix.testing import Client, World
 
-#: Statements that a login of somebody known may take, from the account's keys to the presence, with every module.
-AT_MOST = 8
+#: Whether there is such an account, and its keys.
+AUTHENTICATION = ["account", "account"]
+#: Those who are blocked, before the client's first stanza goes on.
+BLOCKED = ["document"]
+#: The contacts, the requests that wait and the version: by one statement.
+RELATIONS = ["roster_item, roster_request, roster_version"]
+ROSTER = ["roster_item, roster_version"]
+#: The messages that wait.
+OFFLINE = ["entry"]
+GET = "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>"
+KNOWN = "<iq type='get' id='1'><query xmlns='jabber:iq:roster' ver='{}'/></iq>"
 #: What only frames the others.
 FRAMES = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")
 
@@ -32,12 +42,39 @@ class LoginStatementTests(SynchronousTestCase):
 
     def note(self, statement: str) -> None:
         if not statement.lstrip().upper().startswith(FRAMES):
-            self.statements.append(" ".join(statement.split())[:200])
+            tables = re.findall(r"\b(?:FROM|INTO|UPDATE) (\w+)", statement)
+            self.statements.append(", ".join(tables))
 
-    def test_a_login_takes_a_few_statements(self) -> None:
-        self.world.client("romeo@example.org/orchard").close()
-        self.statements.clear()
+    def asked(self) -> list[str]:
+        """The tables of each statement since it was last asked."""
+        asked, self.statements = self.statements, []
+        return asked
+
+    def come(self) -> Client:
+        """Authenticate and bind, as the first of the account since the server was started."""
+        self.world.register("romeo@example.org")
+        self.asked()
         romeo = self.world.client("romeo@example.org/orchard")
+        self.assertEqual(self.asked(), AUTHENTICATION)
+        return romeo
+
+    def test_a_login_with_roster_and_presence_takes_three_statements_behind_the_authentication(self) -> None:
+        romeo = self.come()
+        romeo.send(GET)
+        self.assertEqual(self.asked(), BLOCKED + RELATIONS)
         romeo.send("<presence/>")
-        self.assertTrue(self.statements, "nothing is counted")
-        self.assertLessEqual(len(self.statements), AT_MOST, self.statements)
+        self.assertEqual(self.asked(), OFFLINE)
+
+    def test_a_client_that_knows_the_roster_takes_no_more(self) -> None:
+        romeo = self.come()
+        romeo.send(KNOWN.format(0))
+        self.assertEqual(self.asked(), BLOCKED + RELATIONS)
+        romeo.send("<presence/>")
+        self.assertEqual(self.asked(), OFFLINE)
+
+    def test_a_client_that_is_available_before_it_asks_for_the_roster_takes_one_more(self) -> None:
+        romeo = self.come()
+        romeo.send("<presence/>")
+        self.assertEqual(self.asked(), BLOCKED + RELATIONS + OFFLINE)
+        romeo.send(GET)
+        self.assertEqual(self.asked(), ROSTER)
