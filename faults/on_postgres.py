@@ -1,18 +1,19 @@
-"""Federix on a PostgreSQL of its own, which can be restarted at any moment."""
+"""Federix on a PostgreSQL of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 import psycopg2
 
 from bench import on_postgres
+from bench.databases.postgres import Postgres
 
-from .subjects import Federix
+from .on_server import FederixOnServer
 
 
-class FederixOnPostgres(on_postgres.FederixOnPostgres, Federix):
+class FederixOnPostgres(on_postgres.FederixOnPostgres, FederixOnServer):
     """This tree; the accounts are written to SQLite and copied."""
 
     name = "federix-postgresql"
@@ -22,20 +23,10 @@ class FederixOnPostgres(on_postgres.FederixOnPostgres, Federix):
     def storage(cls) -> str:
         return "PostgreSQL"
 
-    def _settings(self) -> dict[str, object]:
-        return super()._settings() | {"sql_start_interval": 1}
-
     @property
-    def restart_database(self) -> Callable[[bool], None]:
-        return self._restart
-
-    def _restart(self, immediately: bool) -> None:
+    def server(self) -> Postgres:
         assert self._postgres is not None
-        if immediately:
-            self._postgres.kill()
-        else:
-            self._postgres.stop()
-        self._postgres.start()
+        return self._postgres
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -17,11 +17,11 @@ class MariaDb(DatabaseServer):
     stopping = signal.SIGTERM
     crashing = signal.SIGKILL
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, within: Path | None = None) -> None:
         """*options* are its own, as on its command line."""
         self._options = options or ("--innodb-flush-log-at-trx-commit=2",)
         self._tls: list[str] = []
-        super().__init__()
+        super().__init__(within)
 
     @staticmethod
     def require() -> Path:
