@@ -32,6 +32,8 @@ class Calm:
 
     acknowledged: list[float] = field(default_factory=list)
     unacknowledged: int = 0
+    resent: int = 0
+    """Messages that were sent more than once: none, where nothing is done to any connection."""
     answers: list[float] = field(default_factory=list)
     """To `<r/>`, while the database was locked."""
     early: int = 0
@@ -42,6 +44,7 @@ class Calm:
         total = len(taken) + self.unacknowledged
         return {
             "sent": total,
+            "resent": self.resent,
             "soon": sum(seconds <= SOON for seconds in taken) / total if total else None,
             "p50": _part(taken, 0.5),
             "p999": _part(taken, PART),
@@ -65,13 +68,19 @@ async def calm(subject: Subject, devices: int, dice: Random) -> Calm:
         everybody.write()
         await asyncio.sleep(WRITING)
         await everybody.settle()
-    found = Calm()
+    found = of(ledger)
+    await _locked(subject, found)
+    return found
+
+
+def of(ledger: Ledger) -> Calm:
+    """What a run without faults has come to."""
+    found = Calm(resent=sum(len(message.at) > 1 for message in ledger.messages.values()))
     for message in ledger.messages.values():
         if message.acknowledged is None:
             found.unacknowledged += 1
         else:
             found.acknowledged.append(message.acknowledged - message.at[0])
-    await _locked(subject, found)
     return found
 
 

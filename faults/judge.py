@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 from .ledger import Ledger, Received, Sent
 
@@ -15,6 +16,10 @@ AROUND: Final = 3.0
 MOST_EVENTS: Final = 16
 #: How many messages before and behind one that was overtaken are told of.
 NEIGHBOURS: Final = 40
+
+
+#: How often each account's archive has each id.
+Archived: TypeAlias = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(slots=True)
@@ -37,11 +42,19 @@ class Verdict:
     sent: int = 0
     acknowledged: int = 0
     resent: int = 0
-    """Messages that were sent more than once."""
+    """Messages that were sent more than once. The next three and `unaccounted` tell what became of each."""
+    resent_archived: int = 0
+    """Those of them that are in their recipient's archive once, and not twice in their sender's."""
+    resent_refused: int = 0
+    """Those that came back as errors: their sender knows."""
+    resent_on_device: int = 0
+    """Those that are not in their recipient's archive, but came to its device."""
     refused: int = 0
     """Messages that came back as errors: their sender knows, so they are not lost."""
     received: int = 0
     """Messages that came to their recipient's device."""
+    unaccounted: Finding = field(default_factory=Finding)
+    """Sent more than once, and none of those three: twice in an archive, or nowhere and nobody knows."""
     lost: Finding = field(default_factory=Finding)
     """Acknowledged, and neither on the recipient's device nor in its archive."""
     doubled: Finding = field(default_factory=Finding)
@@ -64,8 +77,8 @@ class Verdict:
 
     @property
     def faultless(self) -> bool:
-        wrong = (self.lost, self.doubled, self.reordered, self.overtaken, self.unsettled, self.invented)
-        return not any(finding.count for finding in wrong)
+        others = (self.lost, self.doubled, self.reordered, self.overtaken, self.unsettled, self.invented)
+        return not any(finding.count for finding in (self.unaccounted, *others))
 
 
 def judge(ledger: Ledger) -> Verdict:
@@ -79,18 +92,18 @@ def judge(ledger: Ledger) -> Verdict:
     )
     on_devices = {received.identifier for received in ledger.received}
     verdict.received = len(on_devices)
-    archived = {name: set(identifiers) for name, identifiers in ledger.archives.items()}
+    archived = {name: Counter(identifiers) for name, identifiers in ledger.archives.items()}
     for message in messages:
         _settled(ledger, message, on_devices, archived, verdict)
+        if len(message.at) > 1:
+            _resent(ledger, message, on_devices, archived, verdict)
     for owner, identifiers in ledger.archives.items():
         _archive(ledger, owner, identifiers, verdict)
     _devices(ledger, verdict)
     return verdict
 
 
-def _settled(
-    ledger: Ledger, message: Sent, on_devices: set[str], archived: dict[str, set[str]], verdict: Verdict
-) -> None:
+def _settled(ledger: Ledger, message: Sent, on_devices: set[str], archived: Archived, verdict: Verdict) -> None:
     if message.acknowledged is None:
         if message.at:
             verdict.unsettled.add(history(ledger, message))
@@ -103,6 +116,23 @@ def _settled(
         verdict.lost.add(history(ledger, message))
     if missing:
         verdict.unarchived.add(f"not with {' nor with '.join(missing)}: {history(ledger, message)}")
+
+
+def _resent(ledger: Ledger, message: Sent, on_devices: set[str], archived: Archived, verdict: Verdict) -> None:
+    """Account for a message that was sent more than once: in one way, whatever else it is found guilty of."""
+    with_recipient, with_sender = (
+        archived.get(owner, {}).get(message.identifier, 0) for owner in (message.to, message.sender)
+    )
+    if with_recipient > 1 or with_sender > 1:
+        verdict.unaccounted.add(f"archived {with_recipient} and {with_sender} times: {history(ledger, message)}")
+    elif message.refused is not None:
+        verdict.resent_refused += 1
+    elif with_recipient:
+        verdict.resent_archived += 1
+    elif message.identifier in on_devices:
+        verdict.resent_on_device += 1
+    else:
+        verdict.unaccounted.add(f"nowhere: {history(ledger, message)}")
 
 
 def _archive(ledger: Ledger, owner: str, identifiers: Sequence[str], verdict: Verdict) -> None:

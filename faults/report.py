@@ -14,8 +14,10 @@ OURS: Final = "federix"
 #: Cases told in full on the page, of each kind.
 MOST_SHOWN: Final = 5
 
-#: What a verdict finds, in the order of the table, and what it is called there. The first ones are failures.
+#: What a verdict finds, in the order of the table, and what it is called there. The first ones are failures. What is
+#: not accounted for comes right behind the accounts of what was sent more than once: they add up to that.
 FAILURES: Final[Mapping[str, str]] = {
+    "unaccounted": "of these unaccounted for: none of that, or twice in an archive",
     "lost": "lost: acknowledged, and neither on the recipient's device nor in its archive",
     "doubled": "doubled: twice in an archive",
     "reordered": "reordered: behind a later one in an archive",
@@ -30,9 +32,12 @@ BESIDE: Final[Mapping[str, str]] = {
 _FIGURES: Final[Mapping[str, str]] = {
     "sent": "messages",
     "acknowledged": "acknowledged",
-    "resent": "sent more than once",
     "refused": "came back as an error",
     "received": "reached the recipient's device",
+    "resent": "sent more than once",
+    "resent_archived": "of these in the recipient's archive once",
+    "resent_refused": "of these came back as an error",
+    "resent_on_device": "of these not in the recipient's archive, but on its device",
 }
 _HEAD: Final = """\
 # Reliability
@@ -72,7 +77,7 @@ def failures(found: Mapping[str, Any]) -> list[str]:
 def _run_failures(run: Mapping[str, Any]) -> list[str]:
     if run["failure"]:
         return [run["failure"]]
-    told = [f"{run['verdict'][kind]['count']} {kind}" for kind in FAILURES if run["verdict"][kind]["count"]]
+    told = [f"{count} {kind}" for kind in FAILURES if (count := _count(run, kind))]
     if not run["settled"]:
         told.append("it did not come to rest")
     told += run["problems"]
@@ -87,7 +92,19 @@ def _run_failures(run: Mapping[str, Any]) -> list[str]:
             told.append(f"<r/> was answered after {1000 * slowest:.0f} ms while the database was locked")
         if found["acknowledged while locked"]:
             told.append(f"{found['acknowledged while locked']} messages were acknowledged that could not be stored")
+        if found.get("resent"):
+            told.append(f"without faults {found['resent']} messages were sent more than once")
     return told
+
+
+def _count(run: Mapping[str, Any], kind: str) -> int | None:
+    """How often that was found; ``None`` where nobody looked for it, when the run was older than the question."""
+    finding = run["verdict"].get(kind)
+    return None if finding is None else finding["count"]
+
+
+def _or_dash(figure: int | None) -> str:
+    return "-" if figure is None else str(figure)
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -131,10 +148,10 @@ def _fault_rows(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     rows += [[_FAULT_NAMES.get(kind, kind), *(str(run["faults"].get(kind, 0)) for run in runs), ""] for kind in kinds]
     ways = sorted({way for run in runs for way in run["sessions"] if way.startswith("sessions")})
     rows += [[way, *(str(run["sessions"].get(way, 0)) for run in runs), ""] for way in ways]
-    rows += [[title, *(str(run["verdict"][key]) for run in runs), ""] for key, title in _FIGURES.items()]
+    rows += [[title, *(_or_dash(run["verdict"].get(key)) for run in runs), ""] for key, title in _FIGURES.items()]
     for key, title in {**FAILURES, **BESIDE}.items():
         bold = "**" if key in FAILURES else ""
-        rows.append([title, *(f"{bold}{run['verdict'][key]['count']}{bold}" for run in runs), ""])
+        rows.append([title, *(f"{bold}{_or_dash(_count(run, key))}{bold}" for run in runs), ""])
     rows += _rows(
         runs,
         [
@@ -173,6 +190,7 @@ def _calm_rows(runs: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         runs,
         [
             ("messages", "", lambda run: str(run["calm"]["sent"])),
+            ("sent more than once", "", lambda run: _or_dash(run["calm"].get("resent"))),
             (
                 f"acknowledged within {calm.SOON:g} s (at least {calm.PART:.1%})",
                 "%",
@@ -224,7 +242,8 @@ def _cases(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         if run["complained"]:
             parts += ["## In the log\n", *(f"- `{_short(line)}`" for line in run["complained"][:MOST_SHOWN]), ""]
         for kind in FAILURES:
-            if cases := run["verdict"][kind]["told"][:MOST_SHOWN]:
+            if _count(run, kind):
+                cases = run["verdict"][kind]["told"][:MOST_SHOWN]
                 parts += [f"## {kind.capitalize()}\n", *(f"- `{case}`" for case in cases), ""]
     return parts
 

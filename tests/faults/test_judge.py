@@ -9,7 +9,10 @@ from faults.judge import MOST_TOLD, Verdict, judge
 from faults.ledger import Ledger
 
 #: All that a verdict can find.
-FINDINGS = ("lost", "doubled", "reordered", "overtaken", "unsettled", "invented", "unarchived", "repeated")
+FINDINGS = (
+    *("lost", "doubled", "reordered", "overtaken", "unsettled", "invented", "unaccounted"),
+    *("unarchived", "repeated"),
+)
 
 
 class JudgeTests(SynchronousTestCase):
@@ -154,6 +157,72 @@ class JudgeTests(SynchronousTestCase):
         self.ledger.receive("b", 1, "y")
         self.ledger.receive("a", 1, self.ids[0])
         self.assertEqual(self.found(), {"invented": 3})
+        self.assertFalse(judge(self.ledger).faultless)
+
+    def resend(self, *numbers: int) -> None:
+        for number in numbers:
+            self.ledger.sent(self.ids[number])
+
+    def accounts(self) -> tuple[int, int, int, int]:
+        """Of what was sent more than once: archived once, came back, on the device alone, none of these."""
+        verdict = judge(self.ledger)
+        accounts = (
+            verdict.resent_archived,
+            verdict.resent_refused,
+            verdict.resent_on_device,
+            verdict.unaccounted.count,
+        )
+        self.assertEqual(sum(accounts), verdict.resent, "somebody is counted twice, or not at all")
+        return accounts
+
+    def test_what_was_sent_again_and_is_archived_once_is_accounted_for(self) -> None:
+        self.resend(0, 0, 2)
+        self.ledger.archives["a"].remove(self.ids[2])
+        self.assertEqual(self.accounts(), (2, 0, 0, 0))
+        self.assertTrue(judge(self.ledger).faultless)
+
+    def test_what_was_sent_once_has_no_account(self) -> None:
+        self.ledger.archives["b"].append(self.ids[1])
+        self.assertEqual(self.accounts(), (0, 0, 0, 0))
+
+    def test_what_was_sent_again_and_came_back_is_accounted_for_wherever_it_is(self) -> None:
+        self.resend(0, 1)
+        self.ledger.archives["b"].remove(self.ids[1])
+        for number in (0, 1):
+            self.ledger.refuse(self.ids[number], "resource-constraint")
+        self.assertEqual(self.accounts(), (0, 2, 0, 0))
+
+    def test_what_was_sent_again_and_is_on_the_device_alone_is_accounted_for(self) -> None:
+        self.resend(0, 1)
+        self.ledger.archives["b"].remove(self.ids[0])
+        for owner in ("a", "b"):
+            self.ledger.archives[owner] = [each for each in self.ledger.archives[owner] if each != self.ids[1]]
+        self.assertEqual(self.accounts(), (0, 0, 2, 0))
+        self.assertTrue(judge(self.ledger).faultless)
+
+    def test_what_was_sent_again_and_is_nowhere_is_not_accounted_for(self) -> None:
+        self.forget_device()
+        self.resend(1)
+        self.ledger.archives["b"].remove(self.ids[1])
+        self.assertEqual(self.accounts(), (0, 0, 0, 1))
+        self.assertEqual(self.found(), {"lost": 1, "unarchived": 1, "unaccounted": 1})
+        (told,) = judge(self.ledger).unaccounted.told
+        self.assertIn(f"nowhere: {self.ids[1]} sent at 2.000, 3.000 s", told)
+
+    def test_what_was_sent_again_and_never_acknowledged_is_not_accounted_for_where_it_is_nowhere(self) -> None:
+        identifier = self.ledger.post("a", "b").identifier
+        self.ledger.sent(identifier)
+        self.ledger.sent(identifier)
+        self.assertEqual(self.accounts(), (0, 0, 0, 1))
+        self.assertEqual(self.found(), {"unsettled": 1, "unaccounted": 1})
+
+    def test_what_was_sent_again_and_is_archived_twice_is_not_accounted_for_even_where_it_came_back(self) -> None:
+        self.resend(0, 1)
+        self.ledger.archives["b"].append(self.ids[0])
+        self.ledger.archives["a"].append(self.ids[1])
+        self.ledger.refuse(self.ids[1], "resource-constraint")
+        self.assertEqual(self.accounts(), (0, 0, 0, 2))
+        self.assertEqual(self.found(), {"doubled": 2, "unaccounted": 2})
         self.assertFalse(judge(self.ledger).faultless)
 
     def test_only_the_first_of_many_are_told(self) -> None:

@@ -15,6 +15,7 @@ def run(name: str = "federix", **changes: Any) -> dict[str, Any]:
     """The outcome of a run without fault."""
     calm = {
         "sent": 1000,
+        "resent": 0,
         "soon": 1.0,
         "p50": 0.01,
         "p999": 0.05,
@@ -106,6 +107,33 @@ class ReportTests(SynchronousTestCase):
     def test_acknowledging_what_cannot_be_stored_is_a_failure(self) -> None:
         (told,) = failures(self.found(self.calm(**{"acknowledged while locked": 2})))
         self.assertIn("2 messages were acknowledged", told)
+
+    def test_sending_again_without_a_fault_is_a_failure(self) -> None:
+        (told,) = failures(self.found(self.calm(resent=3)))
+        self.assertIn("3 messages were sent more than once", told)
+
+    def test_the_accounts_of_what_was_sent_more_than_once_stand_below_it(self) -> None:
+        outcome = run()
+        verdict = Verdict(resent=10, resent_archived=5, resent_refused=3, resent_on_device=1)
+        verdict.unaccounted.add("a case")
+        outcome["verdict"] = asdict(verdict)
+        lines = page(self.found(outcome)).splitlines()
+        (at,) = (number for number, line in enumerate(lines) if line.startswith("| sent more than once | 10 |"))
+        figures = [line.split("|")[2].strip(" *") for line in lines[at + 1 : at + 5]]
+        self.assertEqual(figures, ["5", "3", "1", "1"])
+        self.assertTrue(all(line.startswith("| of these ") for line in lines[at + 1 : at + 5]), lines)
+
+    def test_a_run_of_before_that_was_counted_can_still_be_told_of(self) -> None:
+        outcome = run()
+        for key in ("resent_archived", "resent_refused", "resent_on_device", "unaccounted"):
+            del outcome["verdict"][key]
+        del outcome["calm"]["resent"]
+        self.assertEqual(failures(self.found(outcome)), [])
+        lines = page(self.found(outcome, run())).splitlines()
+        self.assertEqual(
+            [line.split("|")[2:4] for line in lines if "of these unaccounted" in line], [[" **-** ", " **0** "]]
+        )
+        self.assertEqual(len([line for line in lines if line.startswith("| sent more than once | - | 0 |")]), 1)
 
     def test_a_login_that_fails_in_the_storm_is_a_failure(self) -> None:
         self.assertEqual(failures(self.found(storms=(storm(failed=2),))), ["storm: 2 logins failed"])
