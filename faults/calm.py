@@ -14,8 +14,10 @@ from .ledger import Ledger
 from .population import population
 from .subjects import Subject
 
-#: Seconds of writing, and of the lock.
-WRITING: Final = 15.0
+#: Messages that are written, so many that one in a thousand is several of them; and a second: every server keeps up.
+MESSAGES: Final = 5100
+RATE: Final = 100.0
+#: Seconds of the lock.
 LOCK: Final = 2.0
 ASK_EVERY: Final = 0.05
 #: Seconds that answers may still take when the lock is gone; what does not come at all counts as that late.
@@ -65,8 +67,7 @@ async def calm(subject: Subject, devices: int, dice: Random) -> Calm:
     begin = loop.time()
     ledger = Ledger(lambda: loop.time() - begin)
     async with population(subject.port, devices, dice, ledger) as everybody:
-        everybody.write()
-        await asyncio.sleep(WRITING)
+        await everybody.write_steadily(MESSAGES, RATE)
         await everybody.settle()
     found = of(ledger)
     await _locked(subject, found)

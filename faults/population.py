@@ -43,12 +43,22 @@ class Population:
         self._writers = [asyncio.ensure_future(self._writer(number)) for number in range(len(self.devices))]
 
     async def _writer(self, number: int) -> None:
-        device, dice = self.devices[number], Random(self._dice.random())
-        count = len(self.devices)
-        friends = [self.devices[(number + step) % count].name for step in range(1, min(FRIENDS, count - 1) + 1)]
+        device, dice, friends = self.devices[number], Random(self._dice.random()), self._friends(number)
         while True:
             await asyncio.sleep(dice.uniform(*PAUSE))
             device.write(dice.choice(friends), dice.randint(*BURST))
+
+    def _friends(self, number: int) -> Sequence[str]:
+        count = len(self.devices)
+        return [self.devices[(number + step) % count].name for step in range(1, min(FRIENDS, count - 1) + 1)]
+
+    async def write_steadily(self, count: int, rate: float) -> None:
+        """Have them write *count* messages in turns, *rate* of them a second whatever comes of them."""
+        begin = self._ledger.seconds()
+        for number in range(count):
+            await asyncio.sleep(begin + number / rate - self._ledger.seconds())
+            device = self.devices[number % len(self.devices)]
+            device.write(self._dice.choice(self._friends(number % len(self.devices))), 1)
 
     async def arrive(self) -> None:
         """Wait until all are there. Raises TimeoutError."""
