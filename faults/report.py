@@ -18,7 +18,7 @@ MOST_SHOWN: Final = 5
 #: not accounted for comes right behind the accounts of what was sent more than once: they add up to that.
 FAILURES: Final[Mapping[str, str]] = {
     "unaccounted": "of these unaccounted for: none of that, or twice in an archive",
-    "lost": "lost: acknowledged, and neither on the recipient's device nor in its archive",
+    "lost": "lost: acknowledged, not come back as an error, and neither on the recipient's device nor in its archive",
     "doubled": "doubled: twice in an archive",
     "reordered": "reordered: behind a later one in an archive",
     "overtaken": "overtaken: behind a later one on a connection of the device",
@@ -48,9 +48,11 @@ _HEAD: Final = """\
 server, which is meanwhile killed (`SIGKILL`) and started again in the midst of bursts; connections fall silent or are
 reset, readers stall, the disk is full, the database is locked. Clients resume, or come back and send again under the
 same ids what was not acknowledged. In the end all archives (XEP-0313) are read page by page. What a server has
-acknowledged must then be on the recipient's device or in its archive, once, in the order in which it was sent.
-Faults of the same kinds are done to every server, as far as they can be, as often and chosen by chance: with the same
-seed in the same order. Only Federix's database can be locked from outside.
+acknowledged must then be on the recipient's device or in its archive, once, in the order in which it was sent, unless
+it came back to its sender as an error: that does not count as lost. Faults are chosen by chance, for every server from
+the same kinds and with the same weights, as far as they can be done to it, until it was killed as often as the table
+says. Runs of the same seed to which the same can be done meet the same faults in the same order; others do not. The
+seeds stand in the table. Only Federix's database can be locked from outside, or restarted where it is a server.
 """
 _NOTES: Final = """\
 A message that came back as an error is not lost: its sender knows. What came to the device is not lost either, even
