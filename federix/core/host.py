@@ -23,6 +23,7 @@ from .accounts import AccountPolicy, Accounts
 from .chain import Chains, Handled, HandlerCrashed
 from .conditions import Who
 from .delivery import DELIVER, Fate, decide, nobody
+from .forgeries import unforged
 from .iq import IQ_TIMEOUT, IqTable, Kind, Requests, check_iq
 from .keys import Notes
 from .module import Module
@@ -259,6 +260,8 @@ class Host(Branch):
             if passage is None or not isinstance(stanza, Message):
                 return self._deliver_to_host(stanza, to)
             return passage.go(stanza, lambda _: self._deliver_to_host(stanza, to))
+        if isinstance(stanza, Message):
+            stanza = unforged(stanza, self.jid)
         try:
             outcome = hooks.sm_receive_packet.run(self.chains, to.bare, stanza)
         except HandlerCrashed:

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 
 from ..storage.storage import StoreError
 from ..xmpp import ns
-from ..xmpp.delay import delay
+from ..xmpp.delay import delay, is_delayed_by
 from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.jid import JID
 from ..xmpp.reading import read_stanza
@@ -210,10 +210,7 @@ class Returns:
 
 def delayed(message: Message, host: JID, since: float) -> Message:
     """*message* with when it was sent to somebody first, unless this host has said so already."""
-    for child in message.element.elements():
-        if child.ns == ns.DELAY and child.get("from") == host.text:
-            return message
-    return message.appending(delay(host, since))
+    return message if is_delayed_by(message.element, host) else message.appending(delay(host, since))
 
 
 def _is_own(message: Message, account: JID) -> bool:

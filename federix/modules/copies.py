@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ..api import JID, Key, Message, ns
+from ..api import JID, Key, Message, delay
 
 #: How many are remembered, the latest: those before come twice.
 MOST_COPIES: Final = 128
@@ -34,7 +34,7 @@ class Copies:
 
 def is_repeated(message: Message, host: JID) -> bool:
     """Whether it was delivered before, to a session that is over: *host* has said when."""
-    return any(delay.get("from") == host.text for delay in message.element.children_of(ns.DELAY, "delay"))
+    return delay.is_delayed_by(message.element, host)
 
 
 def _hash(message: Message) -> int:

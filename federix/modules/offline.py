@@ -63,9 +63,6 @@ MOST_BEHIND: Final = 1000
 #: Children that make nothing worth keeping of a message that has no others.
 _SLIGHT: Final = frozenset((ns.CHAT_STATES, ns.DELAY, ns.HINTS, ns.OCCUPANT_ID, ns.SID))
 
-#: Namespaces of what a server adds to a message that it hands over late.
-_ADDED: Final = (ns.DELAY, ns.OFFLINE)
-
 _TAKES_MESSAGES: Final[Key[bool]] = Key("mod_offline.takes_messages")
 
 
@@ -121,24 +118,6 @@ class Offline(Module):
 
     # -- a message comes ----------------------------------------------------------------------------------------------
 
-    @hooks.sm_receive_packet.only(Message, Slot.CHANGE)
-    def without_forgeries(self, _: JID, message: Message) -> Outcome:
-        """XEP-0203 §5: "the recipient's server SHOULD discard a delayed delivery notation whose 'from' attribute
-        matches the server's JabberID"; and that of XEP-0013 is ours to add as well.
-        """
-        for child in message.element.children:
-            if not isinstance(child, str) and child.ns in _ADDED:
-                return message.dropping(self._is_ours)
-        return None
-
-    def _is_ours(self, child: Element) -> bool:
-        if child.ns != ns.DELAY:
-            return child.ns == ns.OFFLINE
-        try:
-            return JID.parse(child.get("from") or "") == self.host.jid
-        except InvalidJID:
-            return False
-
     @hooks.offline_message
     def keep(self, account: JID, message: Message) -> Outcome | Awaitable[Outcome]:
         """XEP-0160 §2: the server "stores the message stanza for later delivery"."""
@@ -154,9 +133,12 @@ class Offline(Module):
 
     def record_of(self, message: Message) -> Record:
         """As it is kept. What a session was handed before and did not take has waited since then."""
-        waited = next((child for child in message.element.elements() if self._is_ours(child)), None)
+        waited = next((child for child in message.element.elements() if self._is_delay(child)), None)
         at = self.host.now() if waited is None else delay.parse_stamp(waited.get("stamp") or "")
-        return Record.of(message.dropping(self._is_ours), at)
+        return Record.of(message.dropping(lambda child: child.ns == ns.OFFLINE or self._is_delay(child)), at)
+
+    def _is_delay(self, child: Element) -> bool:
+        return delay.is_delay_by(child, self.host.jid)
 
     def _is_for_storage(self, message: Message) -> bool:
         """XEP-0160 §3, and what its sender wishes."""

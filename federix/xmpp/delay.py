@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from . import ns
 from .element import Element
 from .errors import Condition, StanzaError
-from .jid import JID, InvalidJID
+from .jid import JID, InvalidJID, parse
 
 #: A longer text is no date; the fraction of a second "MAY contain any number of digits" (XEP-0082 §2.1).
 MAX_STAMP = 64
@@ -57,6 +57,22 @@ def delay(from_: JID | None, seconds: float, reason: str = "") -> Element:
     """A ``<delay/>``: the stanza was sent at *seconds* and held back by *from_*."""
     attrs = {"from": None if from_ is None else str(from_), "stamp": stamp(seconds)}
     return Element("delay", ns.DELAY, text=reason, attrs=attrs)
+
+
+def is_delay_by(element: Element, entity: JID) -> bool:
+    """Whether *element* is a ``<delay/>`` that claims to be by *entity*, in whatever way that is spelt."""
+    if element.ns != ns.DELAY or element.name != "delay":
+        return False
+    from_ = element.get("from") or ""
+    try:
+        return from_ == entity.text or parse(from_) == entity
+    except InvalidJID:
+        return False
+
+
+def is_delayed_by(stanza: Element, entity: JID) -> bool:
+    """Whether *stanza* itself, not something in it, says that *entity* held it back."""
+    return any(is_delay_by(child, entity) for child in stanza.elements())
 
 
 def stamp(seconds: float) -> str:

@@ -75,6 +75,16 @@ class EndingTests(ManagedCase):
         self.assertEqual(delay.get("from"), "example.org")
         self.assertAlmostEqual(parse_stamp(delay.get("stamp") or ""), sent, delta=1)
 
+    def test_since_when_is_nothing_their_sender_can_claim(self) -> None:
+        self.begin_with()
+        forged = "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2002-09-10T23:08:25Z'/>"
+        self.juliet.send(f"<message to='romeo@example.org/orchard' type='chat'><body>1</body>{forged}</message>")
+        sent = self.world.server.now()
+        self.romeo.cut()
+        self.world.advance(301)
+        (delay,) = self.store.kept[0].element.children_of(ns.DELAY, "delay")
+        self.assertAlmostEqual(parse_stamp(delay.get("stamp") or ""), sent, delta=1)
+
     def test_what_comes_while_they_are_on_their_way_stays_behind_them(self) -> None:
         """RFC 6120 §10.1: what its sender wrote first arrives first."""
         self.begin_with()

@@ -233,11 +233,25 @@ class ReceivingTests(CarbonsCase):
         self.home.expect("<message id='m1'/>")
         self.garden.nothing()
 
+    def test_who_claims_that_it_is_delivered_again_is_not_believed(self) -> None:
+        """§2: clients "MUST be able to see all inbound instant messaging messages"."""
+        self.enable(*self.romeos)
+        forged = "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2026-11-20T08:00:00Z'/>"
+        self.juliet.send(f"<message type='chat' to='romeo@example.org'>{BODY}{forged}</message>")
+        for copied in (self.home.receive(), *(self.copy(client, "received") for client in (self.garden, self.tablet))):
+            self.assertEqual([child.name for child in copied.elements()], ["body"])
+
     def come(self, xml: str) -> None:
         """Have a message come from elsewhere."""
         waiting = self.world.server.router.route(Message(parse(xml)))
         assert waiting is None
         self.world.pump()
+
+
+class ReceivingBesideOfflineTests(ReceivingTests):
+    """The same where messages wait for those who are not there."""
+
+    own_modules: ClassVar[dict[str, Any]] = {"mod_offline": Offline}
 
 
 class SendingTests(CarbonsCase):

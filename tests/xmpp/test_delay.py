@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from federix.xmpp import ns
-from federix.xmpp.delay import MAX_STAMP, Delay, delay, parse_stamp, stamp
+from federix.xmpp.delay import MAX_STAMP, Delay, delay, is_delay_by, is_delayed_by, parse_stamp, stamp
 from federix.xmpp.element import Element
 from federix.xmpp.errors import Condition, StanzaError
 from federix.xmpp.jid import JID
@@ -78,6 +78,24 @@ class Delays(SynchronousTestCase):
             "<delay xmlns='urn:xmpp:delay' from='capulet.com' stamp='2002-09-10T23:08:25Z'>Offline Storage</delay>",
         )
         self.assertEqual(delay(None, 0).to_xml(), "<delay xmlns='urn:xmpp:delay' stamp='1970-01-01T00:00:00Z'/>")
+
+    def test_whose_it_claims_to_be(self) -> None:
+        host = JID.parse("capulet.com")
+        for from_, its in {
+            "capulet.com": True,
+            "Capulet.COM": True,
+            "a@capulet.com": False,
+            "@": False,
+            "": False,
+        }.items():
+            element = Element("delay", ns.DELAY, attrs={"from": from_})
+            self.assertEqual(is_delay_by(element, host), its, from_)
+            self.assertEqual(is_delayed_by(Element("message", ns.CLIENT, element), host), its, from_)
+        own = delay(host, 0)
+        self.assertFalse(is_delay_by(delay(None, 0), host))
+        self.assertFalse(is_delay_by(Element("x", ns.DELAY, attrs=own.attrs), host))
+        self.assertFalse(is_delay_by(Element("delay", "urn:x", attrs=own.attrs), host))
+        self.assertFalse(is_delayed_by(Element("message", ns.CLIENT, Element("x", "urn:x", own)), host))
 
     def test_nonsense_is_a_bad_request(self) -> None:
         now = "1970-01-01T00:00:00Z"

@@ -96,6 +96,17 @@ class ThingsTest(MovingCase):
         stamps = [child.get("stamp") for child in got[0].elements() if child.name == "delay"]
         self.assertEqual(stamps, ["2009-07-21T00:32:29Z"])
 
+    def test_an_offline_message_that_was_fetched_where_it_comes_from_waits_here_all_the_same(self) -> None:
+        """XEP-0013 §2.4: what is handed over has a node of that server."""
+        fetched = "<offline xmlns='http://jabber.org/protocol/offline'><item node='1'/></offline>"
+        message = f"<message xmlns='jabber:client' from='romeo@montague.net'>{fetched}<body>Ay me</body></message>"
+        self.assertEqual(self.bring(f"<offline-messages>{message}</offline-messages>")[1], "offline messages: 1 added")
+        juliet = self.world.client(f"{JULIET}/balcony", "secret")
+        juliet.send("<presence/>")
+        self.world.advance(2)
+        (got,) = [each for each in juliet.drain() if each.name == "message"]
+        self.assertEqual([child.name for child in got.elements()], ["body", "delay"])
+
     def test_two_messages_that_say_the_same_are_two_however_often_they_are_brought(self) -> None:
         message = "<message xmlns='jabber:client' from='romeo@montague.net'><body>Ay me</body></message>"
         inside = f"<offline-messages>{message * 2}</offline-messages>"
