@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.logger import Logger
 
 from ..xmpp import ns
-from ..xmpp.delay import delay
+from ..xmpp.delay import delay, is_delayed_by
 from ..xmpp.element import Element
 from ..xmpp.errors import StreamCondition, StreamError
 from ..xmpp.reading import read_stanza
@@ -426,12 +426,13 @@ class Managed:
 
 
 def again(raw: bytes, since: float, session: Session) -> Stanza:
-    """A stanza as it is sent another time: with when it was sent first (XEP-0203), unless that stands in it."""
+    """A stanza as it is sent another time: with when it was sent first (XEP-0203), unless our host has said so."""
     kind = _KIND[raw[1]]
     stanza = KINDS[kind](Element(kind, ns.CLIENT), raw)
-    if kind == "iq" or _DELAY in raw:
+    host = session.host.jid
+    if kind == "iq" or (_DELAY in raw and is_delayed_by(read_stanza(raw).element, host)):
         return stanza
-    return stanza.appending(delay(session.host.jid, since))
+    return stanza.appending(delay(host, since))
 
 
 #: The kind of a stanza by the first letter of its name.

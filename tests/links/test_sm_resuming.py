@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from federix.api import Module, Session, hooks
+from federix.api import Message, Module, Session, hooks
 from federix.core.managed import AGAIN_STANZAS, ASK_IN
 from federix.core.stream_management import MOST_ASLEEP
 from federix.links.management import MOST_ATTEMPTS
 from federix.testing import Client
+from federix.testing.match import parse
 from federix.testing.wire import BUFFER
 from federix.xmpp import ns
 from federix.xmpp.delay import parse_stamp
 
+from ..core.support import make_available
 from ..modules.neighbours import reload
 from .sm_case import SM, ManagedCase, R, a, failed
 
@@ -99,12 +101,31 @@ class ResumingTests(ManagedCase):
         self.assertAlmostEqual(parse_stamp(delay.get("stamp") or ""), sent, delta=1)
         self.assertEqual([child.name for child in iq.elements()], ["query"])
 
+    def test_what_only_mentions_a_delay_or_tells_of_somebody_elses_does_too(self) -> None:
+        stamp = "stamp='2020-01-01T00:00:00Z'/>"
+        for content in (
+            "<body>urn:xmpp:delay</body>",
+            f"<x xmlns='urn:x'><delay xmlns='urn:xmpp:delay' from='example.org' {stamp}</x>",
+            f"<delay xmlns='urn:xmpp:delay' from='juliet@example.org/balcony' {stamp}",
+            f"<delay xmlns='urn:xmpp:delay' {stamp}",
+        ):
+            self.juliet.send(f"<message to='romeo@example.org/orchard' type='chat'>{content}</message>")
+        self.romeo.cut()
+        romeo = self.resumed(self.id, 0)
+        told = [romeo.receive().children_of(ns.DELAY, "delay") for _ in range(4)]
+        self.assertEqual(
+            [[delay.get("from") for delay in delays] for delays in told],
+            [["example.org"], ["example.org"], ["juliet@example.org/balcony", "example.org"], [None, "example.org"]],
+        )
+
     def test_what_says_so_already_is_left_as_it_is(self) -> None:
-        stamp = "<delay xmlns='urn:xmpp:delay' stamp='2020-01-01T00:00:00Z'/>"
-        self.juliet.send(f"<message to='romeo@example.org/orchard' type='chat'><body>1</body>{stamp}</message>")
+        stamp = "<delay xmlns='urn:xmpp:delay' from='example.org' stamp='2020-01-01T00:00:00Z'/>"
+        make_available(self.romeo)
+        host = self.world.host("example.org")
+        host.deliver_again(Message(parse(f"<message xmlns='jabber:client' to='romeo@example.org'>{stamp}</message>")))
         self.romeo.cut()
         message = self.resumed(self.id, 0).receive()
-        self.assertEqual([child.name for child in message.elements()], ["body", "delay"])
+        self.assertEqual([child.get("stamp") for child in message.elements()], ["2020-01-01T00:00:00Z"])
 
     def test_it_is_asked_behind_what_was_sent_again(self) -> None:
         self.say("1")
