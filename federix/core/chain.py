@@ -20,6 +20,7 @@ from ..life.scope import Scope
 from ..storage.storage import StoreError
 from ..xmpp.errors import Condition, StanzaError
 from ..xmpp.stanza import KINDS, Stanza
+from .unfinished import Unfinished, module_of
 
 log = Logger()
 
@@ -97,6 +98,8 @@ class Hook:
     def __init__(self, name: str, doc: str) -> None:
         self.name = name
         self.doc = doc
+        #: What the log says of where a handler stands.
+        self.where: Final = {"hook": name}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -149,11 +152,11 @@ class Event(Hook, Generic[P]):
             if isinstance(waiting, Coroutine):
                 waiting.close()
             raise TooMuch("too many handlers go on in the background")
-        chains.scope.spawn(self._finish(handler, waiting))
+        chains.scope.spawn(self._finish(chains, handler, waiting))
 
-    async def _finish(self, handler: Callable[..., Any], waiting: Awaitable[object]) -> None:
+    async def _finish(self, chains: Chains, handler: Callable[..., Any], waiting: Awaitable[object]) -> None:
         try:
-            await waiting
+            await chains.unfinished.wait_for(waiting, handler, self.where)
         except CancelledError:
             raise
         except Exception:
@@ -166,7 +169,7 @@ class Event(Hook, Generic[P]):
             try:
                 waiting = handler(*args, **kwargs)
                 if waiting is not None and inspect.isawaitable(waiting):
-                    await waiting
+                    await chains.unfinished.wait_for(waiting, handler, self.where)
             except CancelledError:
                 if chains.scope.closed:
                     raise
@@ -287,7 +290,7 @@ class Filter(Hook, Generic[S]):
     ) -> Stanza | Handled:
         """It is *handler* that waits; the *remaining* come after it."""
         try:
-            outcome = await waiting
+            outcome = await chains.unfinished.wait_for(waiting, handler, self.where)
             while True:
                 if isinstance(outcome, Stanza):
                     stanza = _in_place_of(stanza, outcome)
@@ -299,8 +302,9 @@ class Filter(Hook, Generic[S]):
                 if following is None:
                     return stanza
                 handler = following
-                answer = handler(subject, stanza)
-                outcome = await answer if inspect.isawaitable(answer) else answer
+                outcome = handler(subject, stanza)
+                if inspect.isawaitable(outcome):
+                    outcome = await chains.unfinished.wait_for(outcome, handler, self.where)
         except StanzaError:
             raise
         except CancelledError:
@@ -342,7 +346,9 @@ class Collect(Hook, Generic[P, T]):
         for handler in chains.of(self):
             try:
                 found = handler(*args, **kwargs)
-                items += _all_of(await found if inspect.isawaitable(found) else found)
+                if inspect.isawaitable(found):
+                    found = await chains.unfinished.wait_for(found, handler, self.where)
+                items += _all_of(found)
             except StanzaError:
                 raise
             except CancelledError:
@@ -387,8 +393,10 @@ class Entry:
 class Chains:
     """The chains of one host."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, unfinished: Unfinished) -> None:
         self.scope = scope
+        #: Those of the handlers, of requests as well, who are waited for.
+        self.unfinished = unfinished
         self._entries: dict[Hook, list[Entry]] = {}
         self._handlers: dict[Hook, tuple[Callable[..., Any], ...]] = {}
         #: For each kind of stanza, by hook, those who take it. A hook that is not there need not be fired.
@@ -438,12 +446,6 @@ class Chains:
                 self.by_kind[name][hook] = takers
             else:
                 self.by_kind[name].pop(hook, None)
-
-
-def module_of(handler: Callable[..., Any]) -> str:
-    """The name of the module whose method *handler* is; of another function, its own."""
-    name = getattr(getattr(handler, "__self__", None), "name", None)
-    return name if isinstance(name, str) else getattr(handler, "__qualname__", repr(handler))
 
 
 def places_of(function: object) -> list[Place]:

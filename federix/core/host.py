@@ -32,6 +32,7 @@ from .resending import Resending
 from .session import Session
 from .sessions import Sessions
 from .sessions_node import SessionsNode
+from .unfinished import Unfinished
 
 if TYPE_CHECKING:
     from ..life.executor import Executor
@@ -118,7 +119,8 @@ class Host(Branch):
         self.archive: Archiver | None = None
         #: What is known of messages that clients may send again.
         self.resending = Resending()
-        self.chains = Chains(Scope(self.clock, f"chains of {name}"))
+        unfinished = Unfinished(self.clock, lambda seconds, look: self.scope.later(seconds, look))
+        self.chains = Chains(Scope(self.clock, f"chains of {name}"), unfinished)
         self.iqs = IqTable(self)
         self.requests = Requests(self)
         self._absent = Absent(self)

@@ -16,7 +16,8 @@ from ..xmpp.jid import JID
 from ..xmpp.stanza import IQ, Stanza
 from ..xmpp.stanza import iq as new_iq
 from . import hooks
-from .chain import Handled, module_of
+from .chain import Handled
+from .unfinished import module_of
 
 if TYPE_CHECKING:
     from .host import Host
@@ -196,7 +197,8 @@ class IqTable:
     async def _later(self, iq: IQ, payload: Element, waiting: Awaitable[Answer], handler: Callable[..., Any]) -> None:
         sending: Awaitable[None] | None
         try:
-            answer = await waiting
+            where = {"ns": payload.ns, "name": payload.name}
+            answer = await self._host.chains.unfinished.wait_for(waiting, handler, where)
         except StanzaError as error:
             sending = self._host.server.router.bounce(iq, error)
         except CancelledError:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from federix.core.chain import Chains
 from federix.core.session import Session
+from federix.core.unfinished import Unfinished
+from federix.life.scope import Scope
 from federix.testing import Client, World
 from federix.xmpp.element import Element
 
@@ -40,6 +44,12 @@ def make_available(client: Client, priority: int = 0) -> None:
     """Have *client* available, without a module for presence."""
     session = session_of(client)
     session.available, session.priority = True, priority
+
+
+def new_chains(clock: Clock) -> Chains:
+    """Chains without a host."""
+    scope = Scope(clock)
+    return Chains(scope, Unfinished(clock, scope.later))
 
 
 class WorldTestCase(SynchronousTestCase):

@@ -27,10 +27,9 @@ from federix.api import (
     iq,
     presence,
 )
-from federix.core.chain import Chains, Handled, HandlerCrashed, Place, places_of
-from federix.life.scope import Scope
+from federix.core.chain import Handled, HandlerCrashed, Place, places_of
 
-from .support import Gate, WorldTestCase
+from .support import Gate, WorldTestCase, new_chains
 
 WATCH: Watch[str] = Watch("watch", "For tests.")
 EVENT: Event[[str]] = Event("event", "For tests.")
@@ -47,7 +46,7 @@ PRESENCE = presence(None)
 
 class ChainTestCase(WorldTestCase):
     def setUp(self) -> None:
-        self.chains = Chains(Scope(Clock()))
+        self.chains = new_chains(Clock())
         self.heard: list[Any] = []
 
     def add(

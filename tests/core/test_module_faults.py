@@ -26,13 +26,12 @@ from federix.api import (
 )
 from federix.core import chain
 from federix.core import iq as iq_module
-from federix.core.chain import Chains, Place, Slot
-from federix.life.scope import Scope
+from federix.core.chain import Place, Slot
 from federix.life.tree import STOP_TIMEOUT
 from federix.streams.reading import LEFT_BEHIND
 from federix.testing import Client
 
-from .support import WorldTestCase, condition
+from .support import WorldTestCase, condition, new_chains
 
 NS = "urn:example:faulty"
 EVENT: Event[[str]] = Event("event", "For tests.")
@@ -450,7 +449,7 @@ class CancelledTests(FaultTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.chains = Chains(Scope(Clock()))
+        self.chains = new_chains(Clock())
         self.waiting: list[Deferred[Any]] = []
         self.heard: list[str] = []
 
@@ -502,7 +501,7 @@ class CancelledTests(FaultTestCase):
 class CollectFaultTests(FaultTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.chains = Chains(Scope(Clock()))
+        self.chains = new_chains(Clock())
 
     def add(self, handler: Any) -> None:
         self.chains.add(handler, Place(COLLECT, Slot.NORMAL, ()), "")
