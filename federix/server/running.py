@@ -30,6 +30,7 @@ from .introduction import demo_accounts, demonstration, free_name, introduction
 from .logs import ProcessLog
 from .reloading import reread
 from .server import Server
+from .standstill import Standstill
 from .start import load_config
 
 log = Logger()
@@ -76,6 +77,7 @@ class Running(Service):
         self._ended_by: list[str] = []
         self.server = Server(config, reactor, process=self._process)
         self._collector = Collector(self._reactor)
+        self._standstill = Standstill(self._reactor)
 
     def setServiceParent(self, parent: Any) -> None:
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
@@ -110,6 +112,7 @@ class Running(Service):
         except Exception as error:
             self._give_up(error)
         self._collector.start()
+        self._standstill.start()
         if self._terminal is not None:
             os.close(self._terminal)
 
@@ -174,6 +177,7 @@ class Running(Service):
 
     def stopService(self) -> Deferred[None]:
         super().stopService()  # type: ignore[no-untyped-call]
+        self._standstill.stop()
         self._collector.stop()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._at(number, self._ends_already)
