@@ -102,10 +102,7 @@ class Outgoing(OnItsWay):
             self._message = unclaimed(message, session.jid.bare)
             self._said = fingerprint(self._message, session.jid)
             # See `core/resending.py`.
-            server = session.host.server
-            self._may_come_again = self._said != "" and (
-                self._is_told() or server.now() < server.first_archive_id / 1_000_000 + BACK_WITHIN
-            )
+            self._may_come_again = self._said != "" and (self._is_told() or session.host.uptime < BACK_WITHIN)
             if self._may_come_again:
                 self._have_others_wait()
 

@@ -32,6 +32,7 @@ from ..life.tree import Branch, Node, State
 from ..links.components import Components
 from ..links.s2s.federation import Federation
 from ..links.s2s.trust import Trust
+from ..storage.archive import AHEAD
 from ..storage.storage import Storage
 from ..streams.budget import Budget
 from ..streams.certificates import Certificates, self_signed
@@ -98,7 +99,7 @@ class Server(Branch):
         self.random_bytes = random_bytes
         self.iterations = iterations
         self.on_asking: Callable[[Host, JID, Deferred[IQ]], None] | None = None
-        self._archive_id = self._first_archive_id = int(now() * 1_000_000)
+        self._archive_id = self._first_archive_id = 0
         self._archive_ids: ArchiveIds | None = None
         #: Whether a reload is under way.
         self.reloading = False
@@ -125,7 +126,7 @@ class Server(Branch):
             self.attach(ControlNode(self))
         for node in (
             self.metrics,
-            StorageNode(config, self.storage, reactor, self._read_key),
+            StorageNode(config, self.storage, reactor, self._read_archive_ids),
             self.certificates,
             self.trust,
             self.router,
@@ -213,8 +214,18 @@ class Server(Branch):
         assert self._archive_ids is not None, "the storage has started"
         return self._archive_ids
 
-    async def _read_key(self) -> None:
+    async def _read_archive_ids(self) -> None:
         self._archive_ids = await ArchiveIds.kept_in(self.storage, self.random_bytes)
+        # The clock may have gone back. XEP-0313 §3.1: "Order within the archive MUST be preserved"; §6.2: "The IDs used
+        # within an archive … MUST NOT be reused".
+        unused, now = await self.storage.archives.unused(), int(self.now() * 1_000_000)
+        if unused > now + AHEAD:
+            log.warn(
+                "the clock is {seconds} seconds behind the newest message in the archives: they go on from there",
+                seconds=(unused - now) // 1_000_000,
+            )
+        self._first_archive_id = max(self._archive_id + 1, unused, now)
+        self._archive_id = self._first_archive_id - 1
 
     def archive_id(self) -> int:
         self._archive_id = max(self._archive_id + 1, int(self.now() * 1_000_000))

@@ -5,9 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .chain import Link
+
+#: Microseconds by which what is noted of the ids that are used may be past them: so often it is noted, at most, and so
+#: far ids may be past the time after a crash.
+AHEAD: Final = 2_000_000
 
 
 class ArchiveRow(NamedTuple):
@@ -110,6 +114,13 @@ class Archives(ABC):
     @abstractmethod
     async def forget_counted_before(self, seconds: float) -> int:
         """Forget those that are older than *seconds* since 1970; returns how many that were."""
+
+    @abstractmethod
+    async def unused(self) -> int:
+        """An id such that neither it nor a greater one was ever kept; it is past those by `AHEAD` at most.
+
+        To be asked when the storage has started. Rows and what this rests on are kept in the same step.
+        """
 
     # -- reading --------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ class MemoryArchives(Archives):
         #: By owner, each in the order of ids.
         self._kept: dict[str, list[ArchiveRow]] = {}
         self._counted: dict[str, tuple[Counted, float]] = {}
+        self._unused = 0
 
     def keep(self, rows: Sequence[ArchiveRow], counted: Counted | None = None) -> Awaitable[None]:
         new = {(row.owner, row.id): row for row in reversed(rows)}
@@ -30,6 +31,7 @@ class MemoryArchives(Archives):
             return fail(StoreError("there is a message of that id already"))
         for row in new.values():
             insort(self._kept.setdefault(row.owner, []), row, key=_ID)
+            self._unused = max(self._unused, row.id + 1)
         if counted is not None and (link is None or link.holds()):
             at = max((row.id / 1_000_000 for row in rows), default=counted.at)
             self._counted[counted.key] = (counted, at)
@@ -51,6 +53,9 @@ class MemoryArchives(Archives):
         for key in old:
             del self._counted[key]
         return len(old)
+
+    async def unused(self) -> int:
+        return self._unused
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred, gatherResults
 
-from federix.storage.archive import EVERYTHING, ArchiveRow, Archives, Counted, Oldest, RowSize, Span
+from federix.storage.archive import AHEAD, EVERYTHING, ArchiveRow, Archives, Counted, Oldest, RowSize, Span
 from federix.storage.chain import Chain
 from federix.storage.storage import StoreError
 from tests.contracts.storage import JULIET, ROMEO, Contract
@@ -42,6 +42,9 @@ class ArchivesContract(Contract):
 
     async def _keep(self, row: ArchiveRow, counted: Counted | None = None) -> None:
         await self.archives.keep([row], counted)
+
+    async def _keep_all(self, *rows: ArchiveRow) -> None:
+        await self.archives.keep(rows)
 
     async def page(self, span: Span = EVERYTHING, limit: int = 50, reverse: bool = False) -> list[int]:
         return numbers(await self.archives.page(ROMEO, span, limit=limit, reverse=reverse))
@@ -85,6 +88,39 @@ class ArchivesContract(Contract):
     async def test_rows_come_in_the_order_of_their_ids_however_they_were_kept(self) -> None:
         await self.fill(row(3), row(1), row(2))
         self.assertEqual(await self.page(), [1, 2, 3])
+
+    # -- which ids are not used
+
+    async def test_ids_that_are_not_used_are_past_all_that_were_kept_and_not_far_past_them(self) -> None:
+        self.assertEqual(await self.archives.unused(), 0)
+        await self.fill(row(1), row(7 * AHEAD, owner=JULIET), row(3 * AHEAD), row(7 * AHEAD + 1))
+        unused = await self.archives.unused() - START
+        self.assertGreater(unused, 7 * AHEAD + 1)
+        self.assertLessEqual(unused, 8 * AHEAD + 1)
+
+    async def test_what_is_kept_one_after_the_other_moves_them_on(self) -> None:
+        for number in range(0, 3 * AHEAD, AHEAD // 3):
+            await self.archives.keep([row(number)])
+            self.assertTrue(number < await self.archives.unused() - START <= number + AHEAD)
+
+    async def test_an_id_is_used_though_its_message_is_gone(self) -> None:
+        await self.fill(row(1), row(2 * AHEAD))
+        await self.archives.remove(ROMEO, EVERYTHING, limit=9)
+        await self.storage.forget(ROMEO)
+        self.assertGreater(await self.archives.unused(), START + 2 * AHEAD)
+
+    async def test_what_comes_behind_one_that_fails_uses_its_id(self) -> None:
+        await self.archives.keep([row(1)])
+        results = await DeferredList(
+            [
+                ensureDeferred(self._keep_all(row(5 * AHEAD), row(1))),
+                ensureDeferred(self._keep_all(row(5 * AHEAD + 1))),
+            ],
+            consumeErrors=True,
+        )
+        self.assertEqual([kept for kept, _ in results], [False, True])
+        self.assertGreater(await self.archives.unused(), START + 5 * AHEAD + 1)
+        self.flushLoggedErrors()
 
     # -- fingerprints
 

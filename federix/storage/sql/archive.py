@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, delete, func, insert, select
 
-from ..archive import EVERYTHING, ArchiveRow, Archives, Counted, Oldest, RowSize, Span
+from ..archive import AHEAD, EVERYTHING, ArchiveRow, Archives, Counted, Oldest, RowSize, Span
 from .database import Change, Changes, Database, Transaction
-from .schema import archive, counted
-from .shapes import AFTER_ALL, BEFORE_ALL
+from .schema import archive, counted, document
+from .shapes import AFTER_ALL, BEFORE_ALL, DOCUMENT_GET
 from .statement import Statement, Upsert, Value
 
 ALL: Final = 2**31 - 1
@@ -41,6 +41,10 @@ COUNTED = Statement("counted.get", select(_COUNTED.owner, _COUNTED.h).where(_COU
 COUNTED_PUT = Statement("counted.put", Upsert(counted, once=("owner",)))
 COUNTED_FORGET = Statement("counted.forget_one", delete(counted).where(_COUNTED.key == bindparam("key")))
 COUNTED_FORGET_BEFORE = Statement("counted.forget_before", delete(counted).where(_COUNTED.at < bindparam("before")))
+
+#: The document that says from which id on none is used. Of two writes at once the one that says less may come last.
+_UNUSED: Final = {"owner": "", "store": "archive-unused"}
+UNUSED_PUT: Final = Statement("archive.put_unused", Upsert(document, grows=True))
 
 FORGET = tuple(
     Statement(f"{table.name}.forget", delete(table).where(table.c.owner == bindparam("owner")))
@@ -105,6 +109,8 @@ NEXT_OWNER = Statement(
 class SqlArchives(Archives):
     def __init__(self, database: Database) -> None:
         self._database = database
+        #: From which id on none is used, as it is kept for good, and as it is told with the rows that are on their way.
+        self._unused = self._telling = 0
 
     # -- on the way of a message --------------------------------------------------------------------------------------
 
@@ -114,6 +120,14 @@ class SqlArchives(Archives):
             # What comes twice is kept once.
             rows = list({(row.owner, row.id): row for row in reversed(rows)}.values())[::-1]
         changes = [Change(INSERT, dict(zip(_NAMES, row, strict=True))) for row in rows]
+        newest = max([row.id for row in rows], default=-1)
+        telling = None
+        if newest >= self._unused:
+            # With each message until one of them is kept, for any may fail; so they wait for nobody but their owners.
+            if newest >= self._telling:
+                self._telling = newest + AHEAD
+            telling = self._telling
+            changes.append(Change(UNUSED_PUT, {**_UNUSED, "value": telling.to_bytes(8, "big")}))
         link = None
         if counted is not None:
             owner, link = counted.owner, counted.link
@@ -122,7 +136,12 @@ class SqlArchives(Archives):
             at = rows[0].id / 1_000_000 if rows else counted.at
             changes.append(Change(COUNTED_PUT, {"key": counted.key, "owner": owner, "h": counted.h, "at": at}))
         first, *others = owners or [""]
-        return self._database.write(first, Changes(tuple(changes), link), others)
+        kept = self._database.write(first, Changes(tuple(changes), link), others)
+        return kept if telling is None else self._told(kept, telling)
+
+    async def _told(self, kept: Awaitable[object], unused: int) -> None:
+        await kept
+        self._unused = max(self._unused, unused)
 
     async def fingerprints(self, owner: str, since: int, limit: int) -> dict[str, int]:
         rows = await self._database.rows(owner, FINGERPRINTS, owner=owner, since=since, limit=limit)
@@ -138,6 +157,12 @@ class SqlArchives(Archives):
 
     async def forget_counted_before(self, seconds: float) -> int:
         return await self._database.change("", COUNTED_FORGET_BEFORE, before=seconds)
+
+    async def unused(self) -> int:
+        row = await self._database.row("", DOCUMENT_GET, **_UNUSED)
+        # Anew each time it starts: what was in memory is gone.
+        self._unused = self._telling = 0 if row is None else int.from_bytes(row[0], "big")
+        return self._unused
 
     # -- reading ------------------------------------------------------------------------------------------------------
 

@@ -7,11 +7,11 @@ by name, in 0.2 µs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ClauseElement, Dialect, Insert, Table, bindparam
+from sqlalchemy import ClauseElement, Dialect, Insert, Table, bindparam, func
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.sql import visitors
 
@@ -26,12 +26,14 @@ class Upsert:
     """Insert a row, or overwrite all that is not its primary key; each dialect says it in its own words.
 
     *keeps*: a row that is there stays as it is, also one that another server is writing at that moment. The columns
-    *once* are never overwritten, because they go with the key: a database writes their indexes anew with them.
+    *once* are never overwritten, because they go with the key: a database writes their indexes anew with them. With
+    *grows*, of what is there and what is new the greater value stays, whoever is first.
     """
 
     table: Table
     keeps: bool = False
     once: tuple[str, ...] = ()
+    grows: bool = False
 
     def written_for(self, dialect: str) -> ClauseElement:
         values: dict[str, Any] = {column.name: bindparam(column.name) for column in self.table.columns}
@@ -41,15 +43,20 @@ class Upsert:
         if dialect == "mysql":
             replacing = mysql.insert(self.table).values(values)
             new = self.table.c if self.keeps else replacing.inserted
-            return replacing.on_duplicate_key_update({name: new[name] for name in others})
+            return replacing.on_duplicate_key_update({name: self._put(new[name], func.greatest) for name in others})
         insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
         upsert: Any = insert(self.table).values(values)
+        greatest = func.max if dialect == "sqlite" else func.greatest
         # Not "do nothing": that would not show a row to this transaction which another one has just written.
         new = self.table.c if self.keeps else upsert.excluded
         clause: ClauseElement = upsert.on_conflict_do_update(
-            index_elements=list(self.table.primary_key), set_={name: new[name] for name in others}
+            index_elements=list(self.table.primary_key), set_={name: self._put(new[name], greatest) for name in others}
         )
         return clause
+
+    def _put(self, new: Any, greatest: Callable[[Any, Any], Any]) -> Any:
+        """What a column has afterwards."""
+        return greatest(new, self.table.c[new.name]) if self.grows else new
 
 
 @dataclass(frozen=True, slots=True, eq=False)
