@@ -120,8 +120,7 @@ def _fin(page: Page, ids: ArchiveIds) -> Element:
 
     §4.3.2: complete: "when they have not been limited by the maximum size of the result page". 'stable' is never false:
     a message is given its id when it takes its place among what is kept, and who reads waits for all that has one. So
-    nothing comes between messages that were read but what an operator brings from elsewhere, unless the machine's clock
-    was set back while the server was down.
+    nothing comes between messages that were read but what an operator brings from elsewhere.
     """
     described = page.described(ids).to_element()
     return Element("fin", ns.MAM, described, attrs={"complete": "true" if page.complete else None})
