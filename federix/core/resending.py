@@ -12,8 +12,10 @@ a message is known again only where
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
@@ -26,8 +28,42 @@ if TYPE_CHECKING:
 
 #: Of so many addresses it is remembered when they closed a stream; of the oldest it is forgotten.
 MOST_CLOSED: Final = 10_000
+#: What an account has sent before a stream began is kept as it is while it is no more; of more it takes a tenth.
+FEW_KNOWN: Final = 256
 #: Seconds that a message which is sent again waits for what becomes of itself; past them it goes on, perhaps twice.
 PATIENCE: Final = 60.0
+
+
+def known_before(on_their_way: Iterable[str], sent_before: Mapping[str, int]) -> dict[str, int | None]:
+    """By what messages are known that may come again, each with its id in the archive once it has one."""
+    if len(sent_before) > FEW_KNOWN:
+        return _Many(on_their_way, sent_before)
+    return {**dict.fromkeys(on_their_way), **sent_before}
+
+
+class _Many(dict[str, int | None]):
+    """Of the many that are in the archive it has the hashes and ids alone."""
+
+    __slots__ = ("_hashes", "_ids")
+
+    def __init__(self, on_their_way: Iterable[str], sent_before: Mapping[str, int]) -> None:
+        super().__init__(dict.fromkeys(said for said in on_their_way if said not in sent_before))
+        found = sorted((hash(said), id) for said, id in sent_before.items())
+        self._hashes = array("q", [each for each, _ in found])
+        self._ids = array("q", [id for _, id in found])
+
+    def __contains__(self, said: object) -> bool:
+        return super().__contains__(said) or self._find(said) is not None
+
+    def __missing__(self, said: str) -> int:
+        id = self._find(said)
+        if id is None:
+            raise KeyError(said)
+        return id
+
+    def _find(self, said: object) -> int | None:
+        at = bisect_left(self._hashes, hash(said))
+        return self._ids[at] if at < len(self._hashes) and self._hashes[at] == hash(said) else None
 
 
 class Awaited:

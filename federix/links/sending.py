@@ -13,7 +13,7 @@ from typing import Final
 from ..core import hooks
 from ..core.intake import Intake
 from ..core.passage import Keeping, Passage, fingerprint, origin_id, unclaimed, with_id
-from ..core.resending import OnItsWay
+from ..core.resending import OnItsWay, known_before
 from ..core.session import Session
 from ..core.settled import Mark
 from ..xmpp.errors import StanzaError
@@ -23,7 +23,7 @@ from ..xmpp.stanza import Message, Stanza
 #: Microseconds for which a message is known again, and how many of those that an account sent last: more than clients
 #: send before they are told what arrived.
 KNOWN_FOR: Final = 24 * 3600 * 1_000_000
-MOST_KNOWN: Final = 1024
+MOST_KNOWN: Final = 4096
 #: Seconds from the first message over a stream until nothing is known again there.
 AGAIN_WITHIN: Final = 300.0
 #: Seconds from the start of a server until no client comes back any more from the one before.
@@ -196,7 +196,7 @@ class Outgoing(OnItsWay):
         looking = intake.looking
         looking.update(dict.fromkeys(session.host.resending.on_their_way(session.jid.local, intake, self._course)))
         sent_before = await self._sent_before()
-        known = {**looking, **sent_before}
+        known = known_before(looking, sent_before)
         if intake.known is None and self._course == intake.course:  # or more may have come since than was looked for
             intake.known = known
             session.scope.later(AGAIN_WITHIN, _forget, intake, known)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from federix.api import JID
 from federix.core import resending
 from federix.core.catching_up import AGAIN_IN
 from federix.core.intake import Intake
-from federix.core.resending import Resending
+from federix.core.resending import FEW_KNOWN, Resending, known_before
 from federix.links.sending import AGAIN_WITHIN, BACK_WITHIN
 from federix.storage.archive import Counted
 from federix.testing.login import scram_sha_1
@@ -27,6 +28,22 @@ def deferred_after(gate: Deferred[None]) -> Deferred[None]:
 
 
 ORIGIN = "<origin-id xmlns='urn:xmpp:sid:0' id='o1'/>"
+
+
+class KnownTests(SynchronousTestCase):
+    def test_of_many_is_known_what_is_known_of_few(self) -> None:
+        for count in (3, FEW_KNOWN, FEW_KNOWN + 1, 4 * FEW_KNOWN):
+            sent_before = {
+                f"romeo@example.org/orchard {number}": 1_790_000_000_000_000 + number for number in range(count)
+            }
+            known = known_before(["on its way", "romeo@example.org/orchard 1"], sent_before)
+            self.assertEqual({said: known[said] for said in sent_before}, sent_before)
+            self.assertTrue(all(said in known for said in (*sent_before, "on its way")))
+            self.assertIsNone(known["on its way"])
+            self.assertNotIn("never said", known)
+            self.assertRaises(KeyError, known.__getitem__, "never said")
+            known["romeo@example.org/orchard 2"] = None
+            self.assertIsNone(known["romeo@example.org/orchard 2"])
 
 
 class ResendingTests(PassageCase):
@@ -202,7 +219,7 @@ class ResendingTests(PassageCase):
         self.assertEqual(stanza_ids(self.juliet.receive()), [("juliet@example.org", self.told(old))])
 
     def test_very_much_that_is_sent_again_is_kept_once(self) -> None:
-        said = [str(number) for number in range(1000)]
+        said = [str(number) for number in range(4000)]
         for client_is_back in (False, True):
             if client_is_back:
                 self.come_back()
