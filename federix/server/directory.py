@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pwd
+from contextlib import suppress
 from pathlib import Path
 
 from .ctl.place import LOCK
@@ -43,7 +44,7 @@ def make_directory(directory: Path, uid: int | None = None, gid: int | None = No
 
 
 def lock(directory: Path) -> int:
-    """Make *directory* this server's; the file descriptor holds it until it is closed. Raises `DirectoryError`."""
+    """Make *directory* this server's; the file descriptor holds it until `unlock`. Raises `DirectoryError`."""
     path = directory / LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -64,9 +65,26 @@ def lock(directory: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         raise DirectoryError(f"the data directory {directory} cannot be locked: {error.strerror}") from None
+    if not _is_at(path, descriptor):
+        os.close(descriptor)
+        return lock(directory)  # who held it removed the file in the moment before we had it
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def unlock(directory: Path, descriptor: int) -> None:
+    """Let the next server have *directory*; nothing of the lock stays there."""
+    with suppress(OSError):  # it is not ours to write any more, or gone with all that was in it
+        (directory / LOCK).unlink()
+    os.close(descriptor)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _user() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -27,7 +28,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from federix.api import Module
 from federix.life.executor import InlineExecutor
 from federix.server.config import Config
-from federix.server.directory import DirectoryError, lock, make_directory
+from federix.server.directory import AnotherServer, DirectoryError, lock, make_directory, unlock
 from federix.server.failures import explained
 from federix.server.server import Server
 
@@ -189,6 +190,20 @@ class Explained(SynchronousTestCase):
         self.addCleanup(os.close, held)
         (line,) = self.start()
         self.assertIn(f"a server (process {os.getpid()}) runs in {self.folder} already", line)
+
+    def test_a_directory_whose_holder_leaves_at_that_moment_is_held_by_one_again(self) -> None:
+        flock, left = fcntl.flock, lock(self.folder)
+
+        def late(descriptor: int, how: int) -> None:
+            self.patch(fcntl, "flock", flock)
+            unlock(self.folder, left)
+            flock(descriptor, how)
+
+        self.patch(fcntl, "flock", late)
+        held = lock(self.folder)
+        self.assertRaises(AnotherServer, lock, self.folder)
+        unlock(self.folder, held)
+        self.assertEqual(list(self.folder.iterdir()), [])
 
     def refused(self, number: int, listen: dict[str, Any]) -> str:
         def no(reactor: object, port: object, *_: object, **__: object) -> None:

@@ -5,13 +5,12 @@ It needs no server, and none may run: what one wrote meanwhile would be left beh
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from pathlib import Path
 
 from ..config import Config
 from ..databases import copied_into
-from ..directory import lock
+from ..directory import lock, unlock
 from .bar import Bar
 
 
@@ -38,4 +37,4 @@ def convert(config: Config, source: Path | None) -> dict[str, int]:
         with closing(copied_into(config)) as target, Bar("convert_to_sql") as bar:
             return dict(copy(path, target, bar))
     finally:
-        os.close(held)
+        unlock(config.directory, held)

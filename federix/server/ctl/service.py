@@ -9,7 +9,6 @@ socket may do everything: it has mode 0600, so that is the user the server runs 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -24,7 +23,7 @@ from twisted.python.failure import Failure
 from ...core.commands import UNTOLD, Answer, Command, CommandError, Progress, WrongUse
 from ...life.scope import Timer
 from ...life.tree import Node
-from ..directory import lock, make_directory
+from ..directory import lock, make_directory, unlock
 from .commands import READING
 from .place import MAX_ANSWER, MAX_REQUEST, SOCKET, Unreachable, socket_path
 
@@ -65,7 +64,7 @@ class ControlNode(Node):
         """Raises `DirectoryError`. Where a socket cannot be made, the server runs without one."""
         directory = self.server.config.directory
         make_directory(directory)
-        self._held.callback(os.close, lock(directory))
+        self._held.callback(unlock, directory, lock(directory))
         try:
             path = self._held.enter_context(socket_path(directory))
             # The lock is ours, so what lies there was left by a server that died.
