@@ -195,7 +195,8 @@ class DialbackSide:
     async def _verified(self, said: Dialback, domains: Domains) -> None:
         link, stream_id = self._link, self.stream_id
         try:
-            await self._in_time(ensureDeferred(link.federation.verify(link, domains, stream_id, said.key)))
+            verifying = link.federation.verifications.verify(link, domains, stream_id, said.key)
+            await self._in_time(ensureDeferred(verifying))
         except DialbackFailed as failed:
             if link.over or stream_id != self.stream_id:
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
@@ -24,7 +23,6 @@ from ...core.s2s_options import S2SServerOptions
 from ...core.s2s_rules import ANYWHERE, speaks_with, uses_bidi
 from ...life.tree import Node, State
 from ...streams.accepted import AcceptedStream
-from ...streams.addresses import customer
 from ...streams.budget import Budget
 from ...streams.certificates import Certificates
 from ...streams.dial import Target
@@ -40,15 +38,14 @@ from ...xmpp.jid import JID
 from ...xmpp.limits import BEFORE_AUTHENTICATION, Limits
 from ...xmpp.stanza import IQ, Stanza
 from ..recent import Recent
-from .dialback import DialbackFailed
-from .dialer import Dialer, open_link
-from .failed import LinkFailed
+from .dialer import Dialer
 from .incoming import IncomingLink
 from .link import Link
 from .listener import S2SListener
 from .outgoing import OutgoingLink, OutgoingStream, Purpose
 from .pair import Domains, Pair
 from .trust import Trust, client_creator
+from .verifying import Verifications
 
 log = Logger()
 
@@ -56,14 +53,8 @@ log = Logger()
 MOST_PAIRS: Final = 20_000
 MOST_WAITING: Final = 64 * 1024 * 1024
 SHARE: Final = 64 * 1024
-#: Streams that are opened at a time, and keys that are verified over streams of their own.
+#: Streams that are opened at a time.
 DIALS_AT_ONCE: Final = 500
-VERIFICATIONS_AT_ONCE: Final = 100
-VERIFICATIONS_PER_ADDRESS: Final = 10
-#: Seconds that a stream which is there has to answer about a key, before another one is opened for it.
-ASK_ELSEWHERE_AFTER: Final = 5.0
-#: Seconds for which a key that was not proved counts among those.
-IN_VAIN: Final = 1.0
 #: When there are so many pairs, those without use are forgotten before the next sweep, but not all the time (seconds).
 FORGET_AFTER: Final = 1.0
 #: Pings that wait for an answer; and how often what is not needed any more is swept up, in seconds.
@@ -135,8 +126,7 @@ class Federation(Node):
         self.waiting = 0
         self.keys = DialbackKeys(server.random_bytes(32))
         self.dials = DeferredSemaphore(DIALS_AT_ONCE)
-        self._verifications = DeferredSemaphore(VERIFICATIONS_AT_ONCE)
-        self._verifying: Counter[int | None] = Counter()
+        self.verifications = Verifications(self)
         self._by_domains: dict[Domains, list[Link]] = {}
         self._pings: dict[str, tuple[Domains, Callable[[], None]]] = {}
         self._watchers: dict[Domains, Callable[[str], object]] = {}
@@ -410,57 +400,6 @@ class Federation(Node):
                 pair.bounce(StanzaError(Condition.REMOTE_SERVER_TIMEOUT))
                 del self.pairs[domains]
         self._leaving.discard(local)
-
-    # -- dialback -------------------------------------------------------------------------------------------------
-
-    async def verify(self, asking: Link, domains: Domains, stream_id: str, key: str) -> None:
-        """Ask the server of ``domains.remote`` whether *key* is its own; raises `DialbackFailed`."""
-        by = customer(asking.ip or "")
-        if self._verifying[by] >= VERIFICATIONS_PER_ADDRESS:
-            raise DialbackFailed(Condition.RESOURCE_CONSTRAINT, "too many keys from one address are verified")
-        self._verifying[by] += 1
-        try:
-            await self._verify(asking, domains, stream_id, key)
-        except BaseException:
-            # Whoever only tries has us ask the DNS, and knock at others, no faster than that.
-            self.scope.later(IN_VAIN, self._verified, by)
-            raise
-        self._verified(by)
-
-    def _verified(self, by: int | None) -> None:
-        self._verifying[by] -= 1
-        if not self._verifying[by]:
-            del self._verifying[by]
-
-    async def _verify(self, asking: Link, domains: Domains, stream_id: str, key: str) -> None:
-        # XEP-0288 §2.2: never on the stream that the key came by.
-        known = next((link for link in self.outgoing_to(domains.remote) if link is not asking), None)
-        if known is not None:
-            try:
-                await known.dialback.verify(domains, stream_id, key, ASK_ELSEWHERE_AFTER)
-                return
-            except DialbackFailed as failed:
-                if failed.condition is not Condition.REMOTE_SERVER_TIMEOUT:
-                    raise
-                # Nobody may be there any more: who comes to us anew may have crashed, or moved, without a word.
-        async with self._verifications:
-            await self._verify_alone(domains, stream_id, key)
-
-    async def _verify_alone(self, domains: Domains, stream_id: str, key: str) -> None:
-        """Over a stream of its own."""
-        try:
-            link = await open_link(self, domains, Purpose.VERIFY)
-        except LinkFailed as failed:
-            raise DialbackFailed(failed.condition, failed.text) from None
-        try:
-            await link.dialback.verify(domains, stream_id, key)
-        except DialbackFailed as failed:
-            if failed.condition is Condition.ITEM_NOT_FOUND:
-                # XEP-0220 §2.5: that is how the receiving server calls it.
-                raise DialbackFailed(Condition.REMOTE_SERVER_NOT_FOUND, failed.text) from None
-            raise
-        finally:
-            link.stream.close()
 
     # -- pings of our own -----------------------------------------------------------------------------------------
 

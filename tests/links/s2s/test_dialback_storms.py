@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from federix.links.s2s import federation as core
+from federix.links.s2s import verifying
 from federix.links.s2s.dialback import ANSWER_TIMEOUT, MOST_AT_ONCE
-from federix.links.s2s.federation import IN_VAIN, VERIFICATIONS_PER_ADDRESS
+from federix.links.s2s.verifying import IN_VAIN, VERIFICATIONS_PER_ADDRESS
 from federix.streams.resolver import Srv
 from federix.testing import PeerStream
 from federix.testing.peer import BIDI, DIALBACK, STARTTLS
@@ -50,7 +50,7 @@ class Storms(DialbackTestCase):
         self.assert_others_untouched()
         self.federation.advance(10)
         self.assertEqual(set(self.answers(stream)), {"remote-server-not-found"})
-        self.assertEqual((len(self.core._verifying), len(self.core.dialers)), (0, 0))
+        self.assertEqual((len(self.core.verifications), len(self.core.dialers)), (0, 0))
 
     def test_domains_that_do_not_exist_one_after_the_other(self) -> None:
         """Where the DNS answers at once each question is over before the next: what was in vain counts for a while."""
@@ -121,7 +121,7 @@ class Storms(DialbackTestCase):
         stream.send(result("tarpit.test"))
         self.federation.advance(ANSWER_TIMEOUT + 1)
         self.assertEqual(self.answers(stream), ["remote-server-timeout"])
-        self.assertEqual(len(self.core._verifying), 0)
+        self.assertEqual(len(self.core.verifications), 0)
         self.federation.advance(10)
         self.assertEqual(self.federation.network.connections("a.test", "tarpit.test"), [])
         self.assertGreater(len(peer._accepted), 0)
@@ -129,7 +129,7 @@ class Storms(DialbackTestCase):
     def test_all_places_taken_by_tarpits_are_free_again_soon(self) -> None:
         self.begin()
         self.federation.peer("tarpit.test")
-        with patch.object(core, "VERIFICATIONS_PER_ADDRESS", 1000):
+        with patch.object(verifying, "VERIFICATIONS_PER_ADDRESS", 1000):
             for _ in range(6):
                 self.storm(self.secured(), MOST_AT_ONCE, "tarpit.test")
         self.federation.advance(ANSWER_TIMEOUT + 1)
@@ -183,7 +183,7 @@ class Storms(DialbackTestCase):
             stream.write(f"<db:verify from='b.test' to='a.test' id='{number}'>x</db:verify>")
         stream.pump()
         self.assertEqual(self.answers(stream), ["invalid"] * 2000)
-        self.assertEqual(self.core._verifying, {})
+        self.assertEqual(len(self.core.verifications), 0)
 
     def test_the_same_question_again_and_again(self) -> None:
         self.begin()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from federix.links.s2s.federation import VERIFICATIONS_PER_ADDRESS
+from federix.links.s2s.verifying import VERIFICATIONS_PER_ADDRESS
 from federix.streams.resolver import Srv
 from federix.testing import PeerStream
 from federix.testing.peer import DIALBACK, EXTERNAL, STARTTLS
