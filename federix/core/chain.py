@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
-from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeAlias, TypeVar
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -114,6 +114,10 @@ class Hook:
         return handler
 
 
+#: What a handler of an event returns: nobody asks for an outcome.
+Heard: TypeAlias = Awaitable[None] | None
+
+
 class Event(Hook, Generic[P]):
     """All hear it; results are ignored. A handler that raises is logged, and the others still hear it.
 
@@ -123,12 +127,12 @@ class Event(Hook, Generic[P]):
 
     shape = "event"
 
-    def __call__(self, handler: Callable[Concatenate[Any, P], object]) -> Callable[Concatenate[Any, P], object]:
+    def __call__(self, handler: Callable[Concatenate[Any, P], Heard]) -> Callable[Concatenate[Any, P], Heard]:
         return self._mark(handler, Slot.NORMAL, ())
 
     def at(
         self, slot: Slot, after: tuple[str, ...] = ()
-    ) -> Callable[[Callable[Concatenate[Any, P], object]], Callable[Concatenate[Any, P], object]]:
+    ) -> Callable[[Callable[Concatenate[Any, P], Heard]], Callable[Concatenate[Any, P], Heard]]:
         """Take it in another place: in that *slot*, and behind the modules of the names *after*."""
         return lambda handler: self._mark(handler, slot, after)
 
@@ -189,7 +193,7 @@ class Watch(Event[[S, Stanza]], Generic[S]):
 
     def only(
         self, kind: type[K], slot: Slot = Slot.NORMAL, after: tuple[str, ...] = ()
-    ) -> Callable[[Callable[[Any, S, K], object]], Callable[[Any, S, K], object]]:
+    ) -> Callable[[Callable[[Any, S, K], Heard]], Callable[[Any, S, K], Heard]]:
         """Take it for stanzas of one *kind*: ``@hooks.user_sent_packet.only(Message)``."""
         return lambda handler: self._mark(handler, slot, after, kind)
 

@@ -321,6 +321,12 @@ class TypeCheckerTests(SynchronousTestCase):
         @hooks.user_sent_packet.only(Message)  # wrong: the kind
         def heard(self, session: Session, stanza: IQ) -> None: ...
 
+        @hooks.sm_remove_connection  # wrong: nobody asks for an outcome
+        def went(self, session: Session) -> Outcome: return HANDLED
+
+        @hooks.sm_remove_connection  # wrong: nor when it waits
+        async def left(self, session: Session) -> bool: return True
+
         @hooks.disco_local_features  # wrong: the items
         def feature(self, who: JID, node: str) -> list[int]: return [1]
     """
