@@ -15,8 +15,8 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import installReactor
 from twisted.python import log
 
-#: Events that are handled before timers are due: where thousands of connections are lost at once, others are to be
-#: heard in between. Who is left out comes first the next time.
+#: Events that are handled before timers are due: where thousands of connections are lost at once, what is to be written
+#: does not wait for all of them. Who is left out comes first the next time; who has sent something since is behind him.
 EVENTS_AT_MOST: Final = 32
 
 
