@@ -16,6 +16,7 @@ from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from ..life.executor import ThreadExecutor
 from .lane import Lane
 from .my.connection import Error, MyConnection, MyError, connect, said
+from .my.orphans import end_orphans
 from .my.runner import Batches
 from .my.statements import MyStatements
 from .sql.database import Rows
@@ -48,6 +49,7 @@ class MysqlDatabase(ServedDatabase[MyConnection]):
     """Transactions over a pool of connections, each with a thread."""
 
     def __init__(self, server: SqlServer, reactor: Any) -> None:
+        self._opened = 0
         # One more for the schema.
         self._executor = ThreadExecutor(reactor, threads=max(2, server.pool_size) + 1, name="database")
         statements = MyStatements()
@@ -70,7 +72,8 @@ class MysqlDatabase(ServedDatabase[MyConnection]):
 
     async def _connect(self, lane: Lane[Slot[MyConnection]], on_lost: Callable[[str], None]) -> MyConnection:
         connection = MyConnection(self._executor, self._reactor, on_lost)
-        await connection.open(self._server, writes=lane is self._writer)
+        self._opened += 1
+        await connection.open(self._server, writes=lane is self._writer, number=self._opened)
         return connection
 
     def _explain(self, error: Exception) -> str:
@@ -78,6 +81,9 @@ class MysqlDatabase(ServedDatabase[MyConnection]):
 
     async def _bring_up_to_date(self, update: bool) -> bool:
         return await self._executor.run(_bring_up_to_date, self._server, update)
+
+    async def _have_orphans_end(self) -> bool:
+        return await self._executor.run(_have_orphans_end, self._server)
 
 
 # What follows runs in the executor.
@@ -87,6 +93,14 @@ def _bring_up_to_date(server: SqlServer, update: bool) -> bool:
     connection = connect(server, writes=True, patience=SCHEMA_TIMEOUT)
     try:
         return bring_up_to_date(MySchema(connection, server), update=update)
+    finally:
+        connection.close()
+
+
+def _have_orphans_end(server: SqlServer) -> bool:
+    connection = connect(server, writes=True)
+    try:
+        return end_orphans(connection, server)
     finally:
         connection.close()
 

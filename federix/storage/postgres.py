@@ -15,7 +15,6 @@ from typing import Any, Final
 import psycopg2
 from sqlalchemy import URL, Dialect
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
-from twisted.internet.task import deferLater
 
 from ..life.executor import Executor
 from .lane import Lane
@@ -29,10 +28,6 @@ from .sql.server import SqlServer
 from .sql.storage import SqlStorage
 from .sql.versions import SCHEMA_LOCK, bring_up_to_date
 
-#: Seconds for which the start waits for what a server before this one has left running in the database.
-ORPHANS_END_WITHIN: Final = 10.0
-#: Seconds between two looks whether it has ended.
-LOOK_AGAIN_AFTER: Final = 0.05
 _ORPHANS: Final = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
     " AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid()"
@@ -52,7 +47,6 @@ class PostgresDatabase(ServedDatabase[PgConnection]):
 
     def __init__(self, server: SqlServer, executor: Executor, reactor: Any) -> None:
         self._executor = executor
-        self._orphans_ended = False
         statements = PgStatements()
         super().__init__(server, reactor, Writing(statements), Reading(statements), PgError, psycopg2.Error, 1)
 
@@ -68,21 +62,10 @@ class PostgresDatabase(ServedDatabase[PgConnection]):
 
     async def _bring_up_to_date(self, update: bool) -> bool:
         told = await self._parameters()
-        if self._server.identity and not self._orphans_ended:
-            # Before anything else of ours is there that has this name.
-            await self._end_orphans(told)
-            self._orphans_ended = True
         return await self._executor.run(_bring_up_to_date, self._server, told, update)
 
-    async def _end_orphans(self, told: Mapping[str, Any]) -> None:
-        """End what a server that was killed has left running in the database, and wait until it has ended.
-
-        PostgreSQL goes on with what it was told, and commits it, though nobody is there to hear of it: a message that
-        its sender has sent again meanwhile would be kept twice.
-        """
-        until = self._reactor.seconds() + ORPHANS_END_WITHIN
-        while await self._executor.run(_told_orphans, self._server, told) and self._reactor.seconds() < until:
-            await deferLater(self._reactor, LOOK_AGAIN_AFTER)
+    async def _have_orphans_end(self) -> bool:
+        return await self._executor.run(_have_orphans_end, self._server, await self._parameters())
 
     async def _parameters(self) -> dict[str, Any]:
         """What libpq is to be told. A name is looked up in a thread: libpq would block until that is done."""
@@ -150,8 +133,8 @@ def _bring_up_to_date(server: SqlServer, parameters: Mapping[str, Any], update: 
         return bring_up_to_date(PgSchema(connection, server.name, parameters), update=update)
 
 
-def _told_orphans(server: SqlServer, parameters: Mapping[str, Any]) -> bool:
-    """Tell those to end that have our name; whether there were any."""
+def _have_orphans_end(server: SqlServer, parameters: Mapping[str, Any]) -> bool:
+    """Those are ended that have our name; whether there were any."""
     with _connected(server, parameters) as connection, connection.cursor() as cursor:
         cursor.execute(_ORPHANS, (parameters["application_name"],))
         return bool(cursor.fetchall())

@@ -9,7 +9,7 @@ from twisted.internet.defer import gatherResults
 from federix.storage.sql import pool
 from federix.storage.sql.database import Changes, Transaction
 from federix.storage.storage import StoreError
-from tests.storage.served import away, broken, tls
+from tests.storage.served import away, broken, orphans, tls
 from tests.storage.served.case import JULIET, LOG, NOTES, ROMEO, cell, entry
 from tests.storage.served.on_mariadb import OnMariaDb
 from tests.storage.served.outage import a_while
@@ -129,3 +129,7 @@ class TlsTest(InTime, tls.Tls):
         self.server.start()
         await soon(lambda: self.connections(storage) == 6)
         await NOTES.bind(storage).put(ROMEO, "a", "one")
+
+
+class OrphansTest(InTime, orphans.Orphans):
+    pass

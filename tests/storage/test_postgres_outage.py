@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.storage.served import away, broken, tls
+from tests.storage.served import away, broken, orphans, tls
 from tests.storage.served.on_postgres import OnPostgres
 
 
@@ -15,4 +15,8 @@ class BrokenTest(OnPostgres, broken.Broken):
 
 
 class TlsTest(OnPostgres, tls.Tls):
+    pass
+
+
+class OrphansTest(OnPostgres, orphans.Orphans):
     pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,6 +18,7 @@ from zope.interface import implementer
 
 from ...life.executor import Executor
 from ..sql.server import SqlServer
+from .orphans import take_name
 
 T = TypeVar("T")
 
@@ -108,9 +110,9 @@ class MyConnection:
         #: When it last ended something.
         self.idle_since = 0.0
 
-    async def open(self, server: SqlServer, *, writes: bool) -> None:
-        """Connect and log in; raises the driver's errors and OSError."""
-        self._raw = await self._executor.run(connect, server, writes)
+    async def open(self, server: SqlServer, *, writes: bool, number: int) -> None:
+        """Connect and log in; raises the driver's errors and OSError. *number* tells it from others of ours."""
+        self._raw = await self._executor.run(partial(connect, server, writes, number=number))
         self._socket = self._raw._sock
         self.idle_since = self._reactor.seconds()
         self._reactor.addReader(self)
@@ -210,8 +212,11 @@ def _wake(raw: Any) -> None:
 # What follows runs in the executor.
 
 
-def connect(server: SqlServer, writes: bool, *, patience: float | None = None) -> Any:
-    """A connection that begins no transaction by itself; one statement may take *patience* seconds."""
+def connect(server: SqlServer, writes: bool, *, patience: float | None = None, number: int | None = None) -> Any:
+    """A connection that begins no transaction by itself; one statement may take *patience* seconds.
+
+    One with a *number* is found by it if this server is killed (`orphans.py`).
+    """
     where: dict[str, Any] = {"host": server.host, "port": server.port}
     if server.host.startswith("/"):
         path = Path(server.host)
@@ -233,6 +238,8 @@ def connect(server: SqlServer, writes: bool, *, patience: float | None = None) -
     )
     try:
         _settle(connection, patience or server.query_timeout, writes)
+        if number is not None:
+            take_name(connection, server, number)
     except BaseException:
         connection._force_close()
         raise

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ..lane import Job, Lane, Outcome
@@ -36,6 +37,11 @@ MOST_WAITING: Final = 20_000
 
 #: How many jobs that write share a transaction.
 MOST_TOGETHER: Final = 500
+
+#: Seconds for which the start waits for what a server before this one has left running in the database.
+ORPHANS_END_WITHIN: Final = 10.0
+#: Seconds between two looks whether it has ended.
+LOOK_AGAIN_AFTER: Final = 0.05
 
 #: Seconds between two looks whether an operator has brought the schema up to date.
 LOOK_EVERY: Final = 1.0
@@ -110,6 +116,10 @@ class ServedDatabase(Database, Generic[K]):
     async def _bring_up_to_date(self, update: bool) -> bool:
         """As `versions.bring_up_to_date`, on a connection of its own."""
 
+    @abstractmethod
+    async def _have_orphans_end(self) -> bool:
+        """End connections of a server with the same identity that are there still; whether there were any."""
+
     # -- starting and stopping --------------------------------------------------------------------------------------
 
     async def start(self) -> None:
@@ -135,9 +145,12 @@ class ServedDatabase(Database, Generic[K]):
 
     async def _wait_for_schema(self) -> None:
         """Bring the schema up to date, as soon as the database lets us, or wait until somebody has done it."""
-        attempt, told = 0, False
+        attempt, told, orphans_ended = 0, False, not self._server.identity
         while True:
             try:
+                if not orphans_ended:
+                    await self._end_orphans()
+                    orphans_ended = True
                 await self._bring_up_to_date(self._server.update_schema)
                 return
             except SchemaOutdated as outdated:
@@ -149,6 +162,16 @@ class ServedDatabase(Database, Generic[K]):
                 longest = self._server.start_interval
             await pause(self._reactor, attempt, longest)
             attempt += 1
+
+    async def _end_orphans(self) -> None:
+        """End what a server that was killed has left running in the database, and wait until it has ended.
+
+        The database goes on with what it was told, and commits it, though nobody is there to hear of it: a message that
+        its sender has sent again meanwhile would be kept twice.
+        """
+        until = self._reactor.seconds() + ORPHANS_END_WITHIN
+        while await self._have_orphans_end() and self._reactor.seconds() < until:
+            await deferLater(self._reactor, LOOK_AGAIN_AFTER)
 
     # -- working ----------------------------------------------------------------------------------------------------
 
