@@ -128,7 +128,7 @@ class Offline(Module):
         if self.host.accounts.is_leaving(account.local) or not self._is_for_storage(message):
             return None
         if self.deliveries.would_overtake(account.local) and self._archived(account, message) is not None:
-            return None  # it follows the one that went to the session without being kept here
+            return None  # it follows the one that is not here, to the session if there is one
         return self._keep(account, message)
 
     def record_of(self, message: Message) -> Record:

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from ..api import Element, Key, Message, Session, StoreError, Turns, ns
 from .copies import COPIES
 from .offline_catching_up import CatchingUp, is_willing
+from .offline_gaps import Gaps
 from .offline_records import Record, Sign
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Deliveries:
         self._catching_up: dict[str, CatchingUp] = {}
         #: What sessions that are over were handed and had not taken, by the local part: it is still kept.
         self._left_behind: dict[str, list[Sign]] = {}
+        self._gaps = Gaps(offline.host.clock)
         self._handing = False
         self._stop_listening: Callable[[], None] | None = None
 
@@ -154,15 +156,18 @@ class Deliveries:
             self._stop_listening = None
 
     def could_not_keep(self, local: str) -> None:
-        """What came for an account: the session that is handed what waits gets it behind that."""
+        """What came for an account, whose archive has it: the session that is handed what waits gets it behind that."""
+        self._gaps.open(local)
         catching_up = self._catching_up.get(local)
         if catching_up is not None:
             catching_up.had_no_room = True
 
     def would_overtake(self, local: str) -> bool:
-        """Whether what is kept now would: a session is still handed what waits, and gets one that could not be kept."""
+        """Whether what is kept now would, or might after a crash, overtake one that could not be kept."""
         catching_up = self._catching_up.get(local)
-        return catching_up is not None and catching_up.had_no_room and catching_up.goes_on
+        if catching_up is not None and catching_up.had_no_room and catching_up.goes_on:
+            return True  # the session is still handed what waits, and gets that one behind it
+        return self._gaps.is_open(local)
 
     # -- messages on their way ----------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from federix.api import JID, Message, StoreError, delay, hooks, message
 from federix.modules import offline, offline_deliveries
 from federix.modules import offline_catching_up as catching
 from federix.modules.offline_deliveries import LEFT_BEHIND, MOST_IN_TURN, RETRY_AFTER
+from federix.modules.offline_gaps import QUIET
 from federix.storage.archive import EVERYTHING
 from federix.testing import Client, World
 from federix.testing.world import BEGINNING
@@ -608,6 +609,35 @@ class ArchivedTest(OfflineCase):
         self.assertEqual((self.errors(), self.got(juliet), self.kept()), ({}, list("abcdef"), 0))
         self.write("g")
         self.assertEqual(self.got(juliet), ["g"])
+
+    def test_what_comes_behind_what_there_was_no_room_for_is_kept_no_more_than_that(self) -> None:
+        # Else Romeo would send "d" again after a crash, of which he had not heard, and it would come behind "e".
+        self.write(*"abcd")
+        juliet = self.world.client(f"{JULIET}/balcony")
+        juliet.wire.far.producer.pauseProducing()
+        juliet.send("<presence/>")
+        self.write("e")
+        self.assertEqual(self.kept(), 3)
+        juliet.wire.far.producer.resumeProducing()
+        self.world.advance(2)
+        self.assertEqual((self.errors(), self.got(juliet), self.kept()), ({}, list("abce"), 0))
+
+    def test_what_comes_behind_what_could_not_be_kept_is_kept_when_its_sender_has_heard_of_that(self) -> None:
+        logs: Any = self.world.server.storage.logs
+        append = logs.append_within
+
+        async def full(*args: object) -> object:
+            logs.append_within = append
+            raise StoreError("the disk is full")
+
+        self.patch(logs, "append_within", full)
+        self.write(*"ab")
+        self.world.advance(QUIET - 1)
+        self.write("c")
+        self.assertEqual(self.kept(), 0)
+        self.world.advance(QUIET)
+        self.write("d")
+        self.assertEqual((self.errors(), self.got(self.come())), ({}, ["d"]))
 
     def test_it_can_be_fetched_by_the_client(self) -> None:
         self.write("a")
