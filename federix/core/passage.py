@@ -172,7 +172,7 @@ class Passage:
         try:
             going = self._deliver(id_, deliver)
         except Exception:
-            self._go_back(Failure(), message, keeping)  # type: ignore[no-untyped-call]
+            self._return(Failure(), message, keeping)  # type: ignore[no-untyped-call]
             return
         if going is None:
             keeping.end()
@@ -181,6 +181,16 @@ class Passage:
             done.addErrback(self._bounce, message).addBoth(keeping.end)
 
     def _go_back(self, failure: Failure, message: Message, keeping: Keeping) -> None:
+        before = self._before
+        if before is None or before.called:
+            self._return(failure, message, keeping)
+            return
+        if self.mark is not None:
+            self.mark.refuse()
+        # Not earlier: what came later waits for this one alone.
+        before.then(partial(self._return, failure, message, keeping))
+
+    def _return(self, failure: Failure, message: Message, keeping: Keeping) -> None:
         maybeDeferred(self._bounce, failure, message).addBoth(keeping.end)
 
     def _keep(self, rows: Sequence[ArchiveRow]) -> Deferred[Any]:

@@ -138,6 +138,24 @@ class Thinker(Module):
         return None
 
 
+class Dawdler(Module):
+    """Takes its time with what is for offline storage."""
+
+    name = "mod_dawdler"
+
+    async def on_start(self) -> None:
+        #: What has come, and how each is finished.
+        self.came: list[str | None] = []
+        self.dawdling: list[Deferred[None]] = []
+
+    @hooks.offline_message
+    async def keep(self, account: JID, message: Message) -> Outcome:
+        self.came.append(message.body)
+        self.dawdling.append(Deferred())
+        await self.dawdling[-1]
+        return HANDLED
+
+
 class PassageCase(WorldTestCase):
     #: Modules of the test that run beside the `Keeper`.
     own_modules: ClassVar[dict[str, type[Module]]] = {}

@@ -16,7 +16,7 @@ from federix.links.sending import Outgoing
 from federix.storage.archive import Counted
 from federix.xmpp import ns
 
-from .passage_case import JULIET, NURSE, ROMEO, PassageCase, Thinker, stanza_ids, text
+from .passage_case import JULIET, NURSE, ROMEO, Dawdler, PassageCase, Thinker, stanza_ids, text
 from .support import WorldTestCase, condition
 
 ACCOUNT = JID.parse("romeo@example.org")
@@ -192,6 +192,24 @@ class PassageTests(PassageCase):
         self.world.register("nurse@example.org")
         self.romeo.send("<message to='nurse@example.org'><subject>later</subject></message>")
         self.assertEqual(condition(self.romeo.receive()), "service-unavailable")
+
+    def test_what_cannot_be_kept_goes_back_behind_what_is_still_on_its_way(self) -> None:
+        """Or what came later would not know that it must wait for that."""
+        self.world.run(self.world.host("example.org").modules.add(Dawdler(self.world.host("example.org"), {})))
+        dawdler = self.world.host("example.org").module(Dawdler)
+        # What was sent before is looked up now, which those behind would wait for.
+        self.romeo.send(text(JULIET, "0", "z"))
+        (session,) = self.world.host("example.org").sessions.of("juliet")
+        session.catching_up = True
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "1", "a") + text(JULIET, "2", "b") + text(JULIET, "3", "c"))
+        self.archives.commit(1)
+        self.archives.fail(1)
+        self.archives.commit()
+        self.assertEqual((dawdler.came, self.romeo.drain()), (["1"], []))
+        dawdler.dawdling[0].callback(None)
+        self.assertEqual(dawdler.came, ["1", "3"])
+        self.assertEqual([error.get("id") for error in self.romeo.drain()], ["b"])
 
     # -- what others are told -----------------------------------------------------------------------------------------
 
