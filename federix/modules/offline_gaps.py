@@ -7,11 +7,8 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-#: Seconds without a message for an account until one is kept again: senders have been told by then that what came
-#: before has arrived.
-QUIET: Final = 5.0
-#: Seconds from the first one until they are kept again in any case.
-AT_MOST: Final = 600.0
+#: Seconds until something is kept again: by then its sender has been told that what could not be kept has arrived.
+HEARD_WITHIN: Final = 10.0
 #: Of so many accounts it is remembered.
 MOST_ACCOUNTS: Final = 10_000
 
@@ -25,24 +22,19 @@ class Gaps:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        #: By local part, since when and when last: the one that has been quiet for longest comes first.
-        self._gaps: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        #: By local part, since when; the oldest first.
+        self._gaps: OrderedDict[str, float] = OrderedDict()
 
     def open(self, local: str) -> None:
         """Something came for that account that could not be kept."""
-        if not self.is_open(local):
-            now = self._clock.seconds()
-            self._gaps[local] = (now, now)
-            if len(self._gaps) > MOST_ACCOUNTS:
-                self._gaps.popitem(last=False)
+        self._gaps[local] = self._clock.seconds()
+        self._gaps.move_to_end(local)
+        if len(self._gaps) > MOST_ACCOUNTS:
+            self._gaps.popitem(last=False)
 
     def is_open(self, local: str) -> bool:
-        """Whether what comes for that account now is not to be kept; if so, neither is what comes soon behind it."""
-        now = self._clock.seconds()
-        while self._gaps and now - next(iter(self._gaps.values()))[1] >= QUIET:
+        """Whether what comes for that account now is not to be kept."""
+        over = self._clock.seconds() - HEARD_WITHIN
+        while self._gaps and next(iter(self._gaps.values())) <= over:
             self._gaps.popitem(last=False)
-        gap = self._gaps.pop(local, None)
-        if gap is None or now - gap[0] >= AT_MOST:
-            return False
-        self._gaps[local] = (gap[0], now)
-        return True
+        return local in self._gaps

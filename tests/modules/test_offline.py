@@ -11,7 +11,7 @@ from federix.api import JID, Message, StoreError, delay, hooks, message
 from federix.modules import offline, offline_deliveries
 from federix.modules import offline_catching_up as catching
 from federix.modules.offline_deliveries import LEFT_BEHIND, MOST_IN_TURN, RETRY_AFTER
-from federix.modules.offline_gaps import QUIET
+from federix.modules.offline_gaps import HEARD_WITHIN
 from federix.storage.archive import EVERYTHING
 from federix.testing import Client, World
 from federix.testing.world import BEGINNING
@@ -632,10 +632,10 @@ class ArchivedTest(OfflineCase):
 
         self.patch(logs, "append_within", full)
         self.write(*"ab")
-        self.world.advance(QUIET - 1)
+        self.world.advance(HEARD_WITHIN - 1)
         self.write("c")
         self.assertEqual(self.kept(), 0)
-        self.world.advance(QUIET)
+        self.world.advance(1)
         self.write("d")
         self.assertEqual((self.errors(), self.got(self.come())), ({}, ["d"]))
 
