@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from ..life.scope import Scope
 from ..life.tree import Node
+from ..storage.shapes import expect
 from ..storage.storage import Storage
 from .chain import places_of
 from .commands import is_command
@@ -119,6 +120,7 @@ class Module(Node):
         if self._registered is self.scope:
             return  # it ran, or somebody else has waited for the same start
         try:
+            expect(self)
             self._register()
         except BaseException:
             await self.stop()

@@ -98,6 +98,8 @@ class Sessions:
             for session in others[: max(len(others) + 1 - limit, 0)]:
                 session.end(StreamError(StreamCondition.POLICY_VIOLATION, "too many sessions"))
         session = Session(self._host, JID(local, self._host.name, resource), attachment)
+        if local not in self._accounts:
+            self._host.storage.read_ahead(session.jid.bare.text)
         self._accounts.setdefault(local, {})[resource] = session
         self._count += 1
         hooks.sm_register_connection.run(self._host.chains, session)

@@ -76,7 +76,7 @@ class Blocking(Module):
         )
 
     options: Options
-    kept = Document("blocking", KEPT)
+    kept = Document("blocking", KEPT, early=True)
 
     async def on_start(self) -> None:
         self.lists = Remembered(self.host, self.scope, self._fetch, size=self.options.cache_size)

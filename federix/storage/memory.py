@@ -39,6 +39,9 @@ class MemoryStorage(Storage):
     async def stop(self) -> None:
         """What was kept stays until this object goes."""
 
+    def read_ahead(self, owner: str) -> None:
+        """There is nothing to read."""
+
     async def forget(self, owner: str) -> None:
         for part in (self._documents, self._tables, self._logs, self._rosters, self._archives):
             part.forget(owner)
@@ -47,6 +50,9 @@ class MemoryStorage(Storage):
 class MemoryDocuments(Documents):
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], bytes] = {}
+
+    def expect(self, store: str) -> None:
+        """All is at hand."""
 
     async def get(self, store: str, owner: str) -> bytes | None:
         return self._kept.get((store, owner))

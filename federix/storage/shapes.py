@@ -78,8 +78,13 @@ class Document(_Shape[T, "DocumentStore[T]"]):
     """Declares one value per owner: ``kept = Document("last", TEXT)`` in a module's body.
 
     The first argument is the name of the store, which belongs to one module and one shape; the second says how a value
-    is written down. On an object of the module it is a `DocumentStore`.
+    is written down. On an object of the module it is a `DocumentStore`. What is *early* is small, and asked for when an
+    account's first client comes: then it costs no statement of its own.
     """
+
+    def __init__(self, name: str, codec: Codec[T], *, early: bool = False) -> None:
+        super().__init__(name, codec)
+        self.early = early
 
     def bind(self, storage: Storage) -> DocumentStore[T]:
         return DocumentStore(storage.documents, self.name, self.codec)
@@ -97,6 +102,14 @@ class Log(_Shape[T, "LogStore[T]"]):
 
     def bind(self, storage: Storage) -> LogStore[T]:
         return LogStore(storage.logs, self.name, self.codec)
+
+
+def expect(module: HasStorage) -> None:
+    """Clients come from now on, for whom what a module declares `early` is asked for."""
+    for base in type(module).__mro__:
+        for shape in vars(base).values():
+            if isinstance(shape, Document) and shape.early:
+                module.storage.documents.expect(shape.name)
 
 
 class DocumentStore(Generic[T]):

@@ -52,6 +52,10 @@ class Documents(ABC):
     """One value per store and owner."""
 
     @abstractmethod
+    def expect(self, store: str) -> None:
+        """What is in *store* is asked for as soon as a client comes: see `Storage.read_ahead`."""
+
+    @abstractmethod
     async def get(self, store: str, owner: str) -> bytes | None: ...
 
     @abstractmethod
@@ -168,6 +172,13 @@ class Storage(ABC):
     def figures(self) -> Mapping[str, int]:
         """What an operator may want to watch, by name: the jobs that wait, for one."""
         return {}
+
+    @abstractmethod
+    def read_ahead(self, owner: str) -> None:
+        """A client of *owner* comes, and what it has in its roster and in `Documents.expect` is asked for soon.
+
+        A back end may read all of that at once. It is told once, and only if nothing is written for *owner* meanwhile.
+        """
 
     @abstractmethod
     async def forget(self, owner: str) -> None:

@@ -16,6 +16,7 @@ from federix.storage.memory import MemoryStorage
 from federix.storage.sqlite import IN_MEMORY, SqliteStorage
 from federix.storage.storage import Storage
 from tests.contracts.accounts import AccountsContract
+from tests.contracts.ahead import AheadContract
 from tests.contracts.archives import ArchivesContract
 from tests.contracts.rosters import RostersContract
 from tests.contracts.shapes import ShapesContract
@@ -29,7 +30,7 @@ from tests.peers.databases import (
 from tests.storage.servers import mysql_storage, postgres_storage, sql_server, started_executor
 
 
-class StorageContract(ShapesContract, AccountsContract, RostersContract, ArchivesContract):
+class StorageContract(ShapesContract, AccountsContract, RostersContract, ArchivesContract, AheadContract):
     """All of it."""
 
     def make_path(self) -> str:

@@ -128,6 +128,9 @@ class DatabaseProcess(ProcessCase):
             told += self.until("server started", process)
             self.assertEqual(self.ctl("register", "romeo", "a.test", "secret").returncode, 0)
             with self.logged_in() as romeo:
+                # The first time it was read when he came.
+                romeo.sendall(b"<iq type='get' id='q'><query xmlns='jabber:iq:roster'/></iq>")
+                self.assertIn(b"type='result'", self.said(romeo, b"</iq>"))
                 self.database.stop()
                 told += self.until("cannot be used, trying again", process)
                 # What a login asks waits, and is refused in the end, for now only.

@@ -13,11 +13,10 @@ from federix.testing import Client, World
 
 #: Whether there is such an account, and its keys.
 AUTHENTICATION = ["account", "account"]
-#: Those who are blocked, before the client's first stanza goes on.
-BLOCKED = ["document"]
-#: The contacts, the requests that wait and the version: by one statement.
-RELATIONS = ["roster_item, roster_request, roster_version"]
+#: The contacts, the requests that wait, the version and those who are blocked: by one statement, when it is bound.
+AHEAD = ["roster_item, roster_request, roster_version, document"]
 ROSTER = ["roster_item, roster_version"]
+BLOCKED = ["document"]
 #: The messages that wait.
 OFFLINE = ["entry"]
 GET = "<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>"
@@ -55,26 +54,33 @@ class LoginStatementTests(SynchronousTestCase):
         self.world.register("romeo@example.org")
         self.asked()
         romeo = self.world.client("romeo@example.org/orchard")
-        self.assertEqual(self.asked(), AUTHENTICATION)
+        self.assertEqual(self.asked(), AUTHENTICATION + AHEAD)
         return romeo
 
-    def test_a_login_with_roster_and_presence_takes_three_statements_behind_the_authentication(self) -> None:
+    def test_a_login_with_roster_and_presence_takes_two_statements_behind_the_authentication(self) -> None:
         romeo = self.come()
         romeo.send(GET)
-        self.assertEqual(self.asked(), BLOCKED + RELATIONS)
+        self.assertEqual(self.asked(), [])
         romeo.send("<presence/>")
         self.assertEqual(self.asked(), OFFLINE)
 
     def test_a_client_that_knows_the_roster_takes_no_more(self) -> None:
         romeo = self.come()
         romeo.send(KNOWN.format(0))
-        self.assertEqual(self.asked(), BLOCKED + RELATIONS)
+        self.assertEqual(self.asked(), [])
         romeo.send("<presence/>")
         self.assertEqual(self.asked(), OFFLINE)
 
     def test_a_client_that_is_available_before_it_asks_for_the_roster_takes_one_more(self) -> None:
         romeo = self.come()
         romeo.send("<presence/>")
-        self.assertEqual(self.asked(), BLOCKED + RELATIONS + OFFLINE)
+        self.assertEqual(self.asked(), OFFLINE)
         romeo.send(GET)
         self.assertEqual(self.asked(), ROSTER)
+
+    def test_a_second_client_finds_all_but_the_roster_in_memory(self) -> None:
+        self.come().send(GET)
+        self.asked()
+        garden = self.world.client("romeo@example.org/garden")
+        garden.send(GET)
+        self.assertEqual(self.asked(), AUTHENTICATION + ROSTER)

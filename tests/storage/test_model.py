@@ -42,6 +42,11 @@ def appended(suffix: str) -> Callable[[str | None], str | None]:
     return lambda before: None if before is not None and len(before) > 1 else (before or "") + suffix
 
 
+async def read_ahead(storage: Storage, owner: str) -> None:
+    storage.documents.expect(DOCUMENT.name)
+    storage.read_ahead(owner)
+
+
 def contact_of(jid: str, name: str | None, request: bytes | None) -> Callable[[Contact], Contact]:
     item = None if name is None else RosterItem(jid, name, "to", groups=frozenset({name}))
     return lambda before: Contact(item, request)
@@ -53,6 +58,7 @@ documents: list[st.SearchStrategy[Operation]] = [
     st.builds(lambda o: lambda s: DOCUMENT.bind(s).remove(o), owners),
     st.builds(lambda o, v: lambda s: DOCUMENT.bind(s).update(o, appended(v)), owners, values),
     st.builds(lambda a, n: lambda s: DOCUMENT.bind(s).owners(after=a, limit=n), owners, limits),
+    st.builds(lambda o: lambda s: read_ahead(s, o), owners),
 ]
 tables: list[st.SearchStrategy[Operation]] = [
     st.builds(lambda o, k: lambda s: TABLE.bind(s).get(o, k), owners, keys),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,6 +26,9 @@ from .schema import roster_item, roster_request, roster_version
 from .statement import Statement, Upsert
 from .types import Bytes
 
+if TYPE_CHECKING:
+    from .ahead import Ahead
+
 Versions: TypeAlias = tuple[int, int]
 """The version of a roster, and the oldest one of which all later changes are known."""
 
@@ -35,6 +38,9 @@ FLOOR = ""
 FEW = 200
 """A roster of so many contacts is looked up; a larger one takes so long that it is read like anything else."""
 ALL = 2**31 - 1
+
+THE_ROSTER: Final = ""
+"""What it is called among what is read ahead; no store has that name."""
 
 _ITEM = roster_item.c
 _COLUMNS = (_ITEM.contact, _ITEM.name, _ITEM.subscription, _ITEM.ask, _ITEM.approved, _ITEM.groups)
@@ -70,7 +76,7 @@ VERSION_PUT = Statement("roster.version_put", Upsert(roster_version))
 # What is read together is read by one statement: it is of one moment without a transaction, and takes one message to
 # the database and back. The first column says what a row is; the next, by which they are told apart, whose. A column
 # without a value has the type of those before it, so the items stand first, and the requests, which have stanzas, next.
-AN_ITEM, A_REQUEST, A_VERSION = range(3)
+AN_ITEM, A_REQUEST, A_VERSION, A_DOCUMENT = range(4)
 _ZERO: ColumnElement[int] = literal_column("0")
 _NO_ITEM: tuple[ColumnElement[Any], ...] = (null(),) * len(_COLUMNS[1:])
 _NO_STANZA = type_coerce(null(), Bytes)
@@ -80,16 +86,22 @@ def _rows(kind: int, *columns: ColumnElement[Any]) -> Select[Any]:
     return select(literal_column(str(kind)), *columns)
 
 
+def rows_of(kind: int, named: ColumnElement[Any], value: ColumnElement[Any]) -> Select[Any]:
+    """Rows of something else, to be read with the others: texts that tell them apart, and bytes."""
+    return _rows(kind, named, *_NO_ITEM, _ZERO, _ZERO, value)
+
+
 _FIRST = select(*_COLUMNS, _ITEM.version).where(_ITEMS, _PRESENT).order_by(_ITEM.contact).limit(bindparam("most"))
 _FIRST_ITEMS = _rows(AN_ITEM, *_FIRST.subquery().c, _ZERO, _NO_STANZA)
 _NEW_ITEMS = _rows(AN_ITEM, *_COLUMNS, _ITEM.version, _ZERO, _NO_STANZA).where(
     _ITEMS, _ITEM.version > bindparam("since")
 )
-_ALL_REQUESTS = _rows(A_REQUEST, _REQUEST.contact, *_NO_ITEM, _ZERO, _ZERO, _REQUEST.stanza).where(_REQUESTS)
+_ALL_REQUESTS = rows_of(A_REQUEST, _REQUEST.contact, _REQUEST.stanza).where(_REQUESTS)
 _BOTH_VERSIONS = _rows(A_VERSION, _VERSION.owner, *_NO_ITEM, _VERSION.version, _VERSION.oldest, _NO_STANZA)
 _BOTH_VERSIONS = _BOTH_VERSIONS.where(_VERSIONS)
 ROSTER = Statement("roster.get", union_all(_FIRST_ITEMS, _BOTH_VERSIONS))
-RELATIONS = Statement("roster.relations", union_all(_FIRST_ITEMS, _ALL_REQUESTS, _BOTH_VERSIONS))
+RELATIONS_PARTS = (_FIRST_ITEMS, _ALL_REQUESTS, _BOTH_VERSIONS)
+RELATIONS = Statement("roster.relations", union_all(*RELATIONS_PARTS))
 CHANGES = Statement("roster.changes", union_all(_NEW_ITEMS, _BOTH_VERSIONS))
 
 FORGET = tuple(
@@ -99,15 +111,18 @@ FORGET = tuple(
 
 
 class SqlRosters(Rosters):
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ahead: Ahead) -> None:
         self._database = database
+        self._ahead = ahead
 
     async def get(self, owner: str) -> Roster:
         found = _Found(owner, await self._read(owner, ROSTER))
         return Roster(found.version, found.items())
 
     async def relations(self, owner: str) -> Relations:
-        found = _Found(owner, await self._read(owner, RELATIONS))
+        taken = self._ahead.take(owner, THE_ROSTER)
+        rows = None if taken is None else await taken
+        found = _Found(owner, await self._read(owner, RELATIONS) if rows is None else rows)
         return Relations(found.version, found.items(), found.requests)
 
     async def _read(self, owner: str, statement: Statement) -> Rows:
@@ -134,6 +149,7 @@ class SqlRosters(Rosters):
         return await self._database.number(owner, REQUEST_COUNT, owner=owner)
 
     async def transition(self, owner: str, contact: str, change: Callable[[Contact], Contact]) -> Transition:
+        self._ahead.forget(owner)
         return await self._database.write(owner, lambda tx: _transition(tx, owner, contact, change))
 
     async def keep(self, owner: str, contacts: Mapping[str, Contact]) -> int:
@@ -149,6 +165,7 @@ class SqlRosters(Rosters):
             await tx.change(VERSION_PUT, owner=owner, version=version, oldest=oldest)
             return version
 
+        self._ahead.forget(owner)
         return await self._database.write(owner, work)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
+from typing import TypeVar
 
 from sqlalchemy import Table, bindparam, delete, func, insert, select
 
 from ..storage import Documents, Logs, RawChange, RawEntry, RawUpdate, Tables
-from .database import Database, Insertion, Transaction
+from .ahead import Ahead, document_in
+from .database import Change, Database, Insertion, Transaction, Work
 from .schema import cell, document, entry
 from .statement import Statement, Upsert
+
+T = TypeVar("T")
 
 BEFORE_ALL = -1
 AFTER_ALL = 2**63 - 1
@@ -64,10 +68,18 @@ FORGET_SHAPES = (_forget(document), _forget(cell), _forget(entry))
 
 
 class SqlDocuments(Documents):
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, ahead: Ahead) -> None:
         self._database = database
+        self._ahead = ahead
+
+    def expect(self, store: str) -> None:
+        self._ahead.expect(store)
 
     async def get(self, store: str, owner: str) -> bytes | None:
+        taken = self._ahead.take(owner, store)
+        rows = None if taken is None else await taken
+        if rows is not None:
+            return document_in(rows, store)
         row = await self._database.row(owner, DOCUMENT_GET, owner=owner, store=store)
         return None if row is None else row[0]
 
@@ -82,10 +94,10 @@ class SqlDocuments(Documents):
                 await tx.change(DOCUMENT_REMOVE, owner=owner, store=store)
             return RawUpdate(before, after)
 
-        return await self._database.write(owner, work)
+        return await self._write(owner, work)
 
     async def put(self, store: str, owner: str, value: bytes) -> None:
-        await self._database.change(owner, DOCUMENT_PUT, owner=owner, store=store, value=value)
+        await self._write(owner, Change(DOCUMENT_PUT, {"owner": owner, "store": store, "value": value}))
 
     async def put_new(self, store: str, owner: str, value: bytes) -> bytes:
         async def work(tx: Transaction) -> bytes:
@@ -94,10 +106,14 @@ class SqlDocuments(Documents):
             assert isinstance(there, bytes)
             return there
 
-        return await self._database.write(owner, work)
+        return await self._write(owner, work)
 
     async def remove(self, store: str, owner: str) -> bool:
-        return await self._database.change(owner, DOCUMENT_REMOVE, owner=owner, store=store) > 0
+        return await self._write(owner, Change(DOCUMENT_REMOVE, {"owner": owner, "store": store})) > 0
+
+    def _write(self, owner: str, work: Work[T]) -> Awaitable[T]:
+        self._ahead.forget(owner)
+        return self._database.write(owner, work)
 
     async def owners(self, store: str, after: str, limit: int) -> list[str]:
         rows = await self._database.rows(None, DOCUMENT_OWNERS, store=store, after=after, limit=limit)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ..storage import Storage
 from .accounts import SqlAccounts
+from .ahead import Ahead
 from .archive import SqlArchives, forget_archive
 from .database import Database, Transaction
 from .roster import FLOOR, SqlRosters, forget_roster
@@ -17,11 +18,12 @@ class SqlStorage(Storage):
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.documents = SqlDocuments(database)
+        self._ahead = ahead = Ahead(database)
+        self.documents = SqlDocuments(database, ahead)
         self.tables = SqlTables(database)
         self.logs = SqlLogs(database)
         self.accounts = SqlAccounts(database)
-        self.rosters = SqlRosters(database)
+        self.rosters = SqlRosters(database, ahead)
         self.archives = SqlArchives(database)
 
     async def start(self) -> None:
@@ -36,6 +38,9 @@ class SqlStorage(Storage):
     def figures(self) -> Mapping[str, int]:
         return self._database.figures()
 
+    def read_ahead(self, owner: str) -> None:
+        self._ahead.read(owner)
+
     async def forget(self, owner: str) -> None:
         async def work(tx: Transaction) -> None:
             for statement in FORGET_SHAPES:
@@ -43,5 +48,6 @@ class SqlStorage(Storage):
             await forget_roster(tx, owner)
             await forget_archive(tx, owner)
 
+        self._ahead.forget(owner)
         # All who leave raise the floor of the rosters: one after the other.
         await self._database.write(owner, work, also=(FLOOR,))
