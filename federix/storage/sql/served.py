@@ -170,7 +170,10 @@ class ServedDatabase(Database, Generic[K]):
         its sender has sent again meanwhile would be kept twice.
         """
         until = self._reactor.seconds() + ORPHANS_END_WITHIN
-        while await self._have_orphans_end() and self._reactor.seconds() < until:
+        while await self._have_orphans_end():
+            if self._reactor.seconds() >= until:
+                log.warn("connections to {database} that look like ours do not end", database=self._server.name)
+                return
             await deferLater(self._reactor, LOOK_AGAIN_AFTER)
 
     # -- working ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from federix.storage.sql import served
 from federix.storage.storage import StoreError
 from tests.storage.served.case import JULIET, LOG, ROMEO
 from tests.storage.served.outage import OutageCase, a_while, begin
@@ -46,6 +47,18 @@ class Orphans(OutageCase):
         await soon(lambda: (self.connections(one), self.connections(two)) == (6, 6))
         await a_while()
         self.assertEqual((self.connections(one), self.connections(two)), (6, 6))
+
+    async def test_what_does_not_end_is_waited_for_no_longer_than_a_while(self) -> None:
+        self.patch(served, "ORPHANS_END_WITHIN", 0.2)
+        storage = self.make(identity="here")
+
+        async def there_still() -> bool:
+            return True
+
+        self.patch(storage.database, "_have_orphans_end", there_still)
+        await storage.start()
+        (told,) = self.told
+        self.assertIn("do not end", told)
 
     def end_all(self, storage: Any) -> None:
         for slot in storage.database._pool._slots:
