@@ -60,6 +60,12 @@ where it is missing in an archive. That a device gets something again after it c
 its id, and the server cannot know that it came.
 """
 
+_STORM: Final = """\
+The server was killed. All come back within five seconds, each over TLS and with SCRAM, ask for their rosters and are
+available. Of Federix's database each login asks two look-ups to authenticate, and two statements behind that
+(`tests/server/test_login_statements.py` counts them).
+"""
+
 
 def failures(found: Mapping[str, Any]) -> list[str]:
     """What Federix has not done as it must, in a few words each."""
@@ -122,7 +128,7 @@ def page(found: Mapping[str, Any]) -> str:
         parts += ["## Without faults\n", _table(measured, _calm_rows(measured)), ""]
     storms = [run for run in found["storms"] if not run["failure"]]
     if storms:
-        parts += ["## When everybody comes back at once\n", _table(storms, _storm_rows(storms)), ""]
+        parts += ["## When everybody comes back at once\n", _table(storms, _storm_rows(storms)), "", _STORM]
     broken = [run for run in (*found["runs"], *found["storms"]) if run["failure"]]
     parts += [f"{run['name']} did not get through: `{run['failure'][:300]}`\n" for run in broken]
     parts += _cases(runs)

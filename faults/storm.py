@@ -121,5 +121,6 @@ async def _log_in(port: int, number: int) -> Connection:
     except BaseException:
         connection.reset()
         raise
-    connection.send("<presence/>")
+    # As clients do that know no version of it.
+    connection.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq><presence/>")
     return connection
