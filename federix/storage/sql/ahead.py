@@ -24,7 +24,7 @@ from .statement import Statement
 log = Logger()
 
 #: Of so many rows one remembers what was read ahead; those of whom most was not asked for give way.
-MOST_ROWS: Final = 20_000
+MOST_ROWS: Final = 10_000
 
 
 class _Reading:
