@@ -78,6 +78,14 @@ class AheadContract(Contract):
         found = await self.storage.rosters.relations(ROMEO)
         self.assertEqual([item.jid for item in found.items], list(A_FULL_ROSTER))
 
+    async def test_a_roster_of_many_is_whole_for_who_asks_before_it_has_been_read(self) -> None:
+        contacts = {jid: Contact(RosterItem(jid, str(number))) for jid, number in A_FULL_ROSTER.items()}
+        writing = Deferred.fromCoroutine(self.storage.rosters.keep(ROMEO, contacts))
+        self.storage.read_ahead(ROMEO)
+        found = await self.storage.rosters.relations(ROMEO)
+        self.assertEqual([item.jid for item in found.items], list(A_FULL_ROSTER))
+        await writing
+
     async def test_what_nobody_asks_for_is_not_remembered_without_bound(self) -> None:
         self.patch(ahead, "MOST_ROWS", 3)
         await self.begin_with()

@@ -33,7 +33,9 @@ class _Reading:
     def __init__(self, left: set[str]) -> None:
         self.left = left
         self.rows: Rows | None = None
-        self._waiting: list[Deferred[Rows | None]] | None = []
+        #: Whether the roster has more contacts than were read: then it is not among the rows.
+        self.lacks_roster = False
+        self._waiting: list[Deferred[None]] | None = []
 
     @property
     def size(self) -> int:
@@ -41,18 +43,18 @@ class _Reading:
         return 0 if self.rows is None else len(self.rows) + 1
 
     def tell(self) -> None:
-        """Those who wait are told the rows, or that there are none."""
+        """Those who wait go on."""
         waiting, self._waiting = self._waiting or [], None
         for each in waiting:
             if not each.called:  # else it was cancelled
-                each.callback(self.rows)
+                each.callback(None)
 
-    async def found(self) -> Rows | None:
-        if self._waiting is None:
-            return self.rows
-        waiting: Deferred[Rows | None] = Deferred()
-        self._waiting.append(waiting)
-        return await waiting
+    async def found(self, what: str) -> Rows | None:
+        if self._waiting is not None:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+        return None if self.lacks_roster and what == THE_ROSTER else self.rows
 
 
 class Ahead:
@@ -81,7 +83,8 @@ class Ahead:
             query = Query(_statement(self._stores), {"owner": owner, "most": FEW + 1})
             rows = await self._database.look_up(owner, query)
             if sum(row[0] == AN_ITEM for row in rows) > FEW:
-                reading.left.discard(THE_ROSTER)  # there are more
+                reading.lacks_roster = True
+                reading.left.discard(THE_ROSTER)
                 rows = [row for row in rows if row[0] == A_DOCUMENT]
             reading.rows = rows
         except StoreError:
@@ -114,7 +117,7 @@ class Ahead:
         reading.left.discard(what)
         if not reading.left and reading.rows is not None:
             self.forget(owner)  # one that is being read is gone when it has been
-        return reading.found()
+        return reading.found(what)
 
 
 @cache
