@@ -278,7 +278,8 @@ class Intake(Settled):
             self._settle(mark)
             return None
         if mark is not None:
-            mark.placed = mark.placed or going.placed
+            # One that could not even be submitted, and goes back in its turn, has none.
+            mark.placed = mark.placed or (going.placed and not mark.refused)
         self._flying += 1
         self._bytes += size
 

@@ -94,6 +94,21 @@ class CatchingUpTests(PassageCase):
         self.archives.commit()
         self.assertEqual((self.intake.handled, self.kept()), (2, [0, 2]))
 
+    def test_nor_where_it_goes_back_later_because_of_one_that_is_on_its_way_still(self) -> None:
+        self.romeo.send(text(JULIET, "0"))
+        self.archives.slow = True
+        self.romeo.send(text(JULIET, "1"))
+        self.archives.full = True
+        self.romeo.send(text(JULIET, "2"))
+        self.archives.full = False
+        self.romeo.send(text(JULIET, "3"))
+        self.archives.commit()
+        self.assertEqual(self.errors(), ["internal-server-error"])
+        self.assertEqual((self.intake.handled, self.kept()), (2, [1, 2, 2]))
+        self.acknowledge()
+        self.archives.commit()
+        self.assertEqual((self.intake.handled, self.kept()), (4, [1, 2, 2, 4]))
+
     def test_nor_with_those_that_come_before_anybody_knows_that(self) -> None:
         self.archives.slow = self.archives.mute = True
         self.romeo.send(text(JULIET, "0"))
