@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import gatherResults
 
+from federix.storage.my import orphans as my_orphans
 from federix.storage.sql import pool
 from federix.storage.sql.database import Changes, Transaction
 from federix.storage.storage import StoreError
@@ -132,4 +133,12 @@ class TlsTest(InTime, tls.Tls):
 
 
 class OrphansTest(InTime, orphans.Orphans):
-    pass
+    async def test_a_connection_whose_name_is_taken_still_gets_another(self) -> None:
+        self.patch(my_orphans, "NAMES", 7)
+        here = await self.started(identity="here")
+        for _ in range(2):
+            here.database._pool._slots[-1].connection.break_off("the test wants it")
+            await soon(lambda: self.connections(here) == 6)
+        here.database._pool._closed = True  # as one that is killed, it does not come back
+        await self.make(identity="here").start()
+        await soon(lambda: self.connections(here) == 0)

@@ -18,9 +18,12 @@ NAMES: Final = 1000
 
 
 def take_name(connection: Any, server: SqlServer, number: int) -> None:
-    """Have *connection* be known by that *number*; not where somebody has it, who cannot be told from us."""
-    if server.identity:
-        _ask(connection, f"SELECT GET_LOCK({_lock(server, number % NAMES)}, 0)")
+    """Have *connection* be known by that *number*, or by the next that is free: a much older one may have it."""
+    if not server.identity:
+        return
+    for each in range(number, number + NAMES):
+        if _ask(connection, f"SELECT GET_LOCK({_lock(server, each % NAMES)}, 0)") != (0,):
+            return
 
 
 def end_orphans(connection: Any, server: SqlServer) -> bool:
