@@ -23,7 +23,7 @@ from .statement import Statement
 
 log = Logger()
 
-#: Of so many rows one remembers what was read ahead; those of whom most was not asked for give way.
+#: Of so many rows one remembers what was read ahead and not asked for; the oldest give way.
 MOST_ROWS: Final = 10_000
 
 
