@@ -545,6 +545,17 @@ class ArchivedTest(OfflineCase):
         """How many bytes of each message are kept beside the archive."""
         return [len(record.stanza) for _, record in self.world.run(self.offline.kept.range(JULIET, limit=9))]
 
+    def fail_once(self) -> None:
+        """The next message cannot be kept beside the archive."""
+        logs: Any = self.world.server.storage.logs
+        append = logs.append_within
+
+        async def full(*args: object) -> object:
+            logs.append_within = append
+            raise StoreError("the disk is full")
+
+        self.patch(logs, "append_within", full)
+
     def test_what_the_archive_keeps_is_not_kept_twice_and_comes_from_there(self) -> None:
         self.romeo.send(f"<message  id='a' to='{JULIET}'><body >x</body></message >")
         self.write("b")
@@ -595,14 +606,7 @@ class ArchivedTest(OfflineCase):
         juliet = self.world.client(f"{JULIET}/balcony")
         juliet.wire.far.producer.pauseProducing()
         juliet.send("<presence/>")
-        logs: Any = self.world.server.storage.logs
-        append = logs.append_within
-
-        async def full(*args: object) -> object:
-            logs.append_within = append
-            raise StoreError("the disk is full")
-
-        self.patch(logs, "append_within", full)
+        self.fail_once()
         self.write(*"def")
         juliet.wire.far.producer.resumeProducing()
         self.world.advance(5)
@@ -623,14 +627,7 @@ class ArchivedTest(OfflineCase):
         self.assertEqual((self.errors(), self.got(juliet), self.kept()), ({}, list("abce"), 0))
 
     def test_what_comes_behind_what_could_not_be_kept_is_kept_when_its_sender_has_heard_of_that(self) -> None:
-        logs: Any = self.world.server.storage.logs
-        append = logs.append_within
-
-        async def full(*args: object) -> object:
-            logs.append_within = append
-            raise StoreError("the disk is full")
-
-        self.patch(logs, "append_within", full)
+        self.fail_once()
         self.write(*"ab")
         self.world.advance(HEARD_WITHIN - 1)
         self.write("c")
