@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,8 @@ from federix.storage.sql.schema import metadata
 from federix.storage.sql.versions import bring_up_to_date
 
 from .databases.postgres import Postgres
-from .databases.server import PASSWORD, USER, Missing
+from .databases.server import PASSWORD, USER
+from .on_database import OnDatabase
 from .ours import Federix
 from .peers import Ejabberd
 from .process import LOOPBACK
@@ -29,57 +30,22 @@ _ERLANG: Final = Path("/usr/lib/erlang/lib")
 _EJABBERD_TABLES: Final = Path("/usr/share/ejabberd/sql/pg.sql")
 
 
-class OnPostgres(BenchServer):
+class OnPostgres(OnDatabase[Postgres]):
     """A server with a PostgreSQL beside it."""
 
+    kind = Postgres
+    sql_type = "pgsql"
     #: Whether the database lies in the server's own folder, which its user must be able to enter then.
     database_inside = False
-    _postgres: Postgres | None = None
-    _database = ""
 
-    @classmethod
-    def missing(cls) -> str | None:
-        try:
-            Postgres.require()
-        except Missing as reason:
-            return str(reason)
-        return super().missing()
-
-    def start_database(self) -> Postgres:
-        """Have it start, with an empty database."""
-        self._postgres = Postgres(settings=_SETTINGS, within=self.folder if self.database_inside else None)
-        self._database = self._postgres.database()
-        return self._postgres
+    def make_server(self) -> Postgres:
+        return Postgres(settings=_SETTINGS, within=self.folder if self.database_inside else None)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """How the database is reached, for libpq."""
-        assert self._postgres is not None
-        where = {"host": LOOPBACK, "port": self._postgres.port, "dbname": self._database}
+        where = {"host": LOOPBACK, "port": self.server.port, "dbname": self._database}
         return where | {"user": USER, "password": PASSWORD}
-
-    def sql_settings(self) -> dict[str, object]:
-        """How the database is reached, in the words that both servers understand."""
-        assert self._postgres is not None
-        return {
-            "sql_type": "pgsql",
-            "sql_server": LOOPBACK,
-            "sql_port": self._postgres.port,
-            "sql_database": self._database,
-            "sql_username": USER,
-            "sql_password": PASSWORD,
-        }
-
-    @property
-    def pids(self) -> Sequence[int]:
-        assert self._postgres is not None
-        return (*super().pids, self._postgres.pid)
-
-    def stop(self) -> None:
-        super().stop()
-        postgres, self._postgres = self._postgres, None
-        if postgres is not None:
-            postgres.remove()
 
 
 class FederixOnPostgres(OnPostgres, Federix):

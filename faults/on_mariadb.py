@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Final
 
 from bench.databases.mariadb import MariaDb
-from bench.databases.server import PASSWORD, USER, Missing
+from bench.databases.server import PASSWORD, USER
+from bench.on_database import OnDatabase
 from bench.process import LOOPBACK
 from federix.storage.my.copying import MyTarget
 from federix.storage.sql.copying import copy
@@ -21,33 +22,22 @@ _SETTING: Final = "--innodb-flush-log-at-trx-commit=1"
 _PATIENCE: Final = 60.0
 
 
-class FederixOnMariaDb(FederixOnServer):
+class FederixOnMariaDb(OnDatabase[MariaDb], FederixOnServer):
     """This tree; the accounts are written to SQLite and copied."""
 
     name = "federix-mariadb"
-    _mariadb: MariaDb | None = None
-    _database = ""
-
-    @classmethod
-    def missing(cls) -> str | None:
-        try:
-            MariaDb.require()
-        except Missing as reason:
-            return str(reason)
-        return super().missing()
+    kind = MariaDb
+    sql_type = "mysql"
 
     @classmethod
     def storage(cls) -> str:
         return "MariaDB"
 
-    @property
-    def server(self) -> MariaDb:
-        assert self._mariadb is not None
-        return self._mariadb
+    def make_server(self) -> MariaDb:
+        return MariaDb(_SETTING, within=self.folder)
 
     def _write(self) -> None:
-        self._mariadb = MariaDb(_SETTING, within=self.folder)
-        self._database = self._mariadb.database()
+        self.start_database()
         super()._write()
         target = MyTarget(self._address())
         with closing(target):
@@ -71,24 +61,7 @@ class FederixOnMariaDb(FederixOnServer):
         )
 
     def _settings(self) -> dict[str, object]:
-        return super()._settings() | {
-            "sql_type": "mysql",
-            "sql_server": LOOPBACK,
-            "sql_port": self.server.port,
-            "sql_database": self._database,
-            "sql_username": USER,
-            "sql_password": PASSWORD,
-        }
-
-    @property
-    def pids(self) -> Sequence[int]:
-        return (*super().pids, self.server.pid)
-
-    def stop(self) -> None:
-        super().stop()
-        mariadb, self._mariadb = self._mariadb, None
-        if mariadb is not None:
-            mariadb.remove()
+        return super()._settings() | self.sql_settings()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 import psycopg2
 
 from bench import on_postgres
-from bench.databases.postgres import Postgres
 
 from .on_server import FederixOnServer
 
@@ -22,11 +21,6 @@ class FederixOnPostgres(on_postgres.FederixOnPostgres, FederixOnServer):
     @classmethod
     def storage(cls) -> str:
         return "PostgreSQL"
-
-    @property
-    def server(self) -> Postgres:
-        assert self._postgres is not None
-        return self._postgres
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
