@@ -85,7 +85,7 @@ class Offline(Module):
         access_max_user_messages: ShaperRule = option(
             ShaperRule("max_user_offline_messages"),
             "How many messages are kept for one account. What is beyond goes back with service-unavailable, unless the"
-            " archive of the account has it (mod_mam): then it is found there, and so is what comes soon behind it.",
+            " archive of the account has it (mod_mam): then it is found there, and so is what its sender writes soon behind it.",
         )
         store_empty_body: Literal[True, False, "unless_chat_state"] = option(
             "unless_chat_state",
@@ -127,7 +127,7 @@ class Offline(Module):
             return HANDLED
         if self.host.accounts.is_leaving(account.local) or not self._is_for_storage(message):
             return None
-        if self.deliveries.would_overtake(account.local) and self._archived(account, message) is not None:
+        if self.deliveries.would_overtake(account.local, message) and self._archived(account, message) is not None:
             return None  # it follows the one that is not here, to the session if there is one
         return self._keep(account, message)
 
@@ -175,7 +175,7 @@ class Offline(Module):
             if message.type == "groupchat" and not self.options.bounce_groupchat:
                 return HANDLED
             if self._archived(account, message) is not None:
-                self.deliveries.could_not_keep(local)
+                self.deliveries.could_not_keep(local, message)
             raise
         finally:
             self._storing[local] -= 1

@@ -155,19 +155,19 @@ class Deliveries:
             self._stop_listening()
             self._stop_listening = None
 
-    def could_not_keep(self, local: str) -> None:
-        """What came for an account, whose archive has it: the session that is handed what waits gets it behind that."""
-        self._gaps.open(local)
+    def could_not_keep(self, local: str, message: Message) -> None:
+        """It came for an account, whose archive has it: the session that is handed what waits gets it behind that."""
+        self._gaps.open(local, message)
         catching_up = self._catching_up.get(local)
         if catching_up is not None:
             catching_up.had_no_room = True
 
-    def would_overtake(self, local: str) -> bool:
-        """Whether what is kept now would, or might after a crash, overtake one that could not be kept."""
+    def would_overtake(self, local: str, message: Message) -> bool:
+        """Whether *message*, if it is kept now, would, or might after a crash, overtake one that could not be kept."""
         catching_up = self._catching_up.get(local)
         if catching_up is not None and catching_up.had_no_room and catching_up.goes_on:
             return True  # the session is still handed what waits, and gets that one behind it
-        return self._gaps.is_open(local)
+        return self._gaps.is_open(local, message)
 
     # -- messages on their way ----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Accounts for which something came that could not be kept, and that their archive has."""
+"""Who has sent something to whom that could not be kept, and that the archive has."""
 
 from __future__ import annotations
 
@@ -7,34 +7,41 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from ..api import Message
+
 #: Seconds until something is kept again: by then its sender has been told that what could not be kept has arrived.
 HEARD_WITHIN: Final = 10.0
-#: Of so many accounts it is remembered.
-MOST_ACCOUNTS: Final = 10_000
+#: Of so many senders it is remembered.
+MOST: Final = 10_000
 
 
 class Gaps:
-    """What comes soon behind one that could not be kept is not kept either: its account's archive alone has it.
+    """What a sender sends soon behind one that could not be kept is not kept either: its archive alone has it.
 
-    Its sender may not have been told yet that it has arrived. After a crash he would send it again, and it would come
-    behind one that he had sent later.
+    He may not have been told yet that it has arrived. After a crash he would send it again, and it would come behind
+    one that he had sent later.
     """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        #: By local part, since when; the oldest first.
-        self._gaps: OrderedDict[str, float] = OrderedDict()
+        #: By account and sender, since when; the oldest first.
+        self._gaps: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def open(self, local: str) -> None:
-        """Something came for that account that could not be kept."""
-        self._gaps[local] = self._clock.seconds()
-        self._gaps.move_to_end(local)
-        if len(self._gaps) > MOST_ACCOUNTS:
+    def open(self, local: str, message: Message) -> None:
+        """It came for that account and could not be kept."""
+        key = local, _sender(message)
+        self._gaps[key] = self._clock.seconds()
+        self._gaps.move_to_end(key)
+        if len(self._gaps) > MOST:
             self._gaps.popitem(last=False)
 
-    def is_open(self, local: str) -> bool:
-        """Whether what comes for that account now is not to be kept."""
+    def is_open(self, local: str, message: Message) -> bool:
+        """Whether it, which comes for that account now, is not to be kept."""
         over = self._clock.seconds() - HEARD_WITHIN
         while self._gaps and next(iter(self._gaps.values())) <= over:
             self._gaps.popitem(last=False)
-        return local in self._gaps
+        return (local, _sender(message)) in self._gaps
+
+
+def _sender(message: Message) -> str:
+    return "" if message.sender is None else message.sender.bare.text
