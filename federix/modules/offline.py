@@ -85,7 +85,8 @@ class Offline(Module):
         access_max_user_messages: ShaperRule = option(
             ShaperRule("max_user_offline_messages"),
             "How many messages are kept for one account. What is beyond goes back with service-unavailable, unless the"
-            " archive of the account has it (mod_mam): then it is found there, and so is what its sender writes soon behind it.",
+            " archive of the account has it (mod_mam): then it is found there, and so is what its sender writes soon"
+            " behind it.",
         )
         store_empty_body: Literal[True, False, "unless_chat_state"] = option(
             "unless_chat_state",
